@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# One file, no recursion. Yours to set: B, CC, CFLAGS, CPPFLAGS, LDFLAGS, PKG_CONFIG, PREFIX, DESTDIR,
+# SYSCONFDIR, UNITDIR, SAN (address,undefined), WERROR=1, V=1, T (pytest arguments instead of tests/system),
+# STRICT=1 (a test that cannot run fails), CLANG, BPFTOOL.
+
+VERSION    := 0.1.0
+B          ?= build
+PREFIX     ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+PKG_CONFIG ?= pkg-config
+CLANG      ?= clang
+BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PYTHON     ?= /usr/bin/python3
+ifeq ($(origin CC),default)
+CC         := gcc
+endif
+CFLAGS     ?= -O2 -g
+T          ?=
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+
+ifeq ($(V),1)
+say =
+else
+say = @printf '  %-7s %s\n' '$1' '$2';
+endif
+
+# ---- what is built of what ----------------------------------------------------------------------
+
+BPF_SRC  := $(wildcard agent/*/*.bpf.c)
+LIB_SRC  := $(filter-out %.bpf.c %-fallback.c,$(wildcard agent/*/*.c agent/audit/controls/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
+SKEL     := $(BPF_SRC:agent/%.bpf.c=$(B)/skel/%.skel.h)
+UNIT_SRC := $(wildcard tests/unit/test-*.c)
+UNIT     := $(UNIT_SRC:%.c=$(B)/%)
+TOOL_SRC := $(wildcard tests/system/tools/*.c)
+TOOL     := $(TOOL_SRC:%.c=$(B)/%)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
+REPLAY   := $(FUZZ_SRC:%.c=$(B)/%)
+
+PKGS     := libnftnl libmnl libsystemd jansson inih
+
+# ---- flags: ours apart from the user's ----------------------------------------------------------
+
+# Results are kept, for each probe runs the compiler.
+cc-ok = $(shell $(CC) -Werror $1 -x c -c -o /dev/null /dev/null 2>/dev/null && echo $1)
+
+WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+        -Wwrite-strings -Wno-unused-parameter $(if $(WERROR),-Werror)
+HARDEN := -fstack-protector-strong -fPIE -fno-common
+HARDEN += $(foreach f,-fstack-clash-protection -fcf-protection -fzero-call-used-regs=used-gpr,$(call cc-ok,$f))
+ifneq ($(SAN),)
+HARDEN += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK_HARDEN := -fsanitize=$(SAN) -pie
+else
+HARDEN += $(call cc-ok,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+endif
+HARDEN := $(HARDEN)
+
+CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_VERSION='"$(VERSION)"' \
+           $(shell $(PKG_CONFIG) --cflags $(PKGS))
+CPP_ALL := $(CPP_ALL)
+LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS))
+CC_ALL   = $(CC) -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
+LINK     = $(CC) $(CFLAGS) $(LINK_HARDEN) $(LDFLAGS)
+
+all: $(B)/batten
+
+$(B)/%.o: %.c Makefile | $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC_ALL) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libbatten.a: $(LIB_OBJ)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+# BPF: objects of their own compiler, then a skeleton that carries them in the binary.
+$(B)/%.bpf.o: %.bpf.c Makefile
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
+		-MMD -MP -c -o $@ $<
+
+$(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
+	@mkdir -p $(@D)
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$(basename $(notdir $*)))_bpf > $@
+
+BPF_ARCH := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),arm64,x86)
+
+# ---- tests --------------------------------------------------------------------------------------
+
+CMOCKA = $(shell $(PKG_CONFIG) --libs cmocka)
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libbatten.a
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS) $(CMOCKA)
+
+$(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+# A fuzz target linked with a small main() that replays tests/corpus/NAME.
+$(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(B)/tests/fuzz/replay.o $(B)/libbatten.a
+	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+tests-built: $(UNIT) $(TOOL) $(REPLAY)
+
+check-unit: all tests-built
+	@BATTEN=$(B)/batten B=$(B) tests/unit/run $(UNIT) $(REPLAY)
+
+check-system: all tests-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider \
+		$(if $(STRICT),--strict-environment) $(if $(M),-m '$(M)') $(if $(T),$(T),tests/system)
+
+check: deps
+	@$(MAKE) --no-print-directory WERROR=1 check-unit check-system
+
+# Everything once more under AddressSanitizer and UndefinedBehaviorSanitizer. Tests marked
+# no_sanitizer measure what a sanitizer changes (memory, size) and say so.
+check-san:
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(MAKE) --no-print-directory B=build-san SAN=address,undefined CFLAGS='-O1 -g' \
+		M='not no_sanitizer' check-unit check-system
+
+# ---- the demonstration --------------------------------------------------------------------------
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/system/demo.py
+
+# ---- static analysis ----------------------------------------------------------------------------
+
+ANALYZED := $(LIB_SRC) agent/main.c
+
+analyze: analyze-gcc analyze-tidy analyze-cppcheck analyze-shell
+	@echo 'analyze: clean'
+
+analyze-gcc: $(SKEL)
+	@for f in $(ANALYZED); do \
+		gcc -std=gnu11 -O1 -fanalyzer -Werror -Wno-analyzer-too-complex $(CPP_ALL) -c -o /dev/null $$f || exit 1; \
+	done
+
+analyze-tidy: $(SKEL)
+	@printf '%s\n' $(ANALYZED) | xargs -P 2 -n 4 clang-tidy --quiet --warnings-as-errors='*' \
+		--extra-arg=-std=gnu11 $(foreach f,$(CPP_ALL),'--extra-arg=$f') 2>/dev/null
+
+analyze-cppcheck: $(SKEL)
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
+		--suppress=missingIncludeSystem --library=posix -Iinclude -Iagent \
+		-DBATTEN_VERSION='"$(VERSION)"' $(ANALYZED)
+
+analyze-shell:
+	@shellcheck $$(git ls-files | xargs grep -lE '^#!.*(sh|bash)$$' 2>/dev/null) </dev/null
+
+# ---- dependencies -------------------------------------------------------------------------------
+
+APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
+             libinih-dev
+APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
+             strace procps
+APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
+DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel
+DNF_TEST  := libcmocka-devel python3 python3-pytest nftables iptables-nft iproute busybox docker strace \
+             procps-ng
+DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
+
+# Quick when all is there: one question to the package database.
+deps:
+	@if command -v apt-get >/dev/null; then \
+		missing=; \
+		for p in $(APT_BUILD) $(APT_TEST) $(APT_ANALYZE); do \
+			dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+		done; \
+		[ -z "$$missing" ] || { echo "  DEPS   $$missing"; apt-get update -qq && \
+			DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing \
+			>/dev/null; }; \
+	elif command -v dnf >/dev/null; then \
+		missing=; \
+		for p in $(DNF_BUILD) $(DNF_TEST) $(DNF_ANALYZE); do \
+			rpm -q --quiet --whatprovides $$p || missing="$$missing $$p"; \
+		done; \
+		[ -z "$$missing" ] || dnf install -y -q $$missing; \
+	else \
+		echo 'deps: neither apt-get nor dnf is here; install what the Makefile lists by hand' >&2; exit 1; \
+	fi
+
+# ---- installation -------------------------------------------------------------------------------
+
+install: all
+	install -D -m 0755 $(B)/batten $(DESTDIR)$(PREFIX)/bin/batten
+	[ -n "$(SAN)" ] || strip $(DESTDIR)$(PREFIX)/bin/batten
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	$(B)/batten completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/batten
+	$(B)/batten completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_batten
+	for f in $(wildcard systemd/*.service); do install -D -m 0644 $$f $(DESTDIR)$(UNITDIR)/$${f##*/} || exit 1; done
+	[ -e $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf ] || \
+		install -D -m 0644 systemd/batten.conf $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf
+	for f in $(wildcard agent/man/*.[1-9]); do \
+		install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done
+	for f in $(wildcard profiles/*); do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/batten/$$f || exit 1; done
+
+# The configuration stays: it is the user's.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/batten \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/batten \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_batten \
+		$(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard systemd/*.service)) \
+		$(foreach f,$(wildcard agent/man/*.[1-9]),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$f))/$(notdir $f))
+	rm -rf $(DESTDIR)$(PREFIX)/share/batten
+
+clean:
+	rm -rf $(B) build-san
+
+.PHONY: all deps demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
+        analyze-cppcheck analyze-shell install uninstall clean
+
+-include $(LIB_OBJ:.o=.d) $(B)/agent/main.d $(UNIT:=.d) $(TOOL:=.d) $(REPLAY:=.d) $(BPF_SRC:%.c=$(B)/%.d)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Whole reads and whole writes on blocking descriptors.
+ */
+#include "batten/base/fd.h"
+
+#include <errno.h>
+
+int fd_write_all(int fd, const void *data, size_t n_data)
+{
+	const char *p = data;
+
+	while (n_data > 0) {
+		ssize_t n = write(fd, p, n_data);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		p += n;
+		n_data -= (size_t)n;
+	}
+	return 0;
+}
+
+int fd_read_all(int fd, size_t max_bytes, char **ret, size_t *ret_n)
+{
+	_cleanup_(freep) char *buf = NULL;
+	size_t n = 0, size = 0;
+
+	for (;;) {
+		ssize_t got;
+
+		if (size - n < 2) {
+			size_t want = MIN(size ? size * 2 : (size_t)4096, max_bytes + 2);
+			char *grown;
+
+			if (want <= size)
+				return -EFBIG;
+			grown = realloc(buf, want);
+			if (!grown)
+				return -ENOMEM;
+			buf = grown;
+			size = want;
+		}
+		got = read(fd, buf + n, size - n - 1);
+		if (got < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (got == 0)
+			break;
+		n += (size_t)got;
+		if (n > max_bytes)
+			return -EFBIG;
+	}
+	buf[n] = '\0';
+	*ret = take_ptr(buf);
+	*ret_n = n;
+	return 0;
+}

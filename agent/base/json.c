@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * JSON through jansson.
+ */
+#include "batten/base/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "batten/base/bytes.h"
+#include "batten/base/fd.h"
+
+int json_parse(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
+{
+	json_error_t e;
+	json_t *j;
+
+	j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+	if (!j) {
+		if (json_error_code(&e) == json_error_out_of_memory)
+			return -ENOMEM;
+		return diag_line(d, -EBADMSG, name, (unsigned int)MAX(e.line, 1), "not valid JSON: %s",
+				 e.text);
+	}
+	*ret = j;
+	return 0;
+}
+
+static int json_dump_to(int fd, const json_t *j, size_t flags)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r;
+
+	text = json_dumps(j, flags | JSON_ENCODE_ANY);
+	if (!text)
+		return -ENOMEM;
+	r = fd_write_all(fd, text, strlen(text));
+	return r < 0 ? r : fd_write_all(fd, "\n", 1);
+}
+
+int json_print(int fd, const json_t *j)
+{
+	return json_dump_to(fd, j, JSON_INDENT(2));
+}
+
+int json_print_line(int fd, const json_t *j)
+{
+	return json_dump_to(fd, j, JSON_COMPACT);
+}
+
+/* Length of the well-formed UTF-8 sequence at @p, or 0. Shortest form, no surrogates. */
+static size_t utf8_length(const unsigned char *p)
+{
+	static const struct {
+		unsigned char lo, hi, second_lo, second_hi;
+		size_t n;
+	} forms[] = {
+		{ 0x01, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		size_t k;
+
+		if (p[0] < forms[i].lo || p[0] > forms[i].hi)
+			continue;
+		if (forms[i].n > 1 && (p[1] < forms[i].second_lo || p[1] > forms[i].second_hi))
+			return 0;
+		for (k = 2; k < forms[i].n; k++)
+			if (p[k] < 0x80 || p[k] > 0xbf)
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
+}
+
+json_t *json_text(const char *s)
+{
+	struct bytes b = { 0 };
+	json_t *j = NULL;
+
+	for (const unsigned char *p = (const unsigned char *)s; *p;) {
+		size_t n = utf8_length(p);
+
+		bytes_append(&b, n > 0 ? (const char *)p : "\xef\xbf\xbd", n > 0 ? n : 3);
+		p += n > 0 ? n : 1;
+	}
+	if (bytes_reserve(&b, 0) == 0)
+		j = json_stringn(b.data, b.n);
+	bytes_done(&b);
+	return j;
+}

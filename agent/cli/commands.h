@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The rows that main.c lists; each is defined beside the function that runs it.
+ */
+#include "cli/command.h"
+
+extern const struct command cmd_completion;
+extern const struct command cmd_help;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The command table. Whatever is listed here works; what a command is, says its row.
+ */
+#include "batten/base/macros.h"
+#include "cli/commands.h"
+
+const struct command *const commands[] = {
+	&cmd_completion,
+	&cmd_help,
+};
+const size_t n_commands = ARRAY_SIZE(commands);
+
+int main(int argc, char **argv)
+{
+	return command_main(argc, (const char *const *)argv);
+}

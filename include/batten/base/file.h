@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Files read whole under a limit, and files replaced so that a reader, a crash or a full disk
+ * finds the old one or the new one and never a third.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+
+/*
+ * file_read - read a regular file
+ * @dirfd: directory that a relative @path starts from, or AT_FDCWD
+ * @max_bytes: a larger file is -EFBIG
+ * @ret: freed by the caller; a NUL follows the last byte, not counted in @ret_n (may be NULL)
+ * Return: 0 or a negative errno: -ENOENT, -EACCES…; -EISDIR, -EINVAL for what is no regular file
+ *         (a FIFO or a device is never waited for); -EFBIG; -ENOMEM.
+ */
+int file_read(int dirfd, const char *path, size_t max_bytes, char **ret, size_t *ret_n,
+	      struct diag *d) _must_check_;
+
+/*
+ * file_read_proc - the same for procfs and sysfs, whose files have no size and no type to check
+ */
+int file_read_proc(int dirfd, const char *path, size_t max_bytes, char **ret, size_t *ret_n) _must_check_;
+
+/*
+ * file_replace - put new contents in the place of @path, atomically and durably
+ * @mode: permissions of a file that did not exist; an existing file keeps mode and owner
+ * Return: 0 or a negative errno; on failure @path is what it was and no temporary file stays.
+ */
+int file_replace(int dirfd, const char *path, const void *data, size_t n_data, mode_t mode,
+		 struct diag *d) _must_check_;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * JSON through jansson, with ownership by attribute and one way to print.
+ */
+#include <jansson.h>
+#include <stddef.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+
+static inline void json_freep(json_t **j)
+{
+	json_decref(*j);
+	*j = NULL;
+}
+
+/*
+ * json_parse - text from outside
+ * @name: for the diag: what the text is
+ * Return: 0 or -EBADMSG (malformed, duplicate keys, depth beyond jansson's limit), -ENOMEM
+ */
+int json_parse(const char *text, size_t n, const char *name, json_t **ret, struct diag *d) _must_check_;
+
+/* Indented, keys in the order they were set, a newline at the end. Return: 0 or negative errno. */
+int json_print(int fd, const json_t *j) _must_check_;
+
+/* One line, as in JSON Lines. */
+int json_print_line(int fd, const json_t *j) _must_check_;
+
+/* A string value made safe: bytes that are no UTF-8 become U+FFFD. NULL on no memory. */
+json_t *json_text(const char *s);

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The house itself: what stands where, which way includes point, and which calls are not made."""
+import json
+import pathlib
+import re
+import subprocess
+
+import lab
+
+TOP = pathlib.Path(__file__).parent.parent.parent
+LAYERS = ["base", "kernel", "host", "imds", "seccomp", "image", "audit", "daemon", "cli"]
+SIDE_BY_SIDE = {"imds", "seccomp", "image"}
+BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|strtol|strtoul|strtoull|system|popen|"
+                    r"alloca|gets)\s*\(")
+
+
+def files(*patterns):
+    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=TOP, text=True,
+                         capture_output=True, check=True).stdout
+    return [TOP / f for f in out.splitlines() if (TOP / f).is_file()]
+
+
+def layer_of(path):
+    parts = path.relative_to(TOP).parts
+    if parts[0] == "agent" and len(parts) > 2:
+        return parts[1]
+    if parts[:2] == ("include", "batten") and len(parts) > 3:
+        return parts[2]
+    return None
+
+
+def test_top_level_holds_what_the_design_names():
+    known = {"agent", "include", "profiles", "systemd", "tests", "Makefile", "README.md", "LICENSE"}
+    top = {f.relative_to(TOP).parts[0] for f in files()}
+    assert {t for t in top if not t.startswith(".")} <= known
+
+
+def test_includes_point_down():
+    wrong = []
+    for f in files("agent/*.[ch]", "include/*.h"):
+        here = layer_of(f)
+        if here is None or f.suffixes == [".bpf", ".c"]:
+            continue
+        for there in re.findall(r'#include "(?:batten/)?(\w+)/', f.read_text()):
+            if there not in LAYERS:
+                continue
+            up = LAYERS.index(there) > LAYERS.index(here)
+            sideways = there != here and {here, there} <= SIDE_BY_SIDE
+            if up or sideways:
+                wrong.append(f"{f.relative_to(TOP)} includes {there}")
+    assert not wrong
+
+
+def test_every_source_has_a_licence_line():
+    missing = [str(f.relative_to(TOP)) for f in files("*.[ch]", "*.py", "*.sh", "Makefile", "*.service")
+               if "SPDX-License-Identifier:" not in "\n".join(f.read_text().splitlines()[:3])]
+    assert not missing
+
+
+def test_banned_calls_are_not_made():
+    found = [f"{f.relative_to(TOP)}:{n}: {line.strip()}" for f in files("agent/*.c", "include/*.h")
+             for n, line in enumerate(f.read_text().splitlines(), 1) if BANNED.search(line)]
+    assert not found
+
+
+def test_files_keep_one_idea():
+    long = [str(f.relative_to(TOP)) for f in files("agent/*.[ch]", "include/*.h")
+            if len(f.read_text().splitlines()) > 800]
+    assert not long
+
+
+def test_the_manual_names_every_command_and_option(batten):
+    pages = "".join(p.read_text() for p in (TOP / "agent" / "man").glob("batten*.8")).replace("\\-", "-")
+    rows = json.loads(subprocess.run([batten, "help", "--json"], text=True, capture_output=True,
+                                     check=True).stdout)
+    missing = []
+    for c in rows["commands"]:
+        if f"batten {c['name']}" not in pages:
+            missing.append(c["name"])
+        missing += [f"{c['name']} --{o['name']}" for o in c["options"] if f"--{o['name']}" not in pages]
+    assert not missing
+
+
+def test_every_command_explains_itself(batten):
+    rows = json.loads(subprocess.run([batten, "help", "--json"], text=True, capture_output=True,
+                                     check=True).stdout)
+    for c in rows["commands"]:
+        p = subprocess.run([batten, *c["name"].split(), "--help"], text=True, capture_output=True)
+        assert p.returncode == 0 and f"Usage: batten {c['name']}" in p.stdout
+        assert all(len(line) <= 110 for line in p.stdout.splitlines()), p.stdout
+        p = subprocess.run([batten, *c["name"].split(), "--no-such-option"], text=True, capture_output=True)
+        assert p.returncode == 2 and p.stderr.count("\n") == 1 and "--no-such-option" in p.stderr
+
+
+def test_completion_lists_every_command(batten):
+    script = subprocess.run([batten, "completion", "bash"], text=True, capture_output=True, check=True).stdout
+    rows = json.loads(subprocess.run([batten, "help", "--json"], text=True, capture_output=True).stdout)
+
+    def complete(*words):
+        line = " ".join(f"'{w}'" for w in words)
+        p = subprocess.run(["bash", "-c", f"{script}\nCOMP_WORDS=(batten {line}); COMP_CWORD={len(words)}; "
+                            "_batten; printf '%s\\n' \"${COMPREPLY[@]}\""], text=True, capture_output=True)
+        assert p.returncode == 0 and not p.stderr, p.stderr
+        return p.stdout.split()
+    first = complete("")
+    for c in rows["commands"]:
+        words = c["name"].split()
+        assert words[0] in first
+        if len(words) == 2:
+            assert words[1] in complete(words[0], "")
+        assert "--help" in complete(*words, "--h")
+
+
+def test_usage_errors_are_one_line_with_exit_2(batten):
+    for arguments, expected in ((["nosuch"], "no command"), (["hlep"], "did you mean"),
+                                (["help", "nosuch"], "no such command"), (["completion", "fish"], "bash or zsh"),
+                                (["completion"], "missing"), (["help", "a", "b", "c"], "unexpected argument")):
+        p = subprocess.run([batten, *arguments], text=True, capture_output=True)
+        assert p.returncode == 2 and p.stderr.count("\n") == 1 and expected in p.stderr, (arguments, p)
+
+
+def test_lab_cleans_up():
+    before = {p for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()}
+    with lab.Spaces() as s:
+        a, b = s.new("a"), s.new("b")
+        s.veth(a, "x", b, "y")
+        a.start("sleep", "100")
+    after = {p for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()}
+    left = [p for p in after - before if (p / "cmdline").exists() and b"sleep" in (p / "cmdline").read_bytes()]
+    assert not left
