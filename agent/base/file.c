@@ -20,27 +20,34 @@ int file_read(int dirfd, const char *path, size_t max_bytes, char **ret, size_t 
 	      struct diag *d)
 {
 	_cleanup_(fd_closep) int fd = -1;
-	struct stat st;
-	size_t n;
-	int r;
 
 	/* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
 	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return diag_errno(d, -errno, path, "cannot open");
+	return file_read_fd(fd, path, max_bytes, ret, ret_n, d);
+}
+
+int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret, size_t *ret_n,
+		 struct diag *d)
+{
+	struct stat st;
+	size_t n;
+	int r;
+
 	if (fstat(fd, &st) < 0)
-		return diag_errno(d, -errno, path, "cannot stat");
+		return diag_errno(d, -errno, name, "cannot stat");
 	if (S_ISDIR(st.st_mode))
-		return diag_fail(d, -EISDIR, path, "is a directory; a file is needed");
+		return diag_fail(d, -EISDIR, name, "is a directory; a file is needed");
 	if (!S_ISREG(st.st_mode))
-		return diag_fail(d, -EINVAL, path, "is not a regular file");
+		return diag_fail(d, -EINVAL, name, "is not a regular file");
 	if (st.st_size > 0 && (size_t)st.st_size > max_bytes)
-		return diag_fail(d, -EFBIG, path, "is larger than the limit of %zu bytes", max_bytes);
+		return diag_fail(d, -EFBIG, name, "is larger than the limit of %zu bytes", max_bytes);
 	r = fd_read_all(fd, max_bytes, ret, &n);
 	if (r == -EFBIG)
-		return diag_fail(d, r, path, "is larger than the limit of %zu bytes", max_bytes);
+		return diag_fail(d, r, name, "is larger than the limit of %zu bytes", max_bytes);
 	if (r < 0)
-		return diag_errno(d, r, path, "cannot read");
+		return diag_errno(d, r, name, "cannot read");
 	if (ret_n)
 		*ret_n = n;
 	return 0;

@@ -23,6 +23,13 @@ int file_read(int dirfd, const char *path, size_t max_bytes, char **ret, size_t 
 	      struct diag *d) _must_check_;
 
 /*
+ * file_read_fd - the same for a file that is open already
+ * @name: what to call it in the diag
+ */
+int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret, size_t *ret_n,
+		 struct diag *d) _must_check_;
+
+/*
  * file_read_proc - the same for procfs and sysfs, whose files have no size and no type to check
  */
 int file_read_proc(int dirfd, const char *path, size_t max_bytes, char **ret, size_t *ret_n) _must_check_;
