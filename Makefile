@@ -43,7 +43,7 @@ TOOL     := $(TOOL_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
 REPLAY   := $(FUZZ_SRC:%.c=$(B)/%)
 
-PKGS     := libnftnl libmnl libsystemd jansson inih
+PKGS     := libnftnl libmnl libsystemd jansson inih libcrypto
 
 # ---- flags: ours apart from the user's ----------------------------------------------------------
 
@@ -160,11 +160,12 @@ analyze-shell:
 # ---- dependencies -------------------------------------------------------------------------------
 
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
-             libinih-dev
+             libinih-dev libssl-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
              strace procps
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
-DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel
+DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
+             openssl-devel
 DNF_TEST  := libcmocka-devel python3 python3-pytest nftables iptables-nft iproute busybox docker strace \
              procps-ng
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The sets that registry.c lists; each stands in the file of its area.
+ */
+#include "batten/audit/control.h"
+
+extern const struct control_set host_controls;
+
+/* For the end of each file: defines the set out of the array `controls`. */
+#define CONTROL_SET(set_name, set_area)                                                            \
+	const struct control_set set_name = {                                                      \
+		.area = (set_area),                                                                \
+		.controls = controls,                                                              \
+		.n_controls = sizeof(controls) / sizeof(controls[0]),                              \
+	}

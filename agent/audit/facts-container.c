@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Containers and images as checks want them: Docker's answers joined with the process table. A
+ * process belongs to the container whose id stands in its cgroup path, so that what `docker exec`
+ * started and what outlived its parent are seen too.
+ */
+#include <string.h>
+
+#include "audit/facts-internal.h"
+
+#define ID_LENGTH 64
+
+/* The last run of 64 hexadecimal digits in a cgroup path, or NULL. */
+static const char *id_in_cgroup(const char *path)
+{
+	const char *found = NULL;
+	size_t run = 0;
+
+	for (const char *p = path; *p; p++) {
+		bool hex = (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f');
+
+		run = hex ? run + 1 : 0;
+		if (run == ID_LENGTH)
+			found = p + 1 - ID_LENGTH;
+	}
+	return found;
+}
+
+static const char *label(const json_t *config, const char *name)
+{
+	return json_string_value(json_object_get(json_object_get(config, "Labels"), name));
+}
+
+static bool starts(const char *s, const char *prefix)
+{
+	return s && strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* ecs-init gives its agent no label of a task; a task could take the name but not lose its label. */
+static bool is_agent(const struct container_facts *c)
+{
+	return !c->task_arn && strcmp(c->name, "ecs-agent") == 0 && starts(c->image, "amazon/amazon-ecs-agent");
+}
+
+static void build_container(struct facts *f, struct container_facts *c, const json_t *inspect)
+{
+	const char *name = facts_json_string(inspect, "Name", "");
+	const json_t *config = json_object_get(inspect, "Config");
+	const json_t *host_config = json_object_get(inspect, "HostConfig");
+
+	c->inspect = inspect;
+	c->config = json_is_object(config) ? config : f->empty;
+	c->host_config = json_is_object(host_config) ? host_config : f->empty;
+	c->id = facts_json_string(inspect, "Id", "");
+	c->name = name + (name[0] == '/');
+	c->image = facts_json_string(c->config, "Image", "");
+	c->image_id = facts_json_string(inspect, "Image", "");
+	c->task_arn = label(c->config, LABEL_TASK_ARN);
+	c->family = label(c->config, LABEL_FAMILY);
+	c->revision = label(c->config, LABEL_REVISION);
+	c->ecs_name = label(c->config, LABEL_CONTAINER_NAME);
+	c->pid = (pid_t)facts_json_int(inspect, "State.Pid", 0);
+	c->privileged = facts_json_true(c->host_config, "Privileged");
+	c->is_agent = is_agent(c);
+	c->is_pause = starts(c->ecs_name, "~internal~ecs~pause");
+	c->is_platform = starts(c->ecs_name, "~internal~ecs~") ||
+			 (starts(c->task_arn, "arn:::::/") && strstr(c->name, "ecs-managed-"));
+}
+
+/* The first process leads, whatever its number. */
+static void lead_with_first(const struct process_facts **list, size_t n, pid_t first)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (list[i]->pid == first) {
+			const struct process_facts *p = list[i];
+
+			memmove(list + 1, list, i * sizeof(*list));
+			list[0] = p;
+			return;
+		}
+	}
+}
+
+static void join_processes(struct facts *f)
+{
+	const struct process_facts *all, **lists;
+	size_t n = facts_processes(f, &all), used = 0;
+	struct container_facts **owner;
+
+	owner = arena_alloc(&f->arena, (n + 1) * sizeof(struct container_facts *));
+	lists = arena_alloc(&f->arena, (n + 1) * sizeof(*lists));
+	if (!owner || !lists)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const char *id = id_in_cgroup(all[i].cgroup);
+
+		for (size_t k = 0; k < f->n_containers; k++) {
+			struct container_facts *c = &f->containers[k];
+
+			if ((id && strncmp(c->id, id, ID_LENGTH) == 0) || all[i].pid == c->pid) {
+				owner[i] = c;
+				break;
+			}
+		}
+	}
+	for (size_t k = 0; k < f->n_containers; k++) {
+		struct container_facts *c = &f->containers[k];
+		const struct process_facts **list = lists + used;
+
+		for (size_t i = 0; i < n; i++)
+			if (owner[i] == c)
+				list[c->n_processes++] = &all[i];
+		used += c->n_processes;
+		lead_with_first(list, c->n_processes, c->pid);
+		c->processes = list;
+	}
+}
+
+static void build_containers(struct facts *f, const json_t *docker)
+{
+	const json_t *list = json_object_get(docker, "containers"), *inspect;
+	size_t i;
+
+	f->containers = arena_alloc(&f->arena, (json_array_size(list) + 1) * sizeof(*f->containers));
+	if (!f->containers)
+		return;
+	json_array_foreach(list, i, inspect)
+		if (json_is_object(inspect))
+			build_container(f, &f->containers[f->n_containers++], inspect);
+	join_processes(f);
+}
+
+static void build_image(struct facts *f, struct image_facts *m, const json_t *summary, const json_t *docker)
+{
+	const json_t *details;
+
+	m->summary = summary;
+	m->id = facts_json_string(summary, "Id", "");
+	m->name = facts_json_find(summary, "RepoTags", "");
+	if (!m->name || strcmp(m->name, "<none>:<none>") == 0)
+		m->name = facts_json_find(summary, "RepoDigests", "");
+	if (!m->name || strncmp(m->name, "<none>", 6) == 0)
+		m->name = arena_strndup(&f->arena, m->id, MIN(strlen(m->id), (size_t)19));
+	details = json_object_get(json_object_get(docker, "image_details"), m->id);
+	m->inspect = json_object_get(details, "inspect");
+	m->history = json_object_get(details, "history");
+	for (size_t i = 0; i < f->n_containers && !m->in_use; i++)
+		m->in_use = strcmp(f->containers[i].image_id, m->id) == 0;
+}
+
+static void build_images(struct facts *f, const json_t *docker)
+{
+	const json_t *list = json_object_get(docker, "images"), *summary;
+	size_t i;
+
+	f->images = arena_alloc(&f->arena, (json_array_size(list) + 1) * sizeof(*f->images));
+	if (!f->images)
+		return;
+	json_array_foreach(list, i, summary)
+		if (json_is_object(summary))
+			build_image(f, &f->images[f->n_images++], summary, docker);
+}
+
+void facts_build_models(struct facts *f)
+{
+	const json_t *docker = facts_document(f, SOURCE_DOCKER);
+
+	if (!docker || f->models_built)
+		return;
+	f->models_built = true;
+	build_containers(f, docker);
+	build_images(f, docker);
+}
+
+size_t facts_containers(struct facts *f, const struct container_facts **ret)
+{
+	facts_build_models(f);
+	*ret = f->containers;
+	return f->n_containers;
+}
+
+size_t facts_images(struct facts *f, const struct image_facts **ret)
+{
+	facts_build_models(f);
+	*ret = f->images;
+	return f->n_images;
+}
+
+const struct container_facts *facts_agent(struct facts *f)
+{
+	facts_build_models(f);
+	for (size_t i = 0; i < f->n_containers; i++)
+		if (f->containers[i].is_agent)
+			return &f->containers[i];
+	return NULL;
+}

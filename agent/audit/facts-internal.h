@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The inside of the facts, shared by the files that load each source.
+ */
+#include "batten/audit/facts.h"
+
+struct source_slot {
+	enum source_state state;
+	const char *reason;
+	json_t *document;
+};
+
+struct facts {
+	struct arena arena;
+	struct root root;
+	bool live;
+	const char *docker_url;
+	unsigned int deadline_ms;
+	const json_t *stand_in; /* borrowed */
+	struct source_slot sources[_SOURCE_MAX];
+
+	int proc_fd;
+	struct process_facts *processes;
+	size_t n_processes;
+
+	struct container_facts *containers;
+	size_t n_containers;
+	struct image_facts *images;
+	size_t n_images;
+	json_t *empty;	   /* an object without members */
+	bool models_built; /* containers and images, out of the Docker document */
+};
+
+/*
+ * A loader opens one source within @f->deadline_ms.
+ * @ret: the document; may stay NULL for sources that have none
+ * Return: 0; -ENOENT when there is no such thing on this host; any other negative errno when there
+ *         is and it could not be examined. Both with the reason in @d.
+ */
+typedef int (*source_loader)(struct facts *f, json_t **ret, struct diag *d);
+int source_proc_load(struct facts *f, json_t **ret, struct diag *d);
+
+/* Builds containers and images out of the Docker document; once. */
+void facts_build_models(struct facts *f);

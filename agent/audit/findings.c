@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The list of findings. A fingerprint is made of what stays the same from run to run and from
+ * deployment to deployment: control, host, task family, container name, subject; no ids and no
+ * times, so that whoever keeps findings can close the one that was mended.
+ */
+#include "audit/findings.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "batten/audit/facts.h"
+#include "batten/audit/profile.h"
+#include "batten/audit/waiver.h"
+#include "batten/base/bytes.h"
+
+#define MAX_EVIDENCE_BYTES 2000
+
+static const char *const statuses[_STATUS_MAX] = {
+	[STATUS_PASS] = "pass",	    [STATUS_FAIL] = "fail",	  [STATUS_NOT_APPLICABLE] = "not_applicable",
+	[STATUS_WAIVED] = "waived", [STATUS_UNKNOWN] = "unknown", [STATUS_DRIFT] = "drift",
+};
+
+const char *status_name(enum status s)
+{
+	return statuses[s];
+}
+
+/* An ECS container's Docker name ends in random digits; its name in the task definition does not. */
+static const char *stable_name(const struct subject *s)
+{
+	return s->family && s->ecs_name ? s->ecs_name : s->name;
+}
+
+static bool same_identity(const struct finding *f, const struct control *c, const struct subject *s)
+{
+	const char *a = f->subject.family, *b = s->family;
+
+	return f->control == c && f->subject.kind == s->kind &&
+	       strcmp(stable_name(&f->subject), stable_name(s)) == 0 &&
+	       (a == b || (a && b && strcmp(a, b) == 0));
+}
+
+static void set_fingerprint(struct audit *a, struct finding *f)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int n_digest = 0, twin = 0;
+	struct bytes b = { 0 };
+	char *text;
+	size_t n;
+
+	for (const struct finding *o = a->findings; o < f; o++)
+		twin += same_identity(o, f->control, &f->subject);
+	bytes_printf(&b, "%s%c%s%c%s%c%s%c%s%c%u", f->control->id, 0, a->host, 0,
+		     f->subject.family ? f->subject.family : "", 0, stable_name(&f->subject), 0,
+		     subject_kind_name(f->subject.kind), 0, twin);
+	if (bytes_take(&b, &text, &n) < 0) {
+		a->error = -ENOMEM;
+		return;
+	}
+	if (EVP_Digest(text, n, digest, &n_digest, EVP_sha256(), NULL) != 1)
+		a->error = -ENOMEM;
+	free(text);
+	for (unsigned int i = 0; i < n_digest && i < 32; i++)
+		(void)snprintf(f->fingerprint + 2 * (size_t)i, 3, "%02x", digest[i]);
+}
+
+struct finding *finding_add(struct audit *a, const struct subject *s, enum status status,
+			    enum severity severity, const char *evidence)
+{
+	struct finding *f;
+
+	if (a->n_findings == a->size_findings) {
+		size_t size = a->size_findings ? a->size_findings * 2 : 256;
+
+		f = reallocarray(a->findings, size, sizeof(*f));
+		if (!f) {
+			a->error = -ENOMEM;
+			return NULL;
+		}
+		a->findings = f;
+		a->size_findings = size;
+	}
+	f = &a->findings[a->n_findings];
+	*f = (struct finding){
+		.control = a->current,
+		.area = a->current_area,
+		.severity = severity,
+		.status = status,
+		.subject = *s,
+		.evidence = evidence,
+	};
+	set_fingerprint(a, f);
+	if (a->options.waivers)
+		waivers_apply(a->options.waivers, f, a->options.now);
+	a->n_status[f->status]++;
+	a->n_findings++;
+	return f;
+}
+
+static void report(struct audit *a, const struct subject *s, enum status status, int severity,
+		   const char *fmt, va_list ap)
+{
+	const char *evidence = arena_vprintf(&a->arena, fmt, ap);
+	enum severity chosen = (enum severity)severity;
+
+	if (severity < 0)
+		chosen = a->options.profile ? audit_profile_severity(a->options.profile, a->current) :
+					      a->current->severity;
+	if (strlen(evidence) > MAX_EVIDENCE_BYTES)
+		evidence = arena_printf(&a->arena, "%.*s ...", MAX_EVIDENCE_BYTES, evidence);
+	(void)finding_add(a, s, status, chosen, evidence);
+}
+
+#define REPORT(name, status)                                                                       \
+	void name(struct audit *a, const struct subject *s, const char *fmt, ...)                  \
+	{                                                                                          \
+		va_list ap;                                                                        \
+                                                                                                   \
+		va_start(ap, fmt);                                                                 \
+		report(a, s, (status), -1, fmt, ap);                                               \
+		va_end(ap);                                                                        \
+	}
+REPORT(audit_pass, STATUS_PASS)
+REPORT(audit_fail, STATUS_FAIL)
+REPORT(audit_drift, STATUS_DRIFT)
+REPORT(audit_unknown, STATUS_UNKNOWN)
+REPORT(audit_not_applicable, STATUS_NOT_APPLICABLE)
+#undef REPORT
+
+void audit_fail_as(struct audit *a, const struct subject *s, enum severity severity, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(a, s, STATUS_FAIL, (int)severity, fmt, ap);
+	va_end(ap);
+}
+
+struct subject audit_subject(struct audit *a, enum subject_kind kind, const char *name)
+{
+	return (struct subject){ .kind = kind, .name = arena_strdup(&a->arena, name) };
+}
+
+bool audit_failed(const struct audit *a, enum severity at_least)
+{
+	for (size_t i = 0; i < a->n_findings; i++) {
+		const struct finding *f = &a->findings[i];
+
+		if ((f->status == STATUS_FAIL || f->status == STATUS_DRIFT) && f->severity >= at_least)
+			return true;
+	}
+	return false;
+}
+
+void audit_done(struct audit *a)
+{
+	free(a->findings);
+	a->findings = NULL;
+	a->n_findings = a->size_findings = 0;
+	arena_done(&a->arena);
+}
+
+void evidence_add(struct evidence *e, const char *fmt, ...)
+{
+	size_t left = sizeof(e->text) - 32 - e->n, n_joint = e->n_parts > 0 ? 2 : 0;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(e->text + e->n + n_joint, left > n_joint ? left - n_joint : 0, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n + n_joint >= left) {
+		e->text[e->n] = '\0';
+		e->n_left_out++;
+		return;
+	}
+	memcpy(e->text + e->n, "; ", n_joint);
+	e->n += (size_t)n + n_joint;
+	e->n_parts++;
+}
+
+const char *evidence_text(struct evidence *e)
+{
+	if (e->n_left_out > 0)
+		(void)snprintf(e->text + e->n, sizeof(e->text) - e->n, "; %u more", e->n_left_out);
+	return e->text;
+}

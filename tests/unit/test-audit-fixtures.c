@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One runner for the fixtures of every control: tests/golden/audit/ID.json. Each holds worlds in
+ * which the control passes, fails and does not apply (and may hold some where it is unknown or
+ * drifts); a control that lacks one of the three fails the test.
+ *
+ * A world is made of "base" (a name in tests/golden/audit/base/, a list of names, or left out),
+ * then the file's own "world", then the case, each laid over the one before as a JSON merge patch:
+ *
+ *   "live"       false for what --root sees (true by default)
+ *   "files"      path: text, or {"text", "mode", "uid", "gid", "link", "dir", "socket"}; null removes
+ *   "processes"  pid: {"name", "uid", "caps", "bound", "ambient", "nnp", "seccomp", "groups",
+ *                "cgroup", "files": {name: text}, "links": {name: target}}
+ *   "docker", "introspection", "rules", "imds"   what the source answers; left out: absent
+ *   "profile"    an audit profile
+ *   "now"        seconds since the epoch
+ *   "expect"     texts that must stand in the evidence of findings with the case's status
+ */
+#include "unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "batten/audit/audit.h"
+#include "batten/audit/facts.h"
+#include "batten/audit/profile.h"
+#include "batten/base/fd.h"
+#include "batten/base/file.h"
+
+#define DIRECTORY "tests/golden/audit"
+#define NOW 1790000000 /* 2026-09-21 */
+
+static json_t *load(const char *directory, const char *name)
+{
+	char path[512];
+	json_error_t e;
+	json_t *j;
+
+	(void)snprintf(path, sizeof(path), "%s/%s.json", directory, name);
+	j = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+	if (!j)
+		fail_msg("%s:%d: %s", path, e.line, e.text);
+	return j;
+}
+
+/* RFC 7396. */
+static void merge(json_t *target, json_t *patch)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(patch, key, v)
+	{
+		json_t *old = json_object_get(target, key);
+
+		if (json_is_null(v)) {
+			json_object_del(target, key);
+		} else if (json_is_object(v)) {
+			if (!json_is_object(old)) {
+				old = json_object();
+				json_object_set_new(target, key, old);
+			}
+			merge(old, v);
+		} else {
+			json_object_set_new(target, key, json_deep_copy(v));
+		}
+	}
+}
+
+static json_t *make_world(json_t *fixture, json_t *test)
+{
+	json_t *world = json_object(), *base = json_object_get(fixture, "base"), *name;
+	size_t i;
+
+	if (json_is_string(base)) {
+		_cleanup_(json_freep) json_t *j = load(DIRECTORY "/base", json_string_value(base));
+
+		merge(world, j);
+	}
+	json_array_foreach(base, i, name)
+	{
+		_cleanup_(json_freep) json_t *j = load(DIRECTORY "/base", json_string_value(name));
+
+		merge(world, j);
+	}
+	merge(world, json_object_get(fixture, "world"));
+	merge(world, test);
+	if (!json_object_get(world, "live"))
+		json_object_set_new(world, "live", json_true());
+	return world;
+}
+
+static void make_parents(char *path)
+{
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(path, 0755) < 0)
+			assert_int_equal(errno, EEXIST);
+		*p = '/';
+	}
+}
+
+static void make_socket(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	_cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(strlen(path) < sizeof(a.sun_path));
+	(void)memcpy(a.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+static void write_text(const char *path, const char *text, size_t n)
+{
+	_cleanup_(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	assert_int_equal(fd_write_all(fd, text, n), 0);
+}
+
+static void make_file(const char *root, const char *name, json_t *spec)
+{
+	const char *link = json_string_value(json_object_get(spec, "link"));
+	const char *mode = json_string_value(json_object_get(spec, "mode"));
+	json_t *text = json_is_string(spec) ? spec : json_object_get(spec, "text");
+	char path[1024];
+	unsigned int bits;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", root, name);
+	make_parents(path);
+	if (link) {
+		assert_int_equal(symlink(link, path), 0);
+		return;
+	}
+	if (json_is_true(json_object_get(spec, "dir"))) {
+		if (mkdir(path, 0755) < 0)
+			assert_int_equal(errno, EEXIST);
+	} else if (json_is_true(json_object_get(spec, "socket"))) {
+		make_socket(path);
+	} else {
+		write_text(path, text ? json_string_value(text) : "", json_string_length(text));
+	}
+	if (mode) {
+		assert_int_equal(sscanf(mode, "%o", &bits), 1);
+		assert_int_equal(chmod(path, bits), 0);
+	}
+	assert_int_equal(chown(path, (uid_t)json_integer_value(json_object_get(spec, "uid")),
+			       (gid_t)json_integer_value(json_object_get(spec, "gid"))), 0);
+	if (mode && (bits & 06000))
+		assert_int_equal(chmod(path, bits), 0); /* chown() took the bits away */
+}
+
+static const char *text_of(json_t *j, const char *key, const char *fallback)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s ? s : fallback;
+}
+
+static void make_process(const char *root, const char *pid, json_t *p)
+{
+	json_int_t uid = json_integer_value(json_object_get(p, "uid"));
+	json_t *nnp = json_object_get(p, "nnp"), *seccomp = json_object_get(p, "seccomp"), *v;
+	const char *caps = text_of(p, "caps", "0"), *key;
+	char path[256], text[1024];
+	int n;
+
+	n = snprintf(text, sizeof(text),
+		     "Name:\t%s\nPid:\t%s\nPPid:\t%lld\nUid:\t%lld\t%lld\t%lld\t%lld\nGroups:\t%s \n%sCapPrm:\t%s\n"
+		     "CapEff:\t%s\nCapBnd:\t%s\nCapAmb:\t%s\nNoNewPrivs:\t%lld\nSeccomp:\t%lld\n",
+		     text_of(p, "name", "app"), pid, json_integer_value(json_object_get(p, "ppid")), uid, uid, uid, uid,
+		     text_of(p, "groups", ""), json_is_true(json_object_get(p, "kernel")) ? "" : "VmSize:\t1 kB\n", caps,
+		     caps, text_of(p, "bound", caps), text_of(p, "ambient", "0"), json_integer_value(nnp),
+		     seccomp ? json_integer_value(seccomp) : 0);
+	(void)snprintf(path, sizeof(path), "%s/proc/%s/status", root, pid);
+	make_parents(path);
+	write_text(path, text, (size_t)n);
+	(void)snprintf(path, sizeof(path), "%s/proc/%s/cgroup", root, pid);
+	n = snprintf(text, sizeof(text), "0::%s\n", text_of(p, "cgroup", "/init.scope"));
+	write_text(path, text, (size_t)n);
+	json_object_foreach(json_object_get(p, "files"), key, v)
+	{
+		(void)snprintf(path, sizeof(path), "proc/%s/%s", pid, key);
+		make_file(root, path, v);
+	}
+	json_object_foreach(json_object_get(p, "links"), key, v)
+	{
+		(void)snprintf(path, sizeof(path), "%s/proc/%s/%s", root, pid, key);
+		make_parents(path);
+		assert_int_equal(symlink(json_string_value(v), path), 0);
+	}
+}
+
+static void make_tree(const char *root, json_t *world)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(json_object_get(world, "processes"), key, v)
+		make_process(root, key, v);
+	json_object_foreach(json_object_get(world, "files"), key, v)
+		make_file(root, key, v);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void print_findings(const struct audit *a)
+{
+	for (size_t i = 0; i < a->n_findings; i++)
+		print_error("  %s %s %s: %s\n", status_name(a->findings[i].status),
+			    severity_name(a->findings[i].severity), a->findings[i].subject.name,
+			    a->findings[i].evidence);
+}
+
+/* The case's own status must occur; beside "pass" no failure may, beside "not_applicable" nothing. */
+static const char *judge(const struct audit *a, enum status wanted, json_t *expect)
+{
+	const json_t *v;
+	size_t k;
+
+	if (a->n_findings == 0)
+		return "no finding at all";
+	if (a->n_status[wanted] == 0)
+		return "no finding of the wanted status";
+	if (wanted == STATUS_NOT_APPLICABLE && a->n_findings != a->n_status[wanted])
+		return "something applied";
+	if (wanted == STATUS_PASS && a->n_status[STATUS_FAIL] + a->n_status[STATUS_DRIFT] + a->n_status[STATUS_UNKNOWN])
+		return "something failed";
+	json_array_foreach(expect, k, v)
+	{
+		bool found = false;
+
+		for (size_t i = 0; i < a->n_findings; i++)
+			found |= a->findings[i].status == wanted &&
+				 (strstr(a->findings[i].evidence, json_string_value(v)) ||
+				  strstr(a->findings[i].subject.name, json_string_value(v)));
+		if (!found)
+			return json_string_value(v);
+	}
+	return NULL;
+}
+
+static bool run_case(const struct control *c, json_t *fixture, json_t *test, enum status wanted, size_t number)
+{
+	_cleanup_(json_freep) json_t *world = make_world(fixture, test);
+	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
+	_cleanup_(facts_freep) struct facts *facts = NULL;
+	json_t *now = json_object_get(world, "now"), *p = json_object_get(world, "profile");
+	char root[] = "/tmp/batten-audit-XXXXXX";
+	const char *const ids[] = { c->id, NULL };
+	struct audit a = { 0 };
+	struct audit_options o = {
+		.host = "fixture",
+		.control_ids = ids,
+		.now = now ? json_integer_value(now) : NOW,
+	};
+	struct diag d = { 0 };
+	const char *wrong;
+
+	assert_non_null(mkdtemp(root));
+	make_tree(root, world);
+	if (p && audit_profile_parse(&profile, p, c->id, &d) < 0)
+		fail_msg("%s: %s", d.where, d.what);
+	o.profile = profile;
+	assert_int_equal(facts_open(&facts, &(struct facts_options){ .root = root, .stand_in = world }, &d), 0);
+	assert_int_equal(audit_run(&a, facts, &o), 0);
+	wrong = judge(&a, wanted, json_object_get(world, "expect"));
+	if (wrong) {
+		print_error("%s, case %s[%zu]: %s\n", c->id, status_name(wanted), number, wrong);
+		print_findings(&a);
+	}
+	audit_done(&a);
+	(void)nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return !wrong;
+}
+
+static bool run_cases(const struct control *c, json_t *fixture, enum status wanted, bool required)
+{
+	json_t *tests = json_object_get(fixture, status_name(wanted)), *test;
+	bool ok = true;
+	size_t i;
+
+	if (!tests && required) {
+		print_error("%s: tests/golden/audit/%s.json lacks \"%s\"\n", c->id, c->id, status_name(wanted));
+		return false;
+	}
+	if (json_is_object(tests))
+		return run_case(c, fixture, tests, wanted, 0);
+	json_array_foreach(tests, i, test)
+		ok &= run_case(c, fixture, test, wanted, i);
+	return ok;
+}
+
+static bool run_control(const struct control *c)
+{
+	_cleanup_(json_freep) json_t *fixture = NULL;
+	char path[512];
+	bool ok;
+
+	(void)snprintf(path, sizeof(path), DIRECTORY "/%s.json", c->id);
+	if (access(path, R_OK) < 0) {
+		print_error("%s: has no fixtures: %s is missing\n", c->id, path);
+		return false;
+	}
+	fixture = load(DIRECTORY, c->id);
+	ok = run_cases(c, fixture, STATUS_PASS, true);
+	ok &= run_cases(c, fixture, STATUS_FAIL, true);
+	ok &= run_cases(c, fixture, STATUS_NOT_APPLICABLE, true);
+	ok &= run_cases(c, fixture, STATUS_UNKNOWN, false);
+	ok &= run_cases(c, fixture, STATUS_DRIFT, false);
+	return ok;
+}
+
+static void every_control_has_fixtures_that_hold(void **state)
+{
+	unsigned int n_bad = 0;
+
+	if (geteuid() != 0)
+		skip(); /* trees with owners of their own */
+	for (size_t i = 0; i < n_control_sets; i++)
+		for (size_t k = 0; k < control_sets[i]->n_controls; k++)
+			n_bad += !run_control(&control_sets[i]->controls[k]);
+	assert_int_equal(n_bad, 0);
+}
+
+static void every_fixture_has_a_control(void **state)
+{
+	DIR *dir = opendir(DIRECTORY);
+
+	assert_non_null(dir);
+	for (struct dirent *e; (e = readdir(dir));) {
+		char id[64];
+		size_t n = strlen(e->d_name);
+
+		if (n < 6 || strcmp(e->d_name + n - 5, ".json") != 0)
+			continue;
+		(void)snprintf(id, sizeof(id), "%.*s", (int)n - 5, e->d_name);
+		if (!control_find(id, NULL))
+			fail_msg("%s/%s belongs to no control", DIRECTORY, e->d_name);
+	}
+	(void)closedir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_control_has_fixtures_that_hold),
+		cmocka_unit_test(every_fixture_has_a_control),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
