@@ -43,7 +43,7 @@ TOOL     := $(TOOL_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
 REPLAY   := $(FUZZ_SRC:%.c=$(B)/%)
 
-PKGS     := libnftnl libmnl libsystemd jansson inih libcrypto
+PKGS     := libnftnl libmnl libsystemd jansson inih libcrypto libseccomp libbpf
 
 # ---- flags: ours apart from the user's ----------------------------------------------------------
 
@@ -86,7 +86,7 @@ $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
-		-MMD -MP -c -o $@ $<
+		-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
 	@mkdir -p $(@D)
@@ -160,12 +160,12 @@ analyze-shell:
 # ---- dependencies -------------------------------------------------------------------------------
 
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
-             libinih-dev libssl-dev
+             libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
-             strace procps
+             strace procps runc crun perl gcc-multilib
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
-             openssl-devel
+             openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool
 DNF_TEST  := libcmocka-devel python3 python3-pytest nftables iptables-nft iproute busybox docker strace \
              procps-ng
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git

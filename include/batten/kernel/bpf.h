@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * What every user of libbpf here shares: quiet libbpf whose last words end up in the diag, and the
+ * answer to "can programs be loaded on this host at all?".
+ */
+#include <stdbool.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+
+/*
+ * bpf_prepare - call once before the first skeleton is opened; further calls cost nothing
+ * Silences libbpf and, on kernels that still charge BPF memory to it, raises RLIMIT_MEMLOCK.
+ * Return: 0, or -EPERM without CAP_BPF (or root), -EOPNOTSUPP when the kernel has no BPF or no
+ *         type information of its own (/sys/kernel/btf/vmlinux); words in @d.
+ */
+int bpf_prepare(struct diag *d) _must_check_;
+
+/*
+ * bpf_fail - turn a libbpf failure into a reason
+ * @error: negative errno as libbpf returned it; handed back
+ * @what:  what was tried: "load the syscall observer"
+ * libbpf's own last complaint is added when there was one.
+ */
+int bpf_fail(struct diag *d, int error, const char *what);
