@@ -8,6 +8,7 @@
 const struct command *const commands[] = {
 	&cmd_completion,
 	&cmd_help,
+	&cmd_seccomp_record,
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 

@@ -7,3 +7,4 @@
 
 extern const struct command cmd_completion;
 extern const struct command cmd_help;
+extern const struct command cmd_seccomp_record;

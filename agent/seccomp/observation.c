@@ -121,7 +121,7 @@ static int value_order(struct arg_value a, struct arg_value b)
 	return 0;
 }
 
-static void forget_values(struct observed_call *c)
+void observed_call_forget_values(struct observed_call *c)
 {
 	free(c->values);
 	c->values = NULL;
@@ -143,7 +143,7 @@ int observed_call_add_value(struct observed_call *c, struct arg_value v)
 	if (i < c->n_values && value_order(c->values[i], v) == 0)
 		return 0;
 	if (c->n_values == MAX_ARG_VALUES) {
-		forget_values(c);
+		observed_call_forget_values(c);
 		return 0;
 	}
 	values = reallocarray(c->values, c->n_values + 1, sizeof(*values));
@@ -266,9 +266,9 @@ static int merge_call(struct observed_call *into, const struct observed_call *fr
 	 * them. A side that only saw it denied has no arguments to miss.
 	 */
 	if (has && into->phases && from->phases && into->args_known != from->args_known)
-		forget_values(into);
+		observed_call_forget_values(into);
 	if (from->args_more)
-		forget_values(into);
+		observed_call_forget_values(into);
 	for (unsigned int i = 0; i < from->n_values && r == 0; i++)
 		r = observed_call_add_value(into, from->values[i]);
 	into->phases |= from->phases;

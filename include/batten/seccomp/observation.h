@@ -107,6 +107,9 @@ int observation_add(struct observation *o, enum abi a, const char *name, struct 
 /* Adds one argument value to a call, under the rule's masks. Return: 0 or -ENOMEM. */
 int observed_call_add_value(struct observed_call *c, struct arg_value v) _must_check_;
 
+/* Too many values, or some that nobody looked at: no rule can be made of the arguments. */
+void observed_call_forget_values(struct observed_call *c);
+
 /* Notes that a source saw the call in @runs of its runs. */
 void observed_call_witness(struct observed_call *c, const char *source, uint64_t runs);
 

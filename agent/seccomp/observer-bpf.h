@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * What the BPF programs and their loader share: keys, rows, events. The includer brings __u32 and
+ * __u64. Every struct is zeroed before it is filled, and the reader checks its size.
+ */
+
+#define OBS_ABIS 3 /* 0 native, 1 32-bit, 2 x32 */
+#define OBS_NUMBERS 1024
+#define OBS_WORDS (OBS_NUMBERS / 64)
+/* Calls private to ARM (0x0f0000 and up) get the last numbers. */
+#define OBS_ARM_PRIVATE 0x0f0000
+#define OBS_ARM_FIRST (OBS_NUMBERS - 16)
+#define OBS_MAX_ARG_VALUES 32
+
+/*
+ * Who and when, times two: without and with a filter in force.
+ * PRE:   a task that has entered and has not executed the workload: the runtime, setting up
+ * SAME:  executed something, but still in the mount namespace of the group's maker: the runtime's
+ *        own re-execution, or a workload without a namespace of its own; told apart at the end
+ * START, SERVE: the workload
+ * XPRE, EXEC: a session that entered later (docker exec), before and after its exec
+ */
+enum obs_class {
+	OBS_PRE,
+	OBS_SAME,
+	OBS_START,
+	OBS_SERVE,
+	OBS_XPRE,
+	OBS_EXEC,
+	OBS_CLASSES,
+};
+#define OBS_ROWS (OBS_CLASSES * 2)
+
+struct obs_bits {
+	__u64 w[OBS_WORDS];
+};
+
+/* Everything about one observed group (a container); key: its id. */
+struct obs_row {
+	struct obs_bits seen[OBS_ROWS][OBS_ABIS];
+	struct obs_bits eperm[OBS_ABIS];
+	struct obs_bits enosys[OBS_ABIS];
+	__u64 calls;		/* a lower bound: tasks add what they counted now and then */
+	__u64 made_ns;		/* boot time of the row; tasks older than @running_ns were there before */
+	__u64 running_ns;	/* tasks started before that belong to the workload already */
+	__u64 exec_same_ns;	/* boot time of the first exec of each kind; 0: none */
+	__u64 exec_other_ns;
+	__u32 maker_mntns;	/* 0: any exec is the workload's */
+	__u32 lost_args;	/* argument values that found no room */
+};
+
+/* key of `groups`: a cgroup id, or OBS_BY_MNTNS | mount namespace; value: the id of the row */
+#define OBS_BY_MNTNS (1ull << 63)
+
+struct obs_arg_key {
+	__u64 owner;
+	__u32 nr;
+	__u16 abi;
+	__u16 row; /* class * 2 + filter */
+	__u32 v[2];
+};
+
+/* A directory of the cgroup tree by its parent's id and its own name. */
+struct obs_name_key {
+	__u64 parent;
+	char name[128];
+};
+
+struct obs_arg_rule {
+	__u32 n, index[2], mask[2];
+};
+#define OBS_MAX_RULES 32
+
+enum obs_event_kind {
+	OBS_EVENT_CALL = 1, /* first sight */
+	OBS_EVENT_DENIED,
+	OBS_EVENT_GROUP, /* a container's group was made */
+};
+
+struct obs_event {
+	__u32 kind;
+	__u32 pid;
+	__u64 owner;
+	__u64 boot_ns;
+	__u32 nr;
+	__u16 abi;
+	__u16 row;
+	__u32 error; /* DENIED: 1 EPERM, 38 ENOSYS */
+	__u32 pad;
+	char comm[16];
+	char exe[32]; /* last component of the executable; GROUP: unused */
+	char group[128]; /* GROUP: name of the directory */
+};

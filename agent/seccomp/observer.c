@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Loads the observer and speaks with its maps. First sights come as events with time and
+ * executable; what a group has done is read from its row, which is complete also when events were
+ * lost.
+ */
+#include "batten/seccomp/observer.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/types.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "batten/kernel/bpf.h"
+#include "batten/kernel/cgroup.h"
+#include "seccomp/observer-internal.h"
+
+#define DEFAULT_GROUPS 64
+#define DEFAULT_STARTUP_MS 10000
+#define MAX_DEPTH 16	   /* of cgroups below a watched one that are there already */
+#define MAX_FIRSTS 8192 /* first sights kept per group */
+
+static enum abi abi_of_row(unsigned int abi)
+{
+	enum abi native = abi_native();
+
+	if (abi == 0)
+		return native;
+	if (native == ABI_X86_64)
+		return abi == 1 ? ABI_X86 : ABI_X32;
+	return ABI_ARM;
+}
+
+/* The number that the kernel uses, of the number of a bit. */
+static int number_of_bit(unsigned int bit)
+{
+	return bit >= OBS_ARM_FIRST ? OBS_ARM_PRIVATE + (int)(bit - OBS_ARM_FIRST) : (int)bit;
+}
+
+const char *observer_bit_name(unsigned int abi, unsigned int bit, char buf[static ABI_NAME_SIZE])
+{
+	return abi_call_name(abi_of_row(abi), number_of_bit(bit), buf);
+}
+
+enum abi observer_abi(unsigned int abi)
+{
+	return abi_of_row(abi);
+}
+
+static uint64_t boot_now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int64_t observer_wall_ms(uint64_t boot_ns)
+{
+	return time_now_ms() - ((int64_t)boot_now_ns() - (int64_t)boot_ns) / 1000000;
+}
+
+struct observed_group *observer_group(const struct observer *o, uint64_t id)
+{
+	list_for_each(pos, &o->groups) {
+		struct observed_group *g = container_of(pos, struct observed_group, link);
+
+		if (g->id == id)
+			return g;
+	}
+	return NULL;
+}
+
+static struct observed_group *group_add(struct observer *o, uint64_t id)
+{
+	struct observed_group *g = observer_group(o, id);
+
+	if (g)
+		return g;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return NULL;
+	g->id = id;
+	g->started_ms = time_now_ms();
+	list_append(&o->groups, &g->link);
+	return g;
+}
+
+static struct observed_group *group_free(struct observed_group *g)
+{
+	list_remove(&g->link);
+	free(g->firsts);
+	free(g);
+	return NULL;
+}
+
+static void remember(struct observed_group *g, const struct obs_event *e)
+{
+	struct first_sight *f;
+
+	if (g->n_firsts == MAX_FIRSTS)
+		return;
+	if (g->n_firsts == g->size_firsts) {
+		size_t size = g->size_firsts ? g->size_firsts * 2 : 128;
+
+		f = reallocarray(g->firsts, size, sizeof(*f));
+		if (!f)
+			return; /* costs a name and a time, no call */
+		g->firsts = f;
+		g->size_firsts = size;
+	}
+	f = &g->firsts[g->n_firsts++];
+	*f = (struct first_sight){ .boot_ns = e->boot_ns, .abi = e->abi, .nr = e->nr, .row = e->row };
+	(void)snprintf(f->by, sizeof(f->by), "%.*s", (int)sizeof(e->exe), e->exe[0] ? e->exe : e->comm);
+}
+
+static int on_event(void *userdata, void *data, size_t size)
+{
+	struct observer *o = userdata;
+	const struct obs_event *e = data;
+	char name[ABI_NAME_SIZE], comm[sizeof(e->comm) + 1], exe[sizeof(e->exe) + 1], dir[sizeof(e->group) + 1];
+	struct observer_event out = { 0 };
+	struct observed_group *g;
+
+	if (size < sizeof(*e))
+		return 0;
+	g = group_add(o, e->owner);
+	if (!g)
+		return 0;
+	if (e->kind != OBS_EVENT_GROUP)
+		remember(g, e);
+	if (!o->callback)
+		return 0;
+	(void)snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(e->comm), e->comm);
+	(void)snprintf(exe, sizeof(exe), "%.*s", (int)sizeof(e->exe), e->exe);
+	(void)snprintf(dir, sizeof(dir), "%.*s", (int)sizeof(e->group), e->group);
+	out.group = e->owner;
+	out.time_ms = observer_wall_ms(e->boot_ns);
+	out.comm = comm;
+	out.exe = exe;
+	out.kind = e->kind == OBS_EVENT_GROUP ? OBSERVER_GROUP :
+		   e->kind == OBS_EVENT_DENIED ? OBSERVER_DENIED : OBSERVER_CALL;
+	if (e->kind == OBS_EVENT_GROUP) {
+		out.directory = dir;
+	} else {
+		out.abi = abi_of_row(e->abi);
+		out.call = observer_bit_name(e->abi, e->nr, name);
+		out.error = e->kind == OBS_EVENT_DENIED ? (int)e->error : 0;
+	}
+	o->callback(o->userdata, &out);
+	return 0;
+}
+
+/* Which calls have arguments to look at, and which numbers exec has, written into the program. */
+static void fill_constants(struct observer_bpf *s, const struct observer_options *options)
+{
+	const struct arg_rule *rule;
+
+	for (unsigned int i = 0; (rule = arg_rule_nth(i)) && i + 1 < OBS_MAX_RULES; i++) {
+		struct obs_arg_rule *to = (struct obs_arg_rule *)&s->rodata->rules[i + 1];
+
+		to->n = rule->n;
+		for (unsigned int k = 0; k < rule->n; k++) {
+			to->index[k] = rule->index[k];
+			to->mask[k] = rule->mask[k];
+		}
+		for (unsigned int abi = 0; abi < OBS_ABIS; abi++) {
+			int nr = arg_rule_find(abi_of_row(abi), rule->name) ?
+					 abi_call_number(abi_of_row(abi), rule->name) : -1;
+
+			if (nr >= 0 && nr < OBS_ARM_FIRST - 1)
+				((uint8_t *)s->rodata->rule_of[abi])[nr] = (uint8_t)(i + 1);
+		}
+	}
+	for (unsigned int abi = 0; abi < OBS_ABIS; abi++) {
+		((uint32_t *)s->rodata->exec_number)[abi] = (uint32_t)abi_call_number(abi_of_row(abi), "execve");
+		((uint32_t *)s->rodata->execveat_number)[abi] =
+			(uint32_t)abi_call_number(abi_of_row(abi), "execveat");
+	}
+	*(uint8_t *)&s->rodata->make_rows = options->make_rows;
+	*(uint8_t *)&s->rodata->by_mntns = options->by_mntns;
+}
+
+int observer_new(struct observer **ret, const struct observer_options *options, observer_callback callback,
+		 void *userdata, struct diag *d)
+{
+	static const struct observer_options defaults = { 0 };
+	_cleanup_(observer_freep) struct observer *o = NULL;
+	unsigned int n_groups;
+	int r;
+
+	if (!options)
+		options = &defaults;
+	if (abi_native() == _ABI_MAX)
+		return diag_fail(d, -EOPNOTSUPP, NULL, "observing is for x86-64 and arm64");
+	r = bpf_prepare(d);
+	if (r < 0)
+		return r;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	list_init(&o->groups);
+	o->callback = callback;
+	o->userdata = userdata;
+	o->by_mntns = options->by_mntns;
+	o->startup_ns = (options->startup_ms ? options->startup_ms : DEFAULT_STARTUP_MS) * 1000000ull;
+	o->skel = observer_bpf__open();
+	if (!o->skel)
+		return bpf_fail(d, -errno, "open the syscall observer");
+	n_groups = options->max_groups ? options->max_groups : DEFAULT_GROUPS;
+	r = bpf_map__set_max_entries(o->skel->maps.rows, n_groups);
+	if (r == 0 && options->without_denials)
+		r = bpf_program__set_autoload(o->skel->progs.leave, false);
+	if (r < 0)
+		return bpf_fail(d, r, "size the syscall observer");
+	fill_constants(o->skel, options);
+	r = observer_bpf__load(o->skel);
+	if (r < 0)
+		return bpf_fail(d, r, "load the syscall observer");
+	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), on_event, o, NULL);
+	if (!o->ring)
+		return bpf_fail(d, -errno, "read the syscall observer's events");
+	r = observer_bpf__attach(o->skel);
+	if (r < 0)
+		return bpf_fail(d, r, "attach the syscall observer");
+	*ret = take_ptr(o);
+	return 0;
+}
+
+struct observer *observer_free(struct observer *o)
+{
+	if (!o)
+		return NULL;
+	ring_buffer__free(o->ring);
+	observer_bpf__destroy(o->skel);
+	list_for_each(pos, &o->groups)
+		(void)group_free(container_of(pos, struct observed_group, link));
+	free(o);
+	return NULL;
+}
+
+int observer_fd(const struct observer *o)
+{
+	return ring_buffer__epoll_fd(o->ring);
+}
+
+static int rows_fd(const struct observer *o)
+{
+	return bpf_map__fd(o->skel->maps.rows);
+}
+
+int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret)
+{
+	return bpf_map_lookup_elem(rows_fd(o), &id, ret) == 0 ? 0 : -errno;
+}
+
+/* Rows whose start-up is over serve from now on; tasks must forget what they remember. */
+static int move_on(struct observer *o)
+{
+	static struct obs_row row;
+	uint64_t now = boot_now_ns();
+	bool moved = false;
+
+	list_for_each(pos, &o->groups) {
+		struct observed_group *g = container_of(pos, struct observed_group, link);
+		uint64_t since;
+
+		if (g->serving || observer_row(o, g->id, &row) < 0)
+			continue;
+		since = row.exec_other_ns ? row.exec_other_ns : row.running_ns;
+		if (since == 0 || now - since < o->startup_ns)
+			continue;
+		g->serving = bpf_map_update_elem(bpf_map__fd(o->skel->maps.serving), &g->id, &(uint8_t){ 1 },
+						 BPF_ANY) == 0;
+		moved |= g->serving;
+	}
+	if (moved)
+		__atomic_add_fetch(&o->skel->bss->epoch, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int observer_dispatch(struct observer *o)
+{
+	int r = ring_buffer__consume(o->ring);
+
+	if (r < 0)
+		return r;
+	return move_on(o);
+}
+
+static int add_alias(struct observer *o, uint64_t key, uint64_t owner)
+{
+	int fd = bpf_map__fd(o->skel->maps.groups);
+
+	return bpf_map_update_elem(fd, &key, &owner, BPF_ANY) == 0 ? 0 : -errno;
+}
+
+/* Groups below that are there already; new ones are added by the program on cgroup_mkdir. */
+static void add_below(struct observer *o, const char *path, uint64_t owner, unsigned int depth)
+{
+	DIR *dir = depth < MAX_DEPTH ? opendir(path) : NULL;
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char child[PATH_MAX];
+		uint64_t id;
+
+		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+			continue;
+		if (snprintf(child, sizeof(child), "%s/%s", path, e->d_name) >= (int)sizeof(child))
+			continue;
+		if (cgroup_id(child, &id, NULL) == 0 && add_alias(o, id, owner) == 0)
+			add_below(o, child, owner, depth + 1);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+static uint32_t mntns_of(pid_t pid)
+{
+	char path[64] = "/proc/self/ns/mnt";
+	struct stat st;
+
+	if (pid > 0)
+		(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	return stat(path, &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+/* Makes the row, then what leads to it. */
+static int watch(struct observer *o, uint64_t id, uint32_t maker_mntns, bool running, struct diag *d)
+{
+	static struct obs_row row;
+
+	memset(&row, 0, sizeof(row));
+	row.made_ns = boot_now_ns();
+	row.running_ns = running ? row.made_ns : 0;
+	row.maker_mntns = maker_mntns;
+	if (bpf_map_update_elem(rows_fd(o), &id, &row, BPF_NOEXIST) < 0 && errno != EEXIST)
+		return diag_errno(d, -errno, NULL, "cannot watch one more group");
+	if (!group_add(o, id))
+		return -ENOMEM;
+	if (add_alias(o, id, id) < 0)
+		return diag_errno(d, -errno, NULL, "cannot watch one more group");
+	return 0;
+}
+
+/* When the directory is made anew, what runs in it belongs to the same row. */
+static void await_again(struct observer *o, const char *path, uint64_t owner)
+{
+	struct obs_name_key key = { 0 };
+	char parent[PATH_MAX], *slash;
+	uint64_t parent_id;
+	size_t n;
+
+	(void)snprintf(parent, sizeof(parent), "%s", path);
+	n = strlen(parent);
+	while (n > 1 && parent[n - 1] == '/')
+		parent[--n] = '\0';
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent || strlen(slash + 1) >= sizeof(key.name))
+		return;
+	memcpy(key.name, slash + 1, strlen(slash + 1));
+	*slash = '\0';
+	if (cgroup_id(parent, &parent_id, NULL) < 0)
+		return;
+	key.parent = parent_id;
+	(void)bpf_map_update_elem(bpf_map__fd(o->skel->maps.awaited), &key, &owner, BPF_ANY);
+}
+
+int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64_t *ret, struct diag *d)
+{
+	uint64_t id;
+	int r, populated;
+
+	r = cgroup_id(path, &id, d);
+	if (r < 0)
+		return r;
+	populated = cgroup_populated(path);
+	if (populated < 0)
+		return diag_errno(d, populated, path, "cannot tell whether anything runs in it");
+	r = watch(o, id, own ? 0 : mntns_of(0), populated > 0, d);
+	if (r < 0)
+		return r;
+	add_below(o, path, id, 0);
+	if (!own)
+		await_again(o, path, id);
+	*ret = id;
+	return 0;
+}
+
+int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct diag *d)
+{
+	uint32_t inode = mntns_of(pid);
+	int r;
+
+	if (!o->by_mntns)
+		return -EINVAL;
+	if (inode == 0)
+		return diag_fail(d, -ESRCH, NULL, "process %d is gone", (int)pid);
+	*ret = OBS_BY_MNTNS | inode;
+	r = watch(o, *ret, 0, true, d);
+	return r;
+}
+
+static void forget_name(int fd, uint64_t group)
+{
+	struct obs_name_key key;
+	uint64_t owner;
+
+	/* One at a time: few names lead to a row. */
+	for (void *at = NULL; bpf_map_get_next_key(fd, at, &key) == 0; at = &key) {
+		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner == group) {
+			(void)bpf_map_delete_elem(fd, &key);
+			return;
+		}
+	}
+}
+
+static void forget_values(int fd, uint64_t group)
+{
+	struct obs_arg_key key, next;
+	void *previous = NULL;
+
+	while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+		if (previous && key.owner == group)
+			(void)bpf_map_delete_elem(fd, &key);
+		key = next;
+		previous = &key;
+	}
+	if (previous && key.owner == group)
+		(void)bpf_map_delete_elem(fd, &key);
+}
+
+void observer_forget(struct observer *o, uint64_t group)
+{
+	struct observed_group *g = observer_group(o, group);
+	int fd = bpf_map__fd(o->skel->maps.groups);
+	uint64_t key, next, owner;
+	void *previous = NULL;
+
+	(void)bpf_map_delete_elem(rows_fd(o), &group);
+	(void)bpf_map_delete_elem(bpf_map__fd(o->skel->maps.serving), &group);
+	while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+		if (bpf_map_lookup_elem(fd, &next, &owner) == 0 && owner == group) {
+			(void)bpf_map_delete_elem(fd, &next);
+			continue; /* from the same previous key: its successor has changed */
+		}
+		key = next;
+		previous = &key;
+	}
+	forget_name(bpf_map__fd(o->skel->maps.awaited), group);
+	forget_values(bpf_map__fd(o->skel->maps.values), group);
+	forget_values(bpf_map__fd(o->skel->maps.n_values), group);
+	if (g)
+		(void)group_free(g);
+}
+
+void observer_source_id(char ret[static SOURCE_ID_SIZE])
+{
+	uint8_t random[8] = { 0 };
+	size_t n = 0;
+
+	if (getrandom(random, sizeof(random), 0) < 0)
+		memcpy(random, &(uint64_t){ boot_now_ns() }, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		n += (size_t)snprintf(ret + n, SOURCE_ID_SIZE - n, "%02x", random[i]);
+}
+
+int observer_cost(const struct observer *o, struct observer_cost *ret)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(o->skel->progs.enter), &info, &size) < 0)
+		return -errno;
+	ret->run_ns = info.run_time_ns;
+	ret->runs = info.run_cnt;
+	return 0;
+}

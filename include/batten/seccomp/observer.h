@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The observer: eBPF programs that keep, for each watched group, which system calls its tasks
+ * make. A group is a cgroup (a container's), or a mount namespace on hosts without cgroup2.
+ *
+ * It has one file descriptor to poll and calls back from observer_dispatch(); it starts no thread
+ * and blocks nowhere, so it fits any event loop.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+#include "batten/seccomp/observation.h"
+
+struct observer;
+
+struct observer_options {
+	unsigned int max_groups; /* watched at a time; 0: 64. Each costs 12 KiB of kernel memory */
+	bool make_rows;		 /* watch every new cgroup that looks like a container's, from its first task on */
+	bool by_mntns;		 /* groups are mount namespaces: hosts without cgroup2 */
+	bool without_denials;	 /* leave the sys_exit program out */
+	unsigned int startup_ms; /* start-up lasts this long after the workload's exec; 0: 10 s */
+};
+
+enum observer_event_kind {
+	OBSERVER_CALL = 1, /* a group made a call that it had not made before */
+	OBSERVER_DENIED,   /* a filter answered for the first time with EPERM or ENOSYS */
+	OBSERVER_GROUP,	   /* a container's cgroup was made; it is watched already */
+};
+
+/* Strings die with the callback. */
+struct observer_event {
+	enum observer_event_kind kind;
+	uint64_t group;
+	int64_t time_ms;  /* since 1970 */
+	const char *call; /* NULL for OBSERVER_GROUP */
+	enum abi abi;
+	const char *comm, *exe;
+	const char *directory; /* OBSERVER_GROUP: last component of the cgroup's path */
+	int error;	       /* OBSERVER_DENIED: EPERM or ENOSYS */
+};
+typedef void (*observer_callback)(void *userdata, const struct observer_event *e);
+
+/*
+ * observer_new - load and attach the programs
+ * @options:  NULL for the defaults
+ * @callback: may be NULL
+ * Return: 0; -EPERM, -EOPNOTSUPP and whatever the kernel says, with words; programs are gone when
+ *         the observer is freed.
+ */
+int observer_new(struct observer **ret, const struct observer_options *options, observer_callback callback,
+		 void *userdata, struct diag *d) _must_check_;
+struct observer *observer_free(struct observer *o);
+DEFINE_CLEANUP(struct observer *, observer_free)
+
+/* Readable when events wait; owned by the observer. */
+int observer_fd(const struct observer *o);
+
+/*
+ * observer_dispatch - take the events that wait, and move groups on from start-up to serving
+ * Call it when the descriptor is readable, and every few seconds besides. Return: 0 or negative errno.
+ */
+int observer_dispatch(struct observer *o) _must_check_;
+
+/*
+ * observer_watch_cgroup - watch a cgroup and all below it
+ * @own: the group is ours: the first exec in it is the workload, whatever its namespaces
+ * @ret: the group's id for the calls below
+ * Return: 0; -E2BIG past max_groups; else from the kernel
+ */
+int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64_t *ret, struct diag *d)
+	_must_check_;
+
+/* The same for the mount namespace that a process is in. */
+int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct diag *d) _must_check_;
+
+/* Forgets a group and its row. */
+void observer_forget(struct observer *o, uint64_t group);
+
+/*
+ * observer_collect - what a group has done so far
+ * @source: id of the source that the calls are noted under, with one run
+ * @into:   an observation; what is collected is added to it
+ * Return: 0; -ENOENT for a group that is not watched
+ */
+int observer_collect(struct observer *o, uint64_t group, const char *source, struct observation *into,
+		     struct diag *d) _must_check_;
+
+/* A source id that no other recording has. */
+void observer_source_id(char ret[static SOURCE_ID_SIZE]);
+
+/* Events that found no room in the ring buffer are no loss to the result; this is what they cost: */
+struct observer_cost {
+	uint64_t run_ns, runs; /* of the sys_enter program, while kernel.bpf_stats_enabled is on */
+};
+int observer_cost(const struct observer *o, struct observer_cost *ret) _must_check_;

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small programs that system tests build: C sources compiled once a session, for any interface."""
+import shutil
+import subprocess
+
+import lab
+
+THREADS = r"""
+#include <pthread.h>
+#include <stdio.h>
+static void *run(void *p) { *(int *)p += 1; return p; }
+int main(void)
+{
+	pthread_t t[4]; int v[4] = { 0 }, sum = 0;
+	for (int i = 0; i < 4; i++) if (pthread_create(&t[i], 0, run, &v[i])) { puts("no thread"); return 1; }
+	for (int i = 0; i < 4; i++) { pthread_join(t[i], 0); sum += v[i]; }
+	printf("%d threads\n", sum);
+	return sum != 4;
+}
+"""
+
+HELLO = r"""
+#include <stdio.h>
+int main(void) { puts("hello"); return 0; }
+"""
+
+# Makes the calls that its arguments name by number, and prints what each answered.
+CALLS = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		char *colon = strchr(argv[i], ':');
+		long arg = colon ? strtol(colon + 1, 0, 0) : -1, r;
+		errno = 0;
+		r = syscall(strtol(argv[i], 0, 0), arg, arg, arg, 0, 0, 0);
+		printf("%s %s\n", argv[i], r >= 0 ? "ok" : errno == EPERM ? "EPERM" : errno == ENOSYS ? "ENOSYS" : "error");
+	}
+	return 0;
+}
+"""
+
+
+def build(directory, name, source, *flags):
+    """Compile a program; returns its path. Skips where the compiler cannot."""
+    lab.need(shutil.which("gcc"), "gcc is not installed")
+    path = directory / name
+    c = directory / f"{name}.c"
+    c.write_text(source)
+    p = subprocess.run(["gcc", "-O1", "-w", "-o", path, c, *flags], capture_output=True, text=True)
+    lab.need(p.returncode == 0, f"cannot build {name}: {p.stderr.strip()[:200]}")
+    return path
