@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A table as netlink messages, in one batch: name the table so that deleting it cannot fail,
+ * delete it, make it anew. Between two packets the kernel changes from the old table to the new.
+ *
+ * Every value set on an expression is read back with nftnl_expr_is_set(): since 1.2.7 libnftnl
+ * ignores a setter of the wrong width without a word, and before that it read past the value.
+ */
+#include "kernel/nft-internal.h"
+
+#include <errno.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/object.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdio.h>
+#include <string.h>
+
+/* libnftnl writes messages without a bound: one message of ours always fits in this. */
+#define MESSAGE_ROOM (64 * 1024)
+
+/* An element takes about 44 bytes, and its list's length has 16 bits. */
+#define ELEMENTS_PER_MESSAGE 512
+
+const struct nft_set_type_row nft_set_types[_NFT_SET_TYPE_MAX] = {
+	[NFT_SET_IPV4] = { .type = 7, .length = 4, .byte_order = 2 },
+	[NFT_SET_IPV6] = { .type = 8, .length = 16, .byte_order = 2 },
+	[NFT_SET_IFNAME] = { .type = 41, .length = 16, .byte_order = 1 },
+};
+
+/* ---- expressions ---------------------------------------------------------------------------- */
+
+struct rule_builder {
+	struct nftnl_rule *rule;
+	struct nftnl_expr *e; /* the newest, owned by the rule */
+	bool failed;
+};
+
+static void add(struct rule_builder *b, const char *name)
+{
+	b->e = b->failed ? NULL : nftnl_expr_alloc(name);
+	if (!b->e) {
+		b->failed = true;
+		return;
+	}
+	nftnl_rule_add_expr(b->rule, b->e);
+}
+
+static void check(struct rule_builder *b, uint16_t attribute)
+{
+	b->failed = b->failed || !nftnl_expr_is_set(b->e, attribute);
+}
+
+#define SETTER(name, type)                                                                         \
+	static void set_##name(struct rule_builder *b, uint16_t attribute, type value)             \
+	{                                                                                          \
+		if (b->failed)                                                                     \
+			return;                                                                    \
+		nftnl_expr_set_##name(b->e, attribute, value);                                     \
+		check(b, attribute);                                                               \
+	}
+SETTER(u8, uint8_t)
+SETTER(u16, uint16_t)
+SETTER(u32, uint32_t)
+SETTER(u64, uint64_t)
+#undef SETTER
+
+static void set_text(struct rule_builder *b, uint16_t attribute, const char *value)
+{
+	if (b->failed)
+		return;
+	(void)nftnl_expr_set_str(b->e, attribute, value);
+	check(b, attribute);
+}
+
+static void add_meta(struct rule_builder *b, uint32_t key)
+{
+	add(b, "meta");
+	set_u32(b, NFTNL_EXPR_META_KEY, key);
+	set_u32(b, NFTNL_EXPR_META_DREG, NFT_REG_1);
+}
+
+static void add_cmp(struct rule_builder *b, uint32_t op, const void *data, uint32_t n)
+{
+	add(b, "cmp");
+	set_u32(b, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	set_u32(b, NFTNL_EXPR_CMP_OP, op);
+	if (b->failed)
+		return;
+	(void)nftnl_expr_set(b->e, NFTNL_EXPR_CMP_DATA, data, n);
+	check(b, NFTNL_EXPR_CMP_DATA);
+}
+
+/* Offsets of the addresses in the IPv4 and IPv6 headers. */
+static void add_address(struct rule_builder *b, int family, bool source)
+{
+	uint32_t offset = family == AF_INET ? (source ? 12 : 16) : (source ? 8 : 24);
+
+	add(b, "payload");
+	set_u32(b, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)ip_length(family));
+	set_u32(b, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+}
+
+static void add_lookup(struct rule_builder *b, const char *set, bool inverted)
+{
+	add(b, "lookup");
+	set_u32(b, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	set_text(b, NFTNL_EXPR_LOOKUP_SET, set);
+	/* Also when zero: the kernel tells it back, and both are compared. */
+	set_u32(b, NFTNL_EXPR_LOOKUP_FLAGS, inverted ? NFT_LOOKUP_F_INV : 0);
+}
+
+static void add_verdict(struct rule_builder *b, int verdict, const char *chain)
+{
+	add(b, "immediate");
+	set_u32(b, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	set_u32(b, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	if (chain)
+		set_text(b, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static void add_statement(struct rule_builder *b, const struct nft_statement *s)
+{
+	uint8_t proto;
+	uint32_t zero = 0;
+
+	switch (s->kind) {
+	case STMT_DADDR:
+		/* In an inet table the family comes first: the payload of the other means nothing. */
+		proto = s->address.family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
+		add_meta(b, NFT_META_NFPROTO);
+		add_cmp(b, NFT_CMP_EQ, &proto, sizeof(proto));
+		add_address(b, s->address.family, false);
+		add_cmp(b, NFT_CMP_EQ, s->address.bytes, (uint32_t)ip_length(s->address.family));
+		break;
+	case STMT_SADDR_NOT_IN:
+		add_address(b, s->family, true);
+		add_lookup(b, s->name, true);
+		break;
+	case STMT_IIFKIND_IN:
+		add_meta(b, NFT_META_IIFKIND);
+		add_lookup(b, s->name, false);
+		break;
+	case STMT_IIF_PRESENT:
+		add_meta(b, NFT_META_IIF);
+		add_cmp(b, NFT_CMP_NEQ, &zero, sizeof(zero));
+		break;
+	case STMT_L4PROTO:
+		proto = (uint8_t)s->number;
+		add_meta(b, NFT_META_L4PROTO);
+		add_cmp(b, NFT_CMP_EQ, &proto, sizeof(proto));
+		break;
+	case STMT_LIMIT:
+		add(b, "limit");
+		set_u64(b, NFTNL_EXPR_LIMIT_RATE, s->number);
+		set_u64(b, NFTNL_EXPR_LIMIT_UNIT, 1);
+		set_u32(b, NFTNL_EXPR_LIMIT_BURST, s->burst);
+		set_u32(b, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+		set_u32(b, NFTNL_EXPR_LIMIT_FLAGS, 0);
+		break;
+	case STMT_LOG:
+		add(b, "log");
+		set_text(b, NFTNL_EXPR_LOG_PREFIX, s->name);
+		set_u16(b, NFTNL_EXPR_LOG_GROUP, (uint16_t)s->number);
+		set_u32(b, NFTNL_EXPR_LOG_SNAPLEN, s->snaplen);
+		set_u16(b, NFTNL_EXPR_LOG_QTHRESHOLD, 1);
+		break;
+	case STMT_COUNT:
+		add(b, "objref");
+		set_u32(b, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+		set_text(b, NFTNL_EXPR_OBJREF_IMM_NAME, s->name);
+		break;
+	case STMT_JUMP:
+		add_verdict(b, NFT_JUMP, s->name);
+		break;
+	case STMT_REJECT_RESET:
+		add(b, "reject");
+		set_u32(b, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+		set_u8(b, NFTNL_EXPR_REJECT_CODE, 0);
+		break;
+	case STMT_DROP:
+		add_verdict(b, NF_DROP, NULL);
+		break;
+	case _STMT_MAX:
+		b->failed = true;
+		break;
+	}
+}
+
+/* ---- comments: type, length, text with its NUL ------------------------------------------------ */
+
+struct comment_data {
+	uint8_t bytes[160];
+	uint32_t n;
+};
+
+static void put_comment(struct comment_data *c, uint8_t type, const char *text)
+{
+	size_t n = strlen(text) + 1;
+
+	if (n == 1 || c->n + 2 + n > sizeof(c->bytes))
+		return;
+	c->bytes[c->n] = type;
+	c->bytes[c->n + 1] = (uint8_t)n;
+	memcpy(c->bytes + c->n + 2, text, n);
+	c->n += 2 + (uint32_t)n;
+}
+
+struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_chain *c,
+				  const struct nft_rule *r)
+{
+	_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = nftnl_rule_alloc();
+	struct rule_builder b = { .rule = rule };
+	struct comment_data comment = { 0 };
+
+	if (!rule)
+		return NULL;
+	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	if (nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, t->name) < 0 ||
+	    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, c->name) < 0)
+		return NULL;
+	put_comment(&comment, NFTNL_UDATA_RULE_COMMENT, r->comment);
+	if (comment.n > 0 && nftnl_rule_set_data(rule, NFTNL_RULE_USERDATA, comment.bytes, comment.n) < 0)
+		return NULL;
+	for (size_t i = 0; i < r->n_statements; i++)
+		add_statement(&b, &r->statements[i]);
+	return b.failed ? NULL : take_ptr(rule);
+}
+
+/* ---- the batch ------------------------------------------------------------------------------ */
+
+struct batch {
+	struct bytes bytes;
+	struct nl_socket *nl;
+	uint32_t first_seq;
+	struct nlmsghdr *last; /* dies when the buffer grows */
+	int error;
+};
+
+static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags)
+{
+	uint32_t seq = nl_next_seq(b->nl);
+
+	if (b->error == 0)
+		b->error = bytes_reserve(&b->bytes, MESSAGE_ROOM);
+	if (b->error < 0)
+		return NULL;
+	if (b->bytes.n == 0)
+		b->first_seq = seq;
+	b->last = nftnl_nlmsg_build_hdr(b->bytes.data + b->bytes.n, type, NFPROTO_INET, flags, seq);
+	return b->last;
+}
+
+static void end(struct batch *b, const struct nlmsghdr *nlh)
+{
+	b->bytes.n += NLMSG_ALIGN(nlh->nlmsg_len);
+}
+
+static void put_mark(struct batch *b, bool closing)
+{
+	uint32_t seq = nl_next_seq(b->nl);
+	struct nlmsghdr *nlh;
+
+	if (b->error == 0)
+		b->error = bytes_reserve(&b->bytes, MESSAGE_ROOM);
+	if (b->error < 0)
+		return;
+	if (b->bytes.n == 0)
+		b->first_seq = seq;
+	nlh = closing ? nftnl_batch_end(b->bytes.data + b->bytes.n, seq) :
+			nftnl_batch_begin(b->bytes.data + b->bytes.n, seq);
+	b->bytes.n += NLMSG_ALIGN(nlh->nlmsg_len);
+}
+
+static void put_table(struct batch *b, const char *name, uint16_t type, const struct nft_table *full)
+{
+	struct nftnl_table *t = nftnl_table_alloc();
+	struct comment_data comment = { 0 };
+	struct nlmsghdr *nlh;
+
+	nlh = begin(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+	if (!t || !nlh) {
+		b->error = -ENOMEM;
+	} else {
+		(void)nftnl_table_set_str(t, NFTNL_TABLE_NAME, name);
+		/* Flags are left out of the first naming: they could not be changed there. */
+		if (full && full->flags)
+			nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, full->flags);
+		if (full && full->with_comments)
+			put_comment(&comment, NFTNL_UDATA_TABLE_COMMENT, full->comment);
+		if (comment.n > 0)
+			(void)nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, comment.bytes, comment.n);
+		nftnl_table_nlmsg_build_payload(nlh, t);
+		end(b, nlh);
+	}
+	nftnl_table_free(t);
+}
+
+static void put_counter(struct batch *b, const struct nft_table *t, const struct nft_counter *c)
+{
+	struct nftnl_obj *o = nftnl_obj_alloc();
+	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+
+	if (!o || !nlh) {
+		b->error = -ENOMEM;
+	} else {
+		nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, NFPROTO_INET);
+		nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, t->name);
+		nftnl_obj_set_str(o, NFTNL_OBJ_NAME, c->name);
+		nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, c->packets);
+		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_BYTES, c->bytes);
+		nftnl_obj_nlmsg_build_payload(nlh, o);
+		end(b, nlh);
+	}
+	nftnl_obj_free(o);
+}
+
+static struct nftnl_set *set_head(const struct nft_table *t, const struct nft_set *s, uint32_t id)
+{
+	struct nftnl_set *set = nftnl_set_alloc();
+
+	if (!set)
+		return NULL;
+	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_u32(set, NFTNL_SET_ID, id);
+	if (nftnl_set_set_str(set, NFTNL_SET_TABLE, t->name) < 0 ||
+	    nftnl_set_set_str(set, NFTNL_SET_NAME, s->name) < 0) {
+		nftnl_set_free(set);
+		return NULL;
+	}
+	return set;
+}
+
+static void put_elements(struct batch *b, const struct nft_table *t, const struct nft_set *s,
+			 uint32_t id, size_t from, size_t n)
+{
+	struct nftnl_set *set = set_head(t, s, id);
+	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+	bool ok = set && nlh;
+
+	for (size_t i = from; ok && i < from + n; i++) {
+		struct nftnl_set_elem *e = nftnl_set_elem_alloc();
+
+		ok = e && nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, s->elements[i],
+					     nft_set_types[s->type].length) == 0;
+		if (ok)
+			nftnl_set_elem_add(set, e);
+		else if (e)
+			nftnl_set_elem_free(e);
+	}
+	if (ok) {
+		nftnl_set_elems_nlmsg_build_payload(nlh, set);
+		end(b, nlh);
+	} else {
+		b->error = -ENOMEM;
+	}
+	if (set)
+		nftnl_set_free(set);
+}
+
+static void put_set(struct batch *b, const struct nft_table *t, const struct nft_set *s, uint32_t id)
+{
+	/* KEYBYTEORDER first, as nft writes it, then the comment. */
+	struct comment_data data = { .bytes = { NFTNL_UDATA_SET_KEYBYTEORDER, 4 }, .n = 6 };
+	struct nftnl_set *set = set_head(t, s, id);
+	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWSET, NLM_F_CREATE);
+
+	if (!set || !nlh) {
+		b->error = -ENOMEM;
+	} else {
+		memcpy(data.bytes + 2, &nft_set_types[s->type].byte_order, 4);
+		put_comment(&data, NFTNL_UDATA_SET_COMMENT, s->comment);
+		nftnl_set_set_u32(set, NFTNL_SET_FLAGS, s->constant ? NFT_SET_CONSTANT : 0);
+		nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, nft_set_types[s->type].type);
+		nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, nft_set_types[s->type].length);
+		(void)nftnl_set_set_data(set, NFTNL_SET_USERDATA, data.bytes, data.n);
+		nftnl_set_nlmsg_build_payload(nlh, set);
+		end(b, nlh);
+	}
+	if (set)
+		nftnl_set_free(set);
+	for (size_t i = 0; i < s->n_elements; i += ELEMENTS_PER_MESSAGE)
+		put_elements(b, t, s, id, i, MIN(s->n_elements - i, (size_t)ELEMENTS_PER_MESSAGE));
+}
+
+static void put_chain(struct batch *b, const struct nft_table *t, const struct nft_chain *c)
+{
+	struct nftnl_chain *chain = nftnl_chain_alloc();
+	struct comment_data comment = { 0 };
+	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+
+	if (!chain || !nlh) {
+		b->error = -ENOMEM;
+	} else {
+		(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, t->name);
+		(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, c->name);
+		if (c->hook >= 0) {
+			nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, (uint32_t)c->hook);
+			nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, c->priority);
+			nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+			(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
+		}
+		if (t->with_comments)
+			put_comment(&comment, NFTNL_UDATA_CHAIN_COMMENT, c->comment);
+		if (comment.n > 0)
+			(void)nftnl_chain_set_data(chain, NFTNL_CHAIN_USERDATA, comment.bytes, comment.n);
+		nftnl_chain_nlmsg_build_payload(nlh, chain);
+		end(b, nlh);
+	}
+	if (chain)
+		nftnl_chain_free(chain);
+}
+
+static void put_rules(struct batch *b, const struct nft_table *t, const struct nft_chain *c)
+{
+	for (size_t i = 0; i < c->n_rules; i++) {
+		_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = nft_rule_build(t, c, &c->rules[i]);
+		/* Without APPEND the kernel would insert at the front. */
+		struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+
+		if (!rule || !nlh) {
+			b->error = b->error < 0 ? b->error : !rule ? -EPROTO : -ENOMEM;
+			return;
+		}
+		nftnl_rule_nlmsg_build_payload(nlh, rule);
+		end(b, nlh);
+	}
+}
+
+static void put_all(struct batch *b, const struct nft_table *t)
+{
+	put_mark(b, false);
+	put_table(b, t->name, NFT_MSG_NEWTABLE, NULL);
+	put_table(b, t->name, NFT_MSG_DELTABLE, NULL);
+	put_table(b, t->name, NFT_MSG_NEWTABLE, t);
+	for (size_t i = 0; i < t->n_counters; i++)
+		put_counter(b, t, &t->counters[i]);
+	for (size_t i = 0; i < t->n_sets; i++)
+		put_set(b, t, &t->sets[i], (uint32_t)i + 1);
+	for (size_t i = 0; i < t->n_chains; i++)
+		put_chain(b, t, &t->chains[i]);
+	/* A rule may jump to any chain, so that all chains stand first. */
+	for (size_t i = 0; i < t->n_chains; i++)
+		put_rules(b, t, &t->chains[i]);
+}
+
+static int send_batch(struct batch *b, const char *table, struct diag *d)
+{
+	uint32_t failed = 0;
+	char where[64];
+	int r;
+
+	if (b->error < 0)
+		return diag_errno(d, b->error, table, "cannot build the nftables batch");
+	r = nl_batch(b->nl, b->bytes.data, b->bytes.n, b->first_seq, &failed, d);
+	if (r < 0) {
+		(void)snprintf(where, sizeof(where), "table inet %s", table);
+		return diag_errno(d, r, where, "the kernel refused message %u of the nftables batch", failed);
+	}
+	return 0;
+}
+
+int nft_replace(struct nl_socket *nl, const struct nft_table *t, struct diag *d)
+{
+	struct batch b = { .nl = nl };
+	int r;
+
+	put_all(&b, t);
+	put_mark(&b, true);
+	r = send_batch(&b, t->name, d);
+	bytes_done(&b.bytes);
+	return r;
+}
+
+int nft_try(struct nl_socket *nl, const struct nft_table *t, struct diag *d)
+{
+	struct batch b = { .nl = nl };
+	int r;
+
+	put_all(&b, t);
+	r = send_batch(&b, t->name, d);
+	bytes_done(&b.bytes);
+	return r;
+}
+
+int nft_remove(struct nl_socket *nl, const char *name, struct diag *d)
+{
+	struct batch b = { .nl = nl };
+	int r;
+
+	put_mark(&b, false);
+	put_table(&b, name, NFT_MSG_NEWTABLE, NULL);
+	put_table(&b, name, NFT_MSG_DELTABLE, NULL);
+	put_mark(&b, true);
+	r = send_batch(&b, name, d);
+	bytes_done(&b.bytes);
+	return r;
+}

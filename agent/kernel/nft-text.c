@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A table in nft's language, spelled as bookworm's nft (1.0.6) reads it. A test loads this text and
+ * the netlink form of the same plan and compares what `nft list` makes of both.
+ */
+#include "batten/kernel/nft.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static const char *const set_types[_NFT_SET_TYPE_MAX] = {
+	[NFT_SET_IPV4] = "ipv4_addr",
+	[NFT_SET_IPV6] = "ipv6_addr",
+	[NFT_SET_IFNAME] = "ifname",
+};
+
+static const char *hook_name(int hook)
+{
+	static const char *const names[] = {
+		[NF_INET_PRE_ROUTING] = "prerouting",	[NF_INET_LOCAL_IN] = "input",
+		[NF_INET_FORWARD] = "forward",		[NF_INET_LOCAL_OUT] = "output",
+		[NF_INET_POST_ROUTING] = "postrouting",
+	};
+
+	return names[hook];
+}
+
+static void address_text(struct bytes *b, int family, const uint8_t *bytes)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	bytes_append_str(b, inet_ntop(family, bytes, text, sizeof(text)) ? text : "?");
+}
+
+static const char *ip_keyword(int family)
+{
+	return family == AF_INET ? "ip" : "ip6";
+}
+
+static void statement_text(struct bytes *b, const struct nft_statement *s)
+{
+	switch (s->kind) {
+	case STMT_DADDR:
+		bytes_printf(b, "%s daddr ", ip_keyword(s->address.family));
+		address_text(b, s->address.family, s->address.bytes);
+		break;
+	case STMT_SADDR_NOT_IN:
+		bytes_printf(b, "%s saddr != @%s", ip_keyword(s->family), s->name);
+		break;
+	case STMT_IIFKIND_IN:
+		bytes_printf(b, "meta iifkind @%s", s->name);
+		break;
+	case STMT_IIF_PRESENT:
+		bytes_append_str(b, "iif != 0");
+		break;
+	case STMT_L4PROTO:
+		bytes_printf(b, "meta l4proto %s", s->number == IPPROTO_TCP ? "tcp" : "udp");
+		break;
+	case STMT_LIMIT:
+		bytes_printf(b, "limit rate %u/second burst %u packets", s->number, s->burst);
+		break;
+	case STMT_LOG:
+		bytes_printf(b, "log prefix \"%s\" group %u snaplen %u queue-threshold 1", s->name, s->number,
+			     s->snaplen);
+		break;
+	case STMT_COUNT:
+		bytes_printf(b, "counter name \"%s\"", s->name);
+		break;
+	case STMT_JUMP:
+		bytes_printf(b, "jump %s", s->name);
+		break;
+	case STMT_REJECT_RESET:
+		bytes_append_str(b, "reject with tcp reset");
+		break;
+	case STMT_DROP:
+		bytes_append_str(b, "drop");
+		break;
+	case _STMT_MAX:
+		break;
+	}
+}
+
+void nft_rule_text(struct bytes *b, const struct nft_table *t, const struct nft_rule *r)
+{
+	for (size_t i = 0; i < r->n_statements; i++) {
+		if (i > 0)
+			bytes_append_str(b, " ");
+		statement_text(b, &r->statements[i]);
+	}
+}
+
+static void comment_text(struct bytes *b, const char *indent, const char *comment)
+{
+	if (comment[0])
+		bytes_printf(b, "%scomment \"%s\"\n", indent, comment);
+}
+
+static void set_text(struct bytes *b, const struct nft_set *s)
+{
+	bytes_printf(b, "\tset %s {\n\t\ttype %s\n", s->name, set_types[s->type]);
+	if (s->constant)
+		bytes_append_str(b, "\t\tflags constant\n");
+	comment_text(b, "\t\t", s->comment);
+	for (size_t i = 0; i < s->n_elements; i++) {
+		bytes_append_str(b, i == 0 ? "\t\telements = { " : ", ");
+		if (s->type == NFT_SET_IFNAME)
+			bytes_printf(b, "\"%.16s\"", (const char *)s->elements[i]);
+		else
+			address_text(b, s->type == NFT_SET_IPV4 ? AF_INET : AF_INET6, s->elements[i]);
+	}
+	bytes_append_str(b, s->n_elements > 0 ? " }\n\t}\n\n" : "\t}\n\n");
+}
+
+static void chain_text(struct bytes *b, const struct nft_table *t, const struct nft_chain *c)
+{
+	bytes_printf(b, "\tchain %s {\n", c->name);
+	if (t->with_comments)
+		comment_text(b, "\t\t", c->comment);
+	if (c->hook >= 0)
+		bytes_printf(b, "\t\ttype filter hook %s priority %d; policy accept;\n", hook_name(c->hook),
+			     c->priority);
+	for (size_t i = 0; i < c->n_rules; i++) {
+		bytes_append_str(b, "\t\t");
+		nft_rule_text(b, t, &c->rules[i]);
+		if (c->rules[i].comment[0])
+			bytes_printf(b, " comment \"%s\"", c->rules[i].comment);
+		bytes_append_str(b, "\n");
+	}
+	bytes_append_str(b, "\t}\n");
+}
+
+void nft_table_text(struct bytes *b, const struct nft_table *t)
+{
+	/* Naming the table first makes the delete succeed whether or not it was there. */
+	bytes_printf(b, "table inet %s\ndelete table inet %s\ntable inet %s {\n", t->name, t->name, t->name);
+	if (t->with_comments)
+		comment_text(b, "\t", t->comment);
+	for (size_t i = 0; i < t->n_counters; i++)
+		bytes_printf(b, "\tcounter %s {\n\t}\n\n", t->counters[i].name);
+	for (size_t i = 0; i < t->n_sets; i++)
+		set_text(b, &t->sets[i]);
+	for (size_t i = 0; i < t->n_chains; i++) {
+		if (i > 0)
+			bytes_append_str(b, "\n");
+		chain_text(b, t, &t->chains[i]);
+	}
+	bytes_append_str(b, "}\n");
+}
