@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Probing. Each nftables feature is a tiny table that uses it, sent in a batch without an end: the
+ * kernel checks it, loads what modules it needs, and forgets it.
+ */
+#include "batten/imds/features.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "batten/kernel/nft.h"
+#include "batten/kernel/routing-rules.h"
+
+#define PROBE_TABLE "batten_probe"
+
+static void probe_nftables(struct nft_table *t)
+{
+	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_FORWARD, -10, NULL);
+	struct nft_rule *r = nft_chain_rule(c, "probe");
+
+	nft_table_counter(t, "probed");
+	(void)nft_table_set(t, "addresses", NFT_SET_IPV4, false, NULL);
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = { .family = AF_INET } });
+	nft_rule_add(r, (struct nft_statement){
+				.kind = STMT_SADDR_NOT_IN, .family = AF_INET, .name = "addresses" });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_COUNT, .name = "probed" });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_DROP });
+}
+
+static void probe_owner(struct nft_table *t)
+{
+	t->flags = NFT_TABLE_F_OWNER;
+}
+
+static void probe_persist(struct nft_table *t)
+{
+	t->flags = NFT_TABLE_F_OWNER | NFT_F_PERSIST;
+}
+
+static void probe_comment(struct nft_table *t)
+{
+	t->with_comments = true;
+	(void)nft_table_chain(t, "probe", -1, 0, "probe");
+	memcpy(t->comment, "probe", sizeof("probe"));
+}
+
+static void probe_iifkind(struct nft_table *t)
+{
+	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_PRE_ROUTING, -301, NULL);
+
+	(void)nft_table_set(t, "kinds", NFT_SET_IFNAME, true, NULL);
+	nft_rule_add(nft_chain_rule(c, NULL), (struct nft_statement){ .kind = STMT_IIFKIND_IN, .name = "kinds" });
+}
+
+static void put_reject(struct nft_table *t, int hook)
+{
+	struct nft_rule *r = nft_chain_rule(nft_table_chain(t, "probe", hook, 0, NULL), NULL);
+
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_L4PROTO, .number = IPPROTO_TCP });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_REJECT_RESET });
+}
+
+static void probe_reject(struct nft_table *t)
+{
+	put_reject(t, NF_INET_FORWARD);
+}
+
+static void probe_reject_prerouting(struct nft_table *t)
+{
+	put_reject(t, NF_INET_PRE_ROUTING);
+}
+
+static void probe_postrouting_iif(struct nft_table *t)
+{
+	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_POST_ROUTING, 0, NULL);
+
+	nft_rule_add(nft_chain_rule(c, NULL), (struct nft_statement){ .kind = STMT_IIF_PRESENT });
+}
+
+static void probe_limit(struct nft_table *t)
+{
+	nft_rule_add(nft_chain_rule(nft_table_chain(t, "probe", -1, 0, NULL), NULL),
+		     (struct nft_statement){ .kind = STMT_LIMIT, .number = 10, .burst = 5 });
+}
+
+static void probe_log(struct nft_table *t)
+{
+	nft_rule_add(nft_chain_rule(nft_table_chain(t, "probe", -1, 0, NULL), NULL),
+		     (struct nft_statement){ .kind = STMT_LOG, .number = 1, .snaplen = 96, .name = "probe" });
+}
+
+static const struct {
+	const char *name;
+	void (*build)(struct nft_table *t); /* NULL: not asked with a table */
+	const char *lack;
+} rows[_FEATURE_MAX] = {
+	[FEATURE_NFTABLES] = { "nftables", probe_nftables, "the kernel has no nftables" },
+	[FEATURE_OWNER] = { "owner", probe_owner, "the kernel has no table owners (5.12)" },
+	[FEATURE_PERSIST] = { "persist", probe_persist, "the kernel has no persistent owned tables (6.9)" },
+	[FEATURE_COMMENT] = { "comment", probe_comment, "the kernel keeps no comments (5.10)" },
+	[FEATURE_IIFKIND] = { "iifkind", probe_iifkind, "the kernel cannot match the kind of a device (5.1)" },
+	[FEATURE_REJECT] = { "reject", probe_reject, "the kernel cannot reject packets" },
+	[FEATURE_REJECT_PREROUTING] = { "reject-prerouting", probe_reject_prerouting,
+					"the kernel cannot reject in prerouting (5.9)" },
+	[FEATURE_POSTROUTING_IIF] = { "postrouting-iif", probe_postrouting_iif,
+				      "the kernel does not know the input device in postrouting (5.7)" },
+	[FEATURE_LIMIT] = { "limit", probe_limit, "the kernel cannot limit a rate" },
+	[FEATURE_LOG] = { "log", probe_log, "the kernel has no nflog" },
+	[FEATURE_ROUTING_RULES] = { "routing-rules", NULL, "the kernel has no IPv4 routing rules" },
+	[FEATURE_ROUTING_RULES_IPV6] = { "routing-rules-ipv6", NULL, "the kernel has no IPv6 routing rules" },
+};
+
+const char *imds_feature_name(enum imds_feature f)
+{
+	return rows[f].name;
+}
+
+const char *imds_feature_lack(const struct imds_features *f, enum imds_feature which)
+{
+	return f->forced_off[which] ? "turned off by --assume-feature" : rows[which].lack;
+}
+
+int imds_features_assume(struct imds_features *f, const char *text, struct diag *d)
+{
+	char names[256] = "";
+
+	for (size_t i = 0; i < _FEATURE_MAX; i++) {
+		size_t n = strlen(names);
+
+		if (text[0] == '-' && strcmp(text + 1, rows[i].name) == 0) {
+			f->have[i] = false;
+			f->forced_off[i] = true;
+			return 0;
+		}
+		(void)snprintf(names + n, sizeof(names) - n, " -%s", rows[i].name);
+	}
+	return diag_fail(d, -EINVAL, "--assume-feature", "\"%.40s\" is not one of%s", text, names);
+}
+
+void imds_features_all(struct imds_features *f)
+{
+	for (size_t i = 0; i < _FEATURE_MAX; i++)
+		f->have[i] = !f->forced_off[i];
+}
+
+static int probe_table(struct nl_socket *nft, void (*build)(struct nft_table *t), bool *ret)
+{
+	_cleanup_(nft_table_freep) struct nft_table *t = nft_table_new(PROBE_TABLE);
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	build(t);
+	r = nft_try(nft, t, NULL);
+	if (r == -EPERM || r == -ENOMEM || r == -ENOBUFS)
+		return r;
+	*ret = r == 0;
+	return 0;
+}
+
+static int probe_routing(struct nl_socket *route, int family, bool *ret)
+{
+	_cleanup_(freep) struct routing_rule *rules = NULL;
+	size_t n;
+	int r;
+
+	r = routing_rules_read(route, family, &rules, &n, NULL);
+	if (r == -ENOMEM)
+		return r;
+	/* Where IPv6 is off the kernel answers with no rules at all; every real table has some. */
+	*ret = r == 0 && n > 0;
+	return 0;
+}
+
+int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,
+			struct diag *d)
+{
+	for (size_t i = 0; i < _FEATURE_MAX; i++) {
+		int r = 0;
+
+		if (f->forced_off[i])
+			continue;
+		if (rows[i].build)
+			r = probe_table(nft, rows[i].build, &f->have[i]);
+		else
+			r = probe_routing(route, i == FEATURE_ROUTING_RULES ? AF_INET : AF_INET6, &f->have[i]);
+		if (r == -EPERM)
+			return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
+		if (r < 0)
+			return diag_errno(d, r, rows[i].name, "cannot ask the kernel");
+	}
+	return 0;
+}

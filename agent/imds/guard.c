@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Applying and healing. The table is replaced whole in one batch: there is no packet between the
+ * old table and the new. Routing rules are added before older ones are removed, for the same reason.
+ */
+#include "imds/guard-internal.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "batten/base/fd.h"
+
+int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, int kept, struct diag *d)
+{
+	_cleanup_(imds_guard_freep) struct imds_guard *g = calloc(1, sizeof(*g));
+	_cleanup_(fd_closep) int own = kept;
+	int r;
+
+	if (!g)
+		return -ENOMEM;
+	if (assume)
+		g->features = *assume;
+	r = nl_open(&g->route, NETLINK_ROUTE, NULL, 0, d);
+	if (r < 0)
+		return r;
+	if (own < 0 || nl_adopt(&g->nft, own, NETLINK_NETFILTER) < 0) {
+		r = nl_open(&g->nft, NETLINK_NETFILTER, NULL, 0, d);
+		if (r < 0)
+			return r;
+	} else {
+		(void)fd_take(&own);
+	}
+	r = imds_features_probe(&g->features, g->nft, g->route, d);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(g);
+	return 0;
+}
+
+struct imds_guard *imds_guard_free(struct imds_guard *g)
+{
+	if (!g)
+		return NULL;
+	g->plan = imds_plan_free(g->plan);
+	g->nft = nl_close(g->nft);
+	g->route = nl_close(g->route);
+	free(g);
+	return NULL;
+}
+
+int imds_guard_socket_fd(const struct imds_guard *g)
+{
+	return nl_fd(g->nft);
+}
+
+uint32_t imds_guard_portid(const struct imds_guard *g)
+{
+	return nl_portid(g->nft);
+}
+
+int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool can_keep)
+{
+	struct imds_plan *p;
+	int r;
+
+	r = imds_plan_new(&p, c, &g->features, can_keep);
+	if (r < 0)
+		return r;
+	(void)imds_plan_free(g->plan);
+	g->plan = p;
+	return 0;
+}
+
+const struct imds_plan *imds_guard_plan(const struct imds_guard *g)
+{
+	return g->plan;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static struct nft_counter *remembered(struct imds_guard *g, const char *name)
+{
+	for (size_t i = 0; i < g->n_counters; i++)
+		if (strcmp(g->counters[i].name, name) == 0)
+			return &g->counters[i];
+	if (g->n_counters == ARRAY_SIZE(g->counters))
+		return NULL;
+	(void)snprintf(g->counters[g->n_counters].name, NFT_NAME_SIZE, "%s", name);
+	return &g->counters[g->n_counters++];
+}
+
+int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d)
+{
+	const struct nft_table *t = g->plan->table;
+	int r;
+
+	*ret = (struct nft_state){ 0 };
+	if (!t)
+		return 0;
+	r = nft_compare(g->nft, t, ret, d);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; ret->present && i < t->n_counters; i++) {
+		struct nft_counter *c = remembered(g, t->counters[i].name);
+
+		/* A counter that went back was reset by somebody; blocked packets stay blocked. */
+		if (c && ret->packets[i] >= c->packets) {
+			c->packets = ret->packets[i];
+			c->bytes = ret->bytes[i];
+		}
+	}
+	return 0;
+}
+
+static int owned_by_another(uint32_t portid, struct diag *d)
+{
+	if (portid == 0)
+		return diag_fail(d, -EBUSY, "table inet " IMDS_TABLE, "is owned by another process");
+	return diag_fail(d, -EBUSY, "table inet " IMDS_TABLE,
+			 "is owned by another process (netlink port %u, as a rule its pid)", portid);
+}
+
+static int remove_table(struct imds_guard *g, struct diag *d)
+{
+	struct diag why = { 0 };
+	int r;
+
+	if (!g->features.have[FEATURE_NFTABLES])
+		return 0;
+	r = nft_remove(g->nft, IMDS_TABLE, &why);
+	if (r == -EPERM) /* the probe has shown that it is not CAP_NET_ADMIN */
+		return owned_by_another(0, d);
+	if (r < 0)
+		return diag_fail(d, r, why.where, "%s", why.what);
+	return 0;
+}
+
+static int apply_table(struct imds_guard *g, const struct nft_state *s, struct diag *d)
+{
+	struct nft_table *t = g->plan->table;
+	struct diag why = { 0 };
+	int r;
+
+	for (size_t i = 0; i < t->n_counters; i++) {
+		const struct nft_counter *c = remembered(g, t->counters[i].name);
+
+		t->counters[i].packets = c ? c->packets : 0;
+		t->counters[i].bytes = c ? c->bytes : 0;
+	}
+	r = nft_replace(g->nft, t, &why);
+	if (r == -EPERM && s->owner_portid != 0 && s->owner_portid != nl_portid(g->nft))
+		return owned_by_another(s->owner_portid, d);
+	if (r < 0)
+		return diag_fail(d, r, why.where, "%s", why.what);
+	return 0;
+}
+
+/* ---- routing rules --------------------------------------------------------------------------- */
+
+bool imds_rule_is_ours(const struct routing_rule *r)
+{
+	if (r->protocol != RTPROT_KERNEL || !r->has_destination)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++)
+		if (r->family == imds_addresses[i].family && r->destination_bits == ip_length(r->family) * 8 &&
+		    memcmp(r->destination, imds_addresses[i].bytes, ip_length(r->family)) == 0)
+			return true;
+	return false;
+}
+
+static bool contains(const struct routing_rule *rules, size_t n, const struct routing_rule *r)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].plain && routing_rule_equal(&rules[i], r))
+			return true;
+	return false;
+}
+
+/* Makes the kernel's rules of one family those of the plan. Return: 1 when something was missing. */
+static int apply_rules(struct imds_guard *g, int family, struct diag *d)
+{
+	_cleanup_(freep) struct routing_rule *have = NULL;
+	const struct imds_plan *p = g->plan;
+	int r, changed = 0;
+	size_t n;
+
+	r = routing_rules_read(g->route, family, &have, &n, d);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		if (p->rules[i].family != family || contains(have, n, &p->rules[i]))
+			continue;
+		r = routing_rule_add(g->route, &p->rules[i], d);
+		if (r < 0)
+			return r;
+		changed = 1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!imds_rule_is_ours(&have[i]) || contains(p->rules, p->n_rules, &have[i]))
+			continue;
+		r = routing_rule_remove(g->route, &have[i], d);
+		if (r < 0)
+			return r;
+	}
+	return changed;
+}
+
+static int apply_all_rules(struct imds_guard *g, struct diag *d)
+{
+	int changed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
+		int family = imds_addresses[i].family, r;
+
+		if (!g->features.have[family == AF_INET ? FEATURE_ROUTING_RULES : FEATURE_ROUTING_RULES_IPV6])
+			continue;
+		r = apply_rules(g, family, d);
+		if (r < 0)
+			return r;
+		changed |= r;
+	}
+	return changed;
+}
+
+/* ---- what callers ask for --------------------------------------------------------------------- */
+
+int imds_guard_apply(struct imds_guard *g, struct diag *d)
+{
+	struct nft_state s;
+	int r;
+
+	r = imds_guard_look(g, &s, d);
+	if (r < 0)
+		return r;
+	r = g->plan->table ? apply_table(g, &s, d) : remove_table(g, d);
+	if (r < 0)
+		return r;
+	r = apply_all_rules(g, d);
+	return MIN(r, 0);
+}
+
+int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag *d)
+{
+	struct nft_state s;
+	int healed = 0, r;
+
+	r = imds_guard_look(g, &s, d);
+	if (r < 0)
+		return r;
+	what[0] = '\0';
+	if (g->plan->table && !nft_state_ok(g->plan->table, &s)) {
+		r = apply_table(g, &s, d);
+		if (r < 0)
+			return r;
+		(void)snprintf(what, n_what, "%s", s.first_difference);
+		healed = 1;
+	}
+	r = apply_all_rules(g, d);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		size_t n = strlen(what);
+
+		(void)snprintf(what + n, n_what - n, "%sa routing rule was missing", n > 0 ? "; " : "");
+		healed = 1;
+	}
+	return healed;
+}
+
+int imds_guard_release(struct imds_guard *g, struct diag *d)
+{
+	struct nft_table *t = g->plan->table;
+	struct nft_state s;
+	int r;
+
+	if (!t || !(t->flags & NFT_TABLE_F_OWNER))
+		return 0;
+	r = imds_guard_look(g, &s, d);
+	if (r < 0)
+		return r;
+	t->flags = 0;
+	return apply_table(g, &s, d);
+}
+
+int imds_guard_remove(struct imds_guard *g, struct diag *d)
+{
+	int r;
+
+	r = remove_table(g, d);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
+		_cleanup_(freep) struct routing_rule *have = NULL;
+		size_t n = 0;
+
+		if (!g->features.have[i == 0 ? FEATURE_ROUTING_RULES : FEATURE_ROUTING_RULES_IPV6])
+			continue;
+		r = routing_rules_read(g->route, imds_addresses[i].family, &have, &n, d);
+		for (size_t k = 0; r == 0 && k < n; k++)
+			if (imds_rule_is_ours(&have[k]))
+				r = routing_rule_remove(g->route, &have[k], d);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Section [imds] of the configuration. The addresses of the metadata service are no setting.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "batten/base/config.h"
+#include "batten/kernel/nft.h"
+
+#define IMDS_MAX_ALLOW 64
+
+enum imds_table_owner {
+	TABLE_OWNER_AUTO, /* own the table where that cannot open a road */
+	TABLE_OWNER_NO,
+	TABLE_OWNER_COMMAND, /* not a setting: one command cannot own what outlives it */
+};
+
+struct imds_address_list {
+	struct ip_address addresses[IMDS_MAX_ALLOW];
+	size_t n;
+};
+
+struct imds_config {
+	bool enabled;
+	bool proxy_mode;
+	bool routing_rules;
+	unsigned int routing_rule_priority;
+	int table_owner; /* enum imds_table_owner */
+	bool log;
+	unsigned int log_group;
+	unsigned int log_rate; /* packets a second */
+	struct imds_address_list allow_address;
+};
+
+extern const struct config_section imds_config_section;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The plan of the metadata guard: configuration and kernel features in, desired state out. Nothing
+ * here talks to the kernel.
+ *
+ * Table inet batten: the hooks prerouting, forward and postrouting compare the destination first,
+ * so that all other traffic pays for two rules a hook; a packet to the metadata service whose
+ * source is not allowed is counted and goes to the chain "verdict", which logs at a bounded rate,
+ * resets TCP (ECONNREFUSED at once instead of a time-out) and drops the rest.
+ *
+ * Routing rules: what this host sends to the service looks up main; everything else is
+ * prohibited. They stand when the whole firewall is flushed.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "batten/base/bytes.h"
+#include "batten/imds/config.h"
+#include "batten/imds/features.h"
+#include "batten/kernel/nft.h"
+#include "batten/kernel/routing-rules.h"
+
+#define IMDS_TABLE "batten"
+#define IMDS_MAX_ROUTING_RULES (4 + IMDS_MAX_ALLOW)
+
+/* 169.254.169.254 and fd00:ec2::254 (EC2 user guide, "Instance metadata"). */
+extern const struct ip_address imds_addresses[2];
+
+enum imds_layer {
+	LAYER_PREROUTING,
+	LAYER_FORWARD,
+	LAYER_POSTROUTING,
+	LAYER_ROUTING_RULES,
+	_LAYER_MAX,
+};
+
+const char *imds_layer_name(enum imds_layer layer);
+
+/* What the plan wants of a layer in one family. */
+struct imds_layer_plan {
+	enum imds_layer layer;
+	int family;
+	bool wanted;
+	const char *reason; /* why it is off, or what it does less well; NULL: complete */
+	ssize_t chain;	    /* index into the table's chains, or -1 */
+	ssize_t counter;    /* index into the table's counters, or -1 */
+};
+
+struct imds_plan {
+	struct nft_table *table; /* owned; NULL where the kernel has no nftables */
+	struct routing_rule rules[IMDS_MAX_ROUTING_RULES];
+	size_t n_rules;
+	struct imds_layer_plan layers[2 * _LAYER_MAX];
+	size_t n_layers;
+	bool owner, persist;
+	const char *owner_reason; /* why the table is or is not owned */
+};
+
+/*
+ * imds_plan_new - make the plan
+ * @can_keep_socket: somebody (systemd's file descriptor store) keeps the owning socket when this
+ *                   process dies, so that owning a table without "persist" is safe
+ * Return: 0, -ENOMEM
+ */
+int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const struct imds_features *f,
+		  bool can_keep_socket) _must_check_;
+struct imds_plan *imds_plan_free(struct imds_plan *p);
+DEFINE_CLEANUP(struct imds_plan *, imds_plan_free)
+
+/* As text for nft, routing rules as comments; and as batten.imds-plan/1. NULL on no memory. */
+void imds_plan_text(struct bytes *b, const struct imds_plan *p);
+json_t *imds_plan_json(const struct imds_plan *p);
