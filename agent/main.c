@@ -7,7 +7,12 @@
 
 const struct command *const commands[] = {
 	&cmd_completion,
+	&cmd_daemon,
 	&cmd_help,
+	&cmd_imds_block,
+	&cmd_imds_plan,
+	&cmd_imds_status,
+	&cmd_imds_unblock,
 	&cmd_seccomp_record,
 };
 const size_t n_commands = ARRAY_SIZE(commands);

@@ -6,5 +6,10 @@
 #include "cli/command.h"
 
 extern const struct command cmd_completion;
+extern const struct command cmd_daemon;
 extern const struct command cmd_help;
+extern const struct command cmd_imds_block;
+extern const struct command cmd_imds_plan;
+extern const struct command cmd_imds_status;
+extern const struct command cmd_imds_unblock;
 extern const struct command cmd_seccomp_record;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Options that the daemon and the imds commands share.
+ */
+#include "batten/daemon/settings.h"
+#include "batten/imds/features.h"
+#include "cli/command.h"
+
+#define RUNTIME_DIR_OPTION                                                                         \
+	{                                                                                          \
+		"runtime-dir", 0, "DIR", "where the daemon's lock and socket are (/run/batten)", false \
+	}
+#define ASSUME_FEATURE_OPTION                                                                      \
+	{                                                                                          \
+		"assume-feature", 0, "-NAME", "act as if the kernel lacked a feature", true        \
+	}
+
+/* Return: 0 or -EINVAL with the reason. */
+int assumed_features(const struct invocation *inv, struct imds_features *ret, struct diag *d);
+
+/* The configuration named by --config, or the default one where it exists. */
+int invocation_settings(const struct invocation *inv, struct settings *ret, struct diag *d);

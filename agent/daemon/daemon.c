@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The daemon's life: lock, read, listen, apply, tell, loop, hand over. The order matters: events are
+ * listened to before the guard is applied, so that a change in between is seen; and the guard stands
+ * before the service manager is told READY=1, so that what is ordered after us (Docker, the ECS
+ * agent) starts behind it.
+ */
+#include "batten/daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#include "batten/base/fd.h"
+#include "batten/base/log.h"
+#include "batten/base/parse.h"
+#include "batten/daemon/control.h"
+#include "batten/daemon/priorities.h"
+#include "batten/daemon/settings.h"
+#include "daemon/guard-service.h"
+
+static const struct log_message msg_ready = { "5d0c5bb6a2f84d0e9d2f9e1f64d0a0c1", "daemon ready" };
+static const struct log_message msg_stopped = { "8f4c7c1a3f0b4a5fb7a85d6d2e3b9a02", "daemon stopped, guard stays" };
+static const struct log_message msg_reloaded = { "0b1f6c0e7f0a4b6d8a4e9f4a7b6d1c03", "configuration read again" };
+static const struct log_message msg_reload_failed = { "c7f2c3d4e5a64b0f9a1b2c3d4e5f6a04",
+						       "configuration not taken, the old one holds" };
+
+#define LISTEN_NAME "imds-owner"
+#define STORE_TIMEOUT_US 5000000ULL
+
+struct daemon {
+	const struct daemon_options *options;
+	struct settings settings;
+	sd_event *event;
+	int lock;
+	struct guard_service *guard;
+	struct control *control;
+};
+
+static int take_lock(struct daemon *m, struct diag *d)
+{
+	const char *dir = m->options->runtime_dir;
+	char path[512], pid[32] = "";
+	ssize_t n;
+
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return diag_errno(d, -errno, dir, "cannot make the runtime directory");
+	(void)snprintf(path, sizeof(path), "%s/daemon.lock", dir);
+	m->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (m->lock < 0)
+		return diag_errno(d, -errno, path, "cannot open");
+	if (flock(m->lock, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return diag_errno(d, -errno, path, "cannot lock");
+		n = read(m->lock, pid, sizeof(pid) - 1);
+		pid[MAX(n, (ssize_t)0)] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		return diag_fail(d, -EALREADY, dir, "another batten daemon%s%s runs here", pid[0] ? ", process " : "",
+				 pid);
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", getpid());
+	if (ftruncate(m->lock, 0) < 0 || pwrite(m->lock, pid, (size_t)n, 0) != n)
+		return diag_errno(d, -errno, path, "cannot write");
+	return 0;
+}
+
+/* The owner's socket that an earlier life of ours left with the service manager, or -1. */
+static int kept_socket(void)
+{
+	char **names = NULL;
+	int n, found = -1;
+
+	n = sd_listen_fds_with_names(1, &names);
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (found < 0 && strcmp(names[i], LISTEN_NAME) == 0)
+			found = fd;
+		else
+			(void)fd_close(fd);
+		free(names[i]);
+	}
+	free(names);
+	return found;
+}
+
+/*
+ * Gives the owner's socket to the service manager, and waits until it says that it has read so.
+ * FDPOLL=0: it would throw the socket out at the first error event.
+ * systemd tells since 254 in $FDSTORE that it keeps any; for older ones the unit says so.
+ */
+static bool store_socket(const struct daemon_options *o, int fd)
+{
+	const char *slots = getenv("FDSTORE");
+	uint64_t n;
+
+	if (!o->fd_store && (!slots || parse_u64(slice_of(slots), 1, UINT64_MAX, &n) < 0))
+		return false;
+	if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=" LISTEN_NAME "\nFDPOLL=0", &fd, 1) <= 0)
+		return false;
+	return sd_notify_barrier(0, STORE_TIMEOUT_US) > 0;
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct daemon *m = data;
+
+	(void)sd_notify(0, "STOPPING=1");
+	return sd_event_exit(m->event, 0);
+}
+
+static void reload(struct daemon *m)
+{
+	const struct daemon_options *o = m->options;
+	struct settings fresh;
+	struct diag d = { 0 };
+	int r;
+
+	r = settings_read(&fresh, o->config_path, o->config_optional, &d);
+	if (r >= 0)
+		r = guard_service_configure(m->guard, &fresh.imds, &d);
+	if (r < 0) {
+		log_event(LOG_ERR, &msg_reload_failed, "where", d.where, "reason",
+			  d.what[0] ? d.what : strerror(-r));
+		return;
+	}
+	m->settings = fresh;
+	log_set_level(o->verbose ? LOG_DEBUG : fresh.daemon.log_level);
+	log_event(LOG_NOTICE, &msg_reloaded, "file", o->config_path);
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+			 (unsigned long long)now.tv_sec * 1000000ULL + (unsigned long long)now.tv_nsec / 1000);
+	reload(data);
+	(void)sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int make_loop(struct daemon *m)
+{
+	static const struct {
+		int signal;
+		sd_event_signal_handler_t handler;
+	} signals[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_reload } };
+	sigset_t mask;
+	int r;
+
+	r = sd_event_new(&m->event);
+	if (r < 0)
+		return r;
+	(void)sigemptyset(&mask);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		(void)sigaddset(&mask, signals[i].signal);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *s;
+
+		r = sd_event_add_signal(m->event, &s, signals[i].signal, signals[i].handler, m);
+		if (r < 0)
+			return r;
+		r = sd_event_source_set_priority(s, PRIORITY_SIGNAL);
+		(void)sd_event_source_set_floating(s, true);
+		(void)sd_event_source_unref(s);
+		if (r < 0)
+			return r;
+	}
+	return sd_event_set_watchdog(m->event, true);
+}
+
+/* ---- control methods ------------------------------------------------------------------------- */
+
+static int call_block(void *data, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	return guard_service_block(m->guard, d);
+}
+
+static int call_unblock(void *data, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	return guard_service_unblock(m->guard, d);
+}
+
+static int call_status(void *data, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	return guard_service_status(m->guard, ret, d);
+}
+
+static const struct control_method methods[] = {
+	{ "imds.block", call_block },
+	{ "imds.unblock", call_unblock },
+	{ "imds.status", call_status },
+	{ 0 },
+};
+
+static void daemon_done(struct daemon *m)
+{
+	m->control = control_free(m->control);
+	m->guard = guard_service_free(m->guard);
+	m->event = sd_event_unref(m->event);
+	m->lock = fd_close(m->lock);
+}
+
+static int start_guard(struct daemon *m, struct diag *d)
+{
+	int r;
+
+	r = guard_service_new(&m->guard, m->event, &m->options->assume, kept_socket(), m->options->runtime_dir, d);
+	if (r < 0)
+		return r;
+	guard_service_set_kept(m->guard, store_socket(m->options, guard_service_socket_fd(m->guard)));
+	return guard_service_configure(m->guard, &m->settings.imds, d);
+}
+
+static int run(struct daemon *m, struct diag *d)
+{
+	int r;
+
+	r = settings_read(&m->settings, m->options->config_path, m->options->config_optional, d);
+	if (r < 0)
+		return r;
+	log_set_level(m->options->verbose ? LOG_DEBUG : m->settings.daemon.log_level);
+	r = take_lock(m, d);
+	if (r < 0)
+		return r;
+	r = make_loop(m);
+	if (r < 0)
+		return diag_errno(d, r, "event loop", "cannot be made");
+	r = start_guard(m, d);
+	if (r < 0)
+		return r;
+	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);
+	if (r < 0)
+		return r;
+	(void)sd_notify(0, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
+	log_event(LOG_NOTICE, &msg_ready, "table", guard_service_owner_text(m->guard));
+	r = sd_event_loop(m->event);
+	if (r < 0)
+		return diag_errno(d, r, "event loop", "failed");
+	r = guard_service_hand_over(m->guard, d);
+	if (r < 0)
+		return r;
+	log_event(LOG_NOTICE, &msg_stopped);
+	return 0;
+}
+
+int daemon_run(const struct daemon_options *o, struct diag *d)
+{
+	struct daemon m = { .options = o, .lock = -1 };
+	int r;
+
+	r = run(&m, d);
+	daemon_done(&m);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The metadata guard in the daemon's loop: applied, watched, healed, and opened when an operator
+ * says so.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+#include "batten/imds/config.h"
+#include "batten/imds/features.h"
+
+struct guard_service;
+
+/*
+ * guard_service_new - open sockets, probe, listen; nothing is applied yet
+ * @kept: the owner's socket from the service manager's store or -1; the service's from here on
+ */
+int guard_service_new(struct guard_service **ret, sd_event *event, const struct imds_features *assume,
+		      int kept, const char *runtime_dir, struct diag *d) _must_check_;
+struct guard_service *guard_service_free(struct guard_service *s);
+DEFINE_CLEANUP(struct guard_service *, guard_service_free)
+
+int guard_service_socket_fd(const struct guard_service *s);
+
+/* Tells that the service manager keeps the socket through a crash. Before the first configure. */
+void guard_service_set_kept(struct guard_service *s, bool kept);
+
+/* Takes a configuration and applies it, unless an operator has unblocked. On failure the old one holds. */
+int guard_service_configure(struct guard_service *s, const struct imds_config *c, struct diag *d) _must_check_;
+
+/* Applies the guard and forgets an earlier unblock. */
+int guard_service_block(struct guard_service *s, struct diag *d) _must_check_;
+
+/* Removes the guard until guard_service_block(), also through restarts of the daemon, not of the host. */
+int guard_service_unblock(struct guard_service *s, struct diag *d) _must_check_;
+
+/* batten.imds-status/1 */
+int guard_service_status(struct guard_service *s, json_t **ret, struct diag *d) _must_check_;
+
+/* An owned table becomes a plain one, for it has to outlive us. */
+int guard_service_hand_over(struct guard_service *s, struct diag *d) _must_check_;
+
+/* Who owns the table and why, for the log. */
+const char *guard_service_owner_text(const struct guard_service *s);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Everything that /etc/batten/batten.conf says, section by section.
+ */
+#include <stdbool.h>
+
+#include "batten/base/diag.h"
+#include "batten/imds/config.h"
+
+struct daemon_config {
+	int log_level; /* LOG_ERR … LOG_DEBUG */
+};
+
+struct settings {
+	struct daemon_config daemon;
+	struct imds_config imds;
+};
+
+/*
+ * settings_read - the built-in defaults, then the file
+ * @path:     the file
+ * @optional: a missing file is no error
+ * Return: 0 or a negative errno; -EINVAL names file and line in @d. On failure @ret is untouched.
+ */
+int settings_read(struct settings *ret, const char *path, bool optional, struct diag *d) _must_check_;
