@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * Between the cgroup programs and their loader: what lies in the maps. All numbers are of the
+ * host's byte order; addresses are in network order.
+ */
+#ifdef __bpf__
+#include <linux/types.h>
+#else
+#include <asm/types.h>
+#endif
+
+#define CGROUP_MAX_ROWS 16384	  /* guarded and allowed groups */
+#define CGROUP_MAX_COUNTERS 4096  /* groups that tried; the one that was silent longest gives way */
+#define CGROUP_MAX_LEVELS 16	  /* depth below the root of the hierarchy that is looked at */
+#define CGROUP_MAX_SLICES 8
+#define CGROUP_NAME_SIZE 64
+#define CGROUP_RING_BYTES (64 * 1024)
+
+enum cgroup_verdict {
+	CGROUP_GUARD = 1, /* this group and all below may not reach the service */
+	CGROUP_ALLOW = 2, /* they may; the deepest row decides */
+};
+
+enum cgroup_hook {
+	CGROUP_CONNECT4,
+	CGROUP_CONNECT6,
+	CGROUP_SENDMSG4,
+	CGROUP_SENDMSG6,
+	CGROUP_EGRESS, /* whatever the others did not see: raw sockets, sockets connected before */
+	_CGROUP_HOOK_MAX,
+};
+
+struct cgroup_counter {
+	__u64 refused;	  /* exact, all hooks together */
+	__u64 reported;	  /* how many of them events have told of */
+	__u64 last_event; /* bpf_ktime_get_ns() of the last event */
+};
+
+struct cgroup_totals {
+	__u64 refused[_CGROUP_HOOK_MAX];
+	__u64 allowed[_CGROUP_HOOK_MAX];
+};
+
+struct cgroup_settings {
+	__u64 root;		    /* id of the group whose children are looked at by name */
+	__u64 event_interval_ns;    /* between two events of one group */
+	char slices[CGROUP_MAX_SLICES][CGROUP_NAME_SIZE];
+};
+
+struct cgroup_event {
+	__u64 cgroup;	/* the sender's own group */
+	__u64 count;	/* attempts since the last event of that group, this one included */
+	__u32 tgid, uid;
+	char comm[16];
+	__u8 address[16];
+	__u16 port;	/* 0 where there is none */
+	__u8 family;	/* 4 or 6 */
+	__u8 protocol;	/* IPPROTO_ */
+	__u8 hook;	/* enum cgroup_hook */
+	__u8 sender_known; /* the process is the sender; false: it happened to run */
+	__u8 pad[2];
+};

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The metadata service, closed to cgroups. The programs hang at the root of the hierarchy and
+ * decide by the rows of "groups" that they find on the way up from the sender, the deepest first:
+ * nothing a container does to its own network, routes or firewall changes that. A guarded slice
+ * that is removed and made again gets its row inside mkdir(), before anybody can enter it.
+ *
+ * All other traffic pays one comparison of the destination.
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "imds/cgroup-bpf.h"
+
+#define REFUSE 0
+#define PASS 1
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+
+/* 169.254.169.254 and fd00:ec2::254, as 32-bit words of network order */
+#define IMDS4 bpf_htonl(0xa9fea9fe)
+#define IMDS6_0 bpf_htonl(0xfd000ec2)
+#define IMDS6_3 bpf_htonl(0x00000254)
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct kernfs_node {
+	const char *name;
+	__u64 id;
+};
+struct cgroup;
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup_root {
+	int hierarchy_id;
+};
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+#pragma clang attribute pop
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CGROUP_MAX_ROWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32); /* enum cgroup_verdict */
+} groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CGROUP_MAX_COUNTERS);
+	__type(key, __u64);
+	__type(value, struct cgroup_counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_totals);
+} totals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, CGROUP_RING_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_settings);
+} settings SEC(".maps");
+
+static __always_inline int is_imds6(const __u32 a[4])
+{
+	/* The last: ::ffff:169.254.169.254, which an IPv6 socket may write for the IPv4 address. */
+	return (a[0] == IMDS6_0 && a[1] == 0 && a[2] == 0 && a[3] == IMDS6_3) ||
+	       (a[0] == 0 && a[1] == 0 && a[2] == bpf_htonl(0xffff) && a[3] == IMDS4);
+}
+
+static __always_inline void report(struct cgroup_counter *c, const struct cgroup_event *facts, __u64 group)
+{
+	struct cgroup_settings *s;
+	struct cgroup_event *e;
+	__u64 now = bpf_ktime_get_ns(), last = c->last_event;
+	__u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s || (last && now - last < s->event_interval_ns))
+		return;
+	/* One of those that come at once reports; the others count. */
+	if (__sync_val_compare_and_swap(&c->last_event, last, now) != last)
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return;
+	*e = *facts;
+	e->cgroup = group;
+	e->count = c->refused - c->reported;
+	c->reported += e->count;
+	e->tgid = bpf_get_current_pid_tgid() >> 32;
+	e->uid = (__u32)bpf_get_current_uid_gid();
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	bpf_ringbuf_submit(e, 0);
+}
+
+static __always_inline int decide(__u32 verdict, const struct cgroup_event *facts, __u64 group)
+{
+	struct cgroup_counter fresh = { 0 }, *c;
+	struct cgroup_totals *t;
+	__u32 zero = 0, hook = facts->hook;
+
+	t = bpf_map_lookup_elem(&totals, &zero);
+	if (!t || hook >= _CGROUP_HOOK_MAX)
+		return verdict == CGROUP_GUARD ? REFUSE : PASS;
+	if (verdict != CGROUP_GUARD) {
+		t->allowed[hook]++;
+		return PASS;
+	}
+	t->refused[hook]++;
+	c = bpf_map_lookup_elem(&counters, &group);
+	if (!c) {
+		bpf_map_update_elem(&counters, &group, &fresh, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&counters, &group);
+	}
+	if (c) {
+		__sync_fetch_and_add(&c->refused, 1);
+		report(c, facts, group);
+	}
+	return REFUSE;
+}
+
+/* For the hooks that run in the sender: its group is the current one. */
+static __always_inline int decide_current(struct cgroup_event *facts)
+{
+	__u64 group = bpf_get_current_cgroup_id();
+	__u32 verdict = 0;
+
+	for (int level = 0; level < CGROUP_MAX_LEVELS; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+		__u32 *row;
+
+		if (id == 0)
+			break;
+		row = bpf_map_lookup_elem(&groups, &id);
+		if (row)
+			verdict = *row;
+	}
+	facts->sender_known = 1;
+	return decide(verdict, facts, group);
+}
+
+static __always_inline int decide_address4(struct bpf_sock_addr *ctx, enum cgroup_hook hook)
+{
+	struct cgroup_event facts = { .family = 4, .hook = hook };
+	__u32 address = ctx->user_ip4;
+
+	if (address != IMDS4)
+		return PASS;
+	__builtin_memcpy(facts.address, &address, sizeof(address));
+	facts.port = bpf_ntohs((__u16)ctx->user_port);
+	facts.protocol = ctx->protocol;
+	return decide_current(&facts);
+}
+
+static __always_inline int decide_address6(struct bpf_sock_addr *ctx, enum cgroup_hook hook)
+{
+	struct cgroup_event facts = { .family = 6, .hook = hook };
+	__u32 address[4] = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] };
+
+	if (!is_imds6(address))
+		return PASS;
+	__builtin_memcpy(facts.address, address, sizeof(address));
+	facts.port = bpf_ntohs((__u16)ctx->user_port);
+	facts.protocol = ctx->protocol;
+	return decide_current(&facts);
+}
+
+SEC("cgroup/connect4")
+int imds_connect4(struct bpf_sock_addr *ctx)
+{
+	return decide_address4(ctx, CGROUP_CONNECT4);
+}
+
+SEC("cgroup/connect6")
+int imds_connect6(struct bpf_sock_addr *ctx)
+{
+	return decide_address6(ctx, CGROUP_CONNECT6);
+}
+
+SEC("cgroup/sendmsg4")
+int imds_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return decide_address4(ctx, CGROUP_SENDMSG4);
+}
+
+SEC("cgroup/sendmsg6")
+int imds_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return decide_address6(ctx, CGROUP_SENDMSG6);
+}
+
+/* Does the packet go to the service? Fills in what it says of itself. */
+static __always_inline int packet_to_imds(struct __sk_buff *skb, struct cgroup_event *facts)
+{
+	__u32 address[4] = { 0 };
+
+	/* The packet starts with its IP header. */
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, 16, address, 4) < 0 || address[0] != IMDS4)
+			return 0;
+		facts->family = 4;
+		(void)bpf_skb_load_bytes(skb, 9, &facts->protocol, 1);
+		__builtin_memcpy(facts->address, address, 4);
+		return 1;
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (bpf_skb_load_bytes(skb, 24, address, 16) < 0 || !is_imds6(address))
+			return 0;
+		facts->family = 6;
+		(void)bpf_skb_load_bytes(skb, 6, &facts->protocol, 1);
+		__builtin_memcpy(facts->address, address, 16);
+		return 1;
+	}
+	return 0;
+}
+
+SEC("cgroup_skb/egress")
+int imds_egress(struct __sk_buff *skb)
+{
+	struct cgroup_event facts = { .hook = CGROUP_EGRESS };
+	__u32 verdict = 0;
+
+	if (!packet_to_imds(skb, &facts))
+		return PASS;
+	for (int level = 0; level < CGROUP_MAX_LEVELS; level++) {
+		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
+		__u32 *row;
+
+		if (id == 0)
+			break;
+		row = bpf_map_lookup_elem(&groups, &id);
+		if (row)
+			verdict = *row;
+	}
+	return decide(verdict, &facts, bpf_skb_cgroup_id(skb));
+}
+
+/* Ids of version 1 hierarchies are numbers of their own. */
+static __always_inline int in_version2(struct cgroup *group)
+{
+	return BPF_CORE_READ(group, root, hierarchy_id) == 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(imds_group_made, struct cgroup *group)
+{
+	char name[CGROUP_NAME_SIZE] = { 0 };
+	__u64 parent = BPF_CORE_READ(group, self.parent, cgroup, kn, id), id;
+	struct cgroup_settings *s;
+	__u32 zero = 0, guard = CGROUP_GUARD;
+
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s || parent != s->root || !in_version2(group))
+		return 0;
+	if (bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(group, kn, name)) < 0)
+		return 0;
+	for (int i = 0; i < CGROUP_MAX_SLICES; i++) {
+		int same = s->slices[i][0] != '\0';
+
+		for (int k = 0; same && k < CGROUP_NAME_SIZE; k++) {
+			same = name[k] == s->slices[i][k];
+			if (name[k] == '\0')
+				break;
+		}
+		if (!same)
+			continue;
+		id = BPF_CORE_READ(group, kn, id);
+		bpf_map_update_elem(&groups, &id, &guard, BPF_ANY);
+		break;
+	}
+	return 0;
+}
+
+/* An id is never used again; its rows only take room. */
+SEC("tp_btf/cgroup_release")
+int BPF_PROG(imds_group_gone, struct cgroup *group)
+{
+	__u64 id = BPF_CORE_READ(group, kn, id);
+
+	if (!in_version2(group))
+		return 0;
+	bpf_map_delete_elem(&groups, &id);
+	bpf_map_delete_elem(&counters, &id);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

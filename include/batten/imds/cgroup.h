@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The guard's eBPF layer: the metadata service refused to cgroups, whatever their network. The
+ * programs are pinned in bpffs and stay when whoever put them there ends.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+#include "imds/cgroup-bpf.h"
+
+#define CGROUP_PINS "/sys/fs/bpf/batten"
+
+struct cgroup_options {
+	const char *pins; /* directory in a bpffs; NULL: CGROUP_PINS */
+	const char *root; /* group to hang the programs at; NULL: where cgroup2 is mounted */
+	/* Names of groups right below the root, guarded with all that is in them; NULL at the end. */
+	const char *const *slices;
+};
+
+/*
+ * cgroup_install - load, attach and pin; also over an older installation, without a gap
+ * Rows and counters of an older installation stay.
+ * @ret_raced: set when the kernel cannot run the program that guards a slice as it is made; then a
+ *             slice made anew is open until somebody calls this again
+ * Return: 0 or a negative errno: -EPERM; -EOPNOTSUPP without cgroup2, bpffs or what a program needs
+ */
+int cgroup_install(const struct cgroup_options *o, bool *ret_raced, struct diag *d) _must_check_;
+
+/* Detaches and unpins everything. Return: 0, also when there is nothing, or a negative errno. */
+int cgroup_uninstall(const struct cgroup_options *o, struct diag *d) _must_check_;
+
+/*
+ * cgroup_check - are all programs pinned, and attached where they should be?
+ * @why: what is missing, for a human
+ * Return: 1 yes, 0 no, or a negative errno of looking
+ */
+int cgroup_check(const struct cgroup_options *o, char *why, size_t n_why, struct diag *d) _must_check_;
+
+/* An open installation. */
+struct cgroup_layer;
+
+/* Return: 0, or -ENOENT when nothing is installed */
+int cgroup_layer_open(struct cgroup_layer **ret, const struct cgroup_options *o, struct diag *d) _must_check_;
+struct cgroup_layer *cgroup_layer_free(struct cgroup_layer *l);
+DEFINE_CLEANUP(struct cgroup_layer *, cgroup_layer_free)
+
+/* Guards or allows one group and all below it. The row goes with the group. */
+int cgroup_layer_put(struct cgroup_layer *l, uint64_t id, enum cgroup_verdict v) _must_check_;
+
+/* Takes the row away; no row is fine. */
+int cgroup_layer_drop(struct cgroup_layer *l, uint64_t id) _must_check_;
+
+/* Sums over all processors. */
+int cgroup_layer_totals(struct cgroup_layer *l, struct cgroup_totals *ret) _must_check_;
+
+/* The rows and the counters, each once; @fn returns 0 to go on. */
+int cgroup_layer_rows(struct cgroup_layer *l, int (*fn)(void *user, uint64_t id, enum cgroup_verdict v),
+		      void *user) _must_check_;
+int cgroup_layer_counters(struct cgroup_layer *l,
+			  int (*fn)(void *user, uint64_t id, const struct cgroup_counter *c),
+			  void *user) _must_check_;
+
+/*
+ * cgroup_layer_listen - be told of attempts; one listener at a time gets each event
+ * cgroup_layer_fd() becomes readable; cgroup_layer_read() calls @fn for what has come.
+ */
+int cgroup_layer_listen(struct cgroup_layer *l, void (*fn)(void *user, const struct cgroup_event *e),
+			void *user, struct diag *d) _must_check_;
+int cgroup_layer_fd(const struct cgroup_layer *l);
+int cgroup_layer_read(struct cgroup_layer *l) _must_check_;
+
+const char *cgroup_hook_name(enum cgroup_hook hook);
