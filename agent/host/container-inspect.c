@@ -166,7 +166,7 @@ static void mounts(struct reader *r, const json_t *inspect, struct container_con
 	g->mounts = room(r, json_array_size(list), sizeof(*g->mounts));
 	if (!g->mounts)
 		return;
-	json_array_foreach(list, i, m)
+	json_array_foreach(list, i, m) {
 		g->mounts[g->n_mounts++] = (struct container_mount){
 			.type = text(r, m, "Type"),
 			.source = text(r, m, "Source"),
@@ -174,6 +174,7 @@ static void mounts(struct reader *r, const json_t *inspect, struct container_con
 			.propagation = text(r, m, "Propagation"),
 			.writable = yes(r, m, "RW"),
 		};
+	}
 }
 
 static void ulimits(struct reader *r, const json_t *host, struct container_config *g)
@@ -184,12 +185,13 @@ static void ulimits(struct reader *r, const json_t *host, struct container_confi
 	g->ulimits = room(r, json_array_size(list), sizeof(*g->ulimits));
 	if (!g->ulimits)
 		return;
-	json_array_foreach(list, i, u)
+	json_array_foreach(list, i, u) {
 		g->ulimits[g->n_ulimits++] = (struct container_ulimit){
 			.name = text(r, u, "Name"),
 			.soft = number(r, u, "Soft"),
 			.hard = number(r, u, "Hard"),
 		};
+	}
 }
 
 static void one_port(struct reader *r, const char *key, const json_t *binding, struct container_port *ret)
@@ -215,15 +217,18 @@ static void ports(struct reader *r, const json_t *settings, struct container_con
 	const char *key;
 	size_t n = 0, i;
 
-	json_object_foreach(map, key, list)
+	json_object_foreach(map, key, list) {
 		n += MIN(json_array_size(list), (size_t)MAX_ITEMS);
+	}
 	g->ports = room(r, n, sizeof(*g->ports));
 	if (!g->ports)
 		return;
-	json_object_foreach(map, key, list)
-		json_array_foreach(list, i, binding)
+	json_object_foreach(map, key, list) {
+		json_array_foreach(list, i, binding) {
 			if (g->n_ports < n)
 				one_port(r, key, binding, &g->ports[g->n_ports++]);
+		}
+	}
 }
 
 static void devices(struct reader *r, const json_t *host, struct container_config *g)
@@ -234,8 +239,9 @@ static void devices(struct reader *r, const json_t *host, struct container_confi
 	g->devices.items = room(r, json_array_size(list), sizeof(*g->devices.items));
 	if (!g->devices.items)
 		return;
-	json_array_foreach(list, i, dev)
+	json_array_foreach(list, i, dev) {
 		g->devices.items[g->devices.n++] = text(r, dev, "PathOnHost");
+	}
 }
 
 /* Names only: values hold secrets and are not even copied. */
