@@ -100,7 +100,7 @@ struct finding *finding_add(struct audit *a, const struct subject *s, enum statu
 	return f;
 }
 
-static void report(struct audit *a, const struct subject *s, enum status status, int severity,
+static void _printf_(5, 0) report(struct audit *a, const struct subject *s, enum status status, int severity,
 		   const char *fmt, va_list ap)
 {
 	const char *evidence = arena_vprintf(&a->arena, fmt, ap);

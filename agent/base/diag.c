@@ -13,7 +13,7 @@ static void set_where(struct diag *d, const char *where)
 	(void)snprintf(d->where, sizeof(d->where), "%s", where ? where : "");
 }
 
-static int diag_vfail(struct diag *d, int error, const char *fmt, va_list ap, int with_errno)
+static int _printf_(3, 0) diag_vfail(struct diag *d, int error, const char *fmt, va_list ap, int with_errno)
 {
 	int n;
 

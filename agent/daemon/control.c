@@ -54,7 +54,6 @@ static struct client *client_free(struct client *c)
 	free(c);
 	return NULL;
 }
-DEFINE_CLEANUP(struct client *, client_free)
 
 static json_t *error_answer(const struct diag *d, int error)
 {

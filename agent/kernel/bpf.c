@@ -20,7 +20,7 @@
 
 static char last_words[256];
 
-static int keep_words(enum libbpf_print_level level, const char *fmt, va_list args)
+static int _printf_(2, 0) keep_words(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	char line[sizeof(last_words)];
 
