@@ -43,7 +43,8 @@ TOOL     := $(TOOL_SRC:%.c=$(B)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz-*.c)
 REPLAY   := $(FUZZ_SRC:%.c=$(B)/%)
 
-PKGS     := libnftnl libmnl libsystemd jansson inih libcrypto libseccomp libbpf
+PKGS     := libnftnl libmnl libsystemd jansson inih libcrypto libseccomp libbpf \
+             zlib libzstd libcap-ng
 
 # ---- flags: ours apart from the user's ----------------------------------------------------------
 
@@ -63,7 +64,7 @@ LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 endif
 HARDEN := $(HARDEN)
 
-CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_VERSION='"$(VERSION)"' \
+CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_DATA='"$(PREFIX)/share/batten/profiles"' -DBATTEN_VERSION='"$(VERSION)"' \
            $(shell $(PKG_CONFIG) --cflags $(PKGS))
 CPP_ALL := $(CPP_ALL)
 LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS))
@@ -152,7 +153,7 @@ analyze-tidy: $(SKEL)
 analyze-cppcheck: $(SKEL)
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppress=missingIncludeSystem --library=posix -Iinclude -Iagent \
-		-DBATTEN_VERSION='"$(VERSION)"' $(ANALYZED)
+		-DBATTEN_DATA='"$(PREFIX)/share/batten/profiles"' -DBATTEN_VERSION='"$(VERSION)"' $(ANALYZED)
 
 analyze-shell:
 	@shellcheck $$(git ls-files | xargs grep -lE '^#!.*(sh|bash)$$' 2>/dev/null) </dev/null
@@ -160,12 +161,14 @@ analyze-shell:
 # ---- dependencies -------------------------------------------------------------------------------
 
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
-             libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev
+             libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
+             zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
-             openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool
+             openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
+             zlib-devel libzstd-devel libcap-ng-devel
 DNF_TEST  := libcmocka-devel python3 python3-pytest nftables iptables-nft iproute busybox docker strace \
              procps-ng
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
