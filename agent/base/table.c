@@ -109,11 +109,11 @@ void table_cellf(struct table *t, enum table_style style, const char *fmt, ...)
 	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
 	if (n < 0) {
-		text = NULL;
+		text = NULL; /* vasprintf() leaves it undefined */
 		t->error = -ENOMEM;
-		return;
+	} else {
+		table_cell(t, style, text);
 	}
-	table_cell(t, style, text);
 }
 
 int table_print(const struct table *t, FILE *f)

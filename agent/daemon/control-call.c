@@ -81,7 +81,7 @@ int control_call(const char *runtime_dir, const char *method, json_t **ret, int 
 	_cleanup_(freep) char *line = NULL;
 	const char *error;
 	json_t *result;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	if (!request)
