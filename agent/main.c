@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 
 const struct command *const commands[] = {
+	&cmd_audit,
 	&cmd_completion,
 	&cmd_daemon,
 	&cmd_help,

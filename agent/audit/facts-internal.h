@@ -40,6 +40,7 @@ struct facts {
  */
 typedef int (*source_loader)(struct facts *f, json_t **ret, struct diag *d);
 int source_proc_load(struct facts *f, json_t **ret, struct diag *d);
+int source_docker_load(struct facts *f, json_t **ret, struct diag *d);
 
 /* Builds containers and images out of the Docker document; once. */
 void facts_build_models(struct facts *f);

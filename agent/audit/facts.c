@@ -27,6 +27,7 @@ static int source_files_load(struct facts *f, json_t **ret, struct diag *d)
 static const source_loader loaders[_SOURCE_MAX] = {
 	[SOURCE_FILES] = source_files_load,
 	[SOURCE_PROC] = source_proc_load,
+	[SOURCE_DOCKER] = source_docker_load,
 };
 
 int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d)

@@ -9,6 +9,7 @@
 #include "batten/base/macros.h"
 
 const struct control_set *const control_sets[] = {
+	&container_controls,
 	&host_controls,
 };
 const size_t n_control_sets = ARRAY_SIZE(control_sets);

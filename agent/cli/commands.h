@@ -5,6 +5,7 @@
  */
 #include "cli/command.h"
 
+extern const struct command cmd_audit;
 extern const struct command cmd_completion;
 extern const struct command cmd_daemon;
 extern const struct command cmd_help;

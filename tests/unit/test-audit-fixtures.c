@@ -11,7 +11,8 @@
  *   "files"      path: text, or {"text", "mode", "uid", "gid", "link", "dir", "socket"}; null removes
  *   "processes"  pid: {"name", "uid", "caps", "bound", "ambient", "nnp", "seccomp", "groups",
  *                "cgroup", "files": {name: text}, "links": {name: target}}
- *   "docker", "introspection", "rules", "imds"   what the source answers; left out: absent
+ *   "docker", "introspection", "rules", "imds"   what the source answers; left out: absent.
+ *                Docker's "containers" and "images" are objects here, so that a case can patch one
  *   "profile"    an audit profile
  *   "now"        seconds since the epoch
  *   "expect"     texts that must stand in the evidence of findings with the case's status
@@ -74,6 +75,20 @@ static void merge(json_t *target, json_t *patch)
 	}
 }
 
+/* Lists that a case wants to change in one member are objects in the files. */
+static void make_list(json_t *docker, const char *name)
+{
+	json_t *map = json_object_get(docker, name), *list, *v;
+	const char *key;
+
+	if (!json_is_object(map))
+		return;
+	list = json_array();
+	json_object_foreach(map, key, v)
+		json_array_append(list, v);
+	json_object_set_new(docker, name, list);
+}
+
 static json_t *make_world(json_t *fixture, json_t *test)
 {
 	json_t *world = json_object(), *base = json_object_get(fixture, "base"), *name;
@@ -92,6 +107,8 @@ static json_t *make_world(json_t *fixture, json_t *test)
 	}
 	merge(world, json_object_get(fixture, "world"));
 	merge(world, test);
+	make_list(json_object_get(world, "docker"), "containers");
+	make_list(json_object_get(world, "docker"), "images");
 	if (!json_object_get(world, "live"))
 		json_object_set_new(world, "live", json_true());
 	return world;

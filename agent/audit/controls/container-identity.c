@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Who a container's processes are and what they may do, as the kernel says for every one of them:
+ * `docker exec` and later forks may differ from what the container was started with.
+ */
+#include <cap-ng.h>
+#include <string.h>
+
+#include "audit/controls/containers.h"
+
+/* CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT
+ * MKNOD AUDIT_WRITE SETFCAP: what Docker gives when nobody asks for more. */
+#define DOCKER_CAPABILITIES 0xa80425fbull
+#define MASK(capability) (1ull << (capability))
+
+bool container_has_process(struct audit *a, const struct subject *s)
+{
+	if (s->container->n_processes > 0)
+		return true;
+	audit_unknown(a, s, "none of its processes is visible in /proc");
+	return false;
+}
+
+/* What pid 1 could give away at most: every capability that this kernel knows. */
+static uint64_t all_capabilities(struct audit *a)
+{
+	const struct process_facts *init = facts_process(a->facts, 1);
+
+	return init && init->cap_bounding ? init->cap_bounding : (1ull << 38) - 1;
+}
+
+int check_not_privileged(struct audit *a, const struct control *c, const struct subject *s)
+{
+	uint64_t all = all_capabilities(a);
+
+	if (s->container->privileged) {
+		audit_fail(a, s, "started with --privileged");
+		return 0;
+	}
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++) {
+		const struct process_facts *p = s->container->processes[i];
+
+		if ((p->cap_effective & all) == all && (all & ~DOCKER_CAPABILITIES)) {
+			audit_fail(a, s, "process %d (%s) holds every capability", p->pid, p->name);
+			return 0;
+		}
+	}
+	audit_pass(a, s, "not privileged");
+	return 0;
+}
+
+static void add_names(struct evidence *e, const char *what, uint64_t mask)
+{
+	char text[600] = "";
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < 64 && n < sizeof(text) - 32; i++) {
+		const char *name = mask & MASK(i) ? capng_capability_to_name(i) : NULL;
+
+		if (mask & MASK(i))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, " %s", name ? name : "unknown");
+	}
+	evidence_add(e, "%s%s", what, text);
+}
+
+int check_capabilities(struct audit *a, const struct control *c, const struct subject *s)
+{
+	uint64_t bounding = 0, effective = 0, ambient = 0, any;
+	struct evidence e = { 0 };
+
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++) {
+		const struct process_facts *p = s->container->processes[i];
+
+		bounding |= p->cap_bounding;
+		effective |= p->cap_effective;
+		ambient |= p->cap_ambient;
+	}
+	any = bounding | effective | ambient;
+	if (any & ~DOCKER_CAPABILITIES) {
+		if (effective & ~DOCKER_CAPABILITIES)
+			add_names(&e, "effective:", effective & ~DOCKER_CAPABILITIES);
+		if (bounding & ~DOCKER_CAPABILITIES & ~effective)
+			add_names(&e, "within reach:", bounding & ~DOCKER_CAPABILITIES & ~effective);
+		if (ambient & ~DOCKER_CAPABILITIES)
+			add_names(&e, "ambient:", ambient & ~DOCKER_CAPABILITIES);
+		audit_fail(a, s, "%s", evidence_text(&e));
+	} else if (any & MASK(CAP_NET_RAW) && audit_parameter(a, "net-raw-is-a-finding", 0)) {
+		audit_fail_as(a, s, SEV_LOW, "net_raw: it can forge packets on its bridge");
+	} else {
+		audit_pass(a, s, "%d capabilities, all of Docker's default set%s", __builtin_popcountll(any),
+			   any & MASK(CAP_NET_RAW) ? "; net_raw among them" : "");
+	}
+	return 0;
+}
+
+int check_not_root(struct audit *a, const struct control *c, const struct subject *s)
+{
+	struct evidence e = { 0 };
+
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++) {
+		const struct process_facts *p = s->container->processes[i];
+
+		if (p->uid[0] == 0 || p->uid[1] == 0 || p->uid[2] == 0)
+			evidence_add(&e, "process %d (%s) is root on the host too", p->pid, p->name);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "%zu process%s, none root; the first is uid %u", s->container->n_processes,
+			   s->container->n_processes == 1 ? "" : "es", s->container->processes[0]->uid[0]);
+	return 0;
+}
+
+int check_seccomp(struct audit *a, const struct control *c, const struct subject *s)
+{
+	struct evidence e = { 0 };
+
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++) {
+		const struct process_facts *p = s->container->processes[i];
+
+		if (p->seccomp < 0) {
+			audit_unknown(a, s, "this kernel does not tell about seccomp");
+			return 0;
+		}
+		if (p->seccomp != 2)
+			evidence_add(&e, "process %d (%s) runs with Seccomp: %d", p->pid, p->name, p->seccomp);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "a filter is loaded in each of %zu processes", s->container->n_processes);
+	return 0;
+}
+
+int check_no_new_privs(struct audit *a, const struct control *c, const struct subject *s)
+{
+	struct evidence e = { 0 };
+
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++) {
+		const struct process_facts *p = s->container->processes[i];
+
+		if (p->no_new_privs == 0)
+			evidence_add(&e, "process %d (%s) may gain privileges", p->pid, p->name);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "no_new_privs holds in each of %zu processes", s->container->n_processes);
+	return 0;
+}
+
+/* "profile (mode)" of AppArmor or "user:role:type:level" of SELinux. */
+static bool confined(const char *label)
+{
+	const char *colon = strchr(label, ':');
+
+	if (colon) {
+		const char *type = strchr(colon + 1, ':');
+		size_t n = type ? strcspn(type + 1, ":") : 0;
+
+		if (!type || (n == 5 && strncmp(type + 1, "spc_t", n) == 0) ||
+		    (n == 12 && strncmp(type + 1, "unconfined_t", n) == 0))
+			return false;
+		return strchr(type + 1 + n, 'c') != NULL; /* a pair of categories keeps containers apart */
+	}
+	return strcmp(label, "unconfined") != 0 && strstr(label, "(complain)") == NULL;
+}
+
+int check_lsm(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *enforce = facts_line(a->facts, "/sys/fs/selinux/enforce");
+	const char *apparmor = facts_line(a->facts, "/sys/module/apparmor/parameters/enabled");
+	const char *label;
+
+	if (!enforce && !(apparmor && apparmor[0] == 'Y')) {
+		audit_not_applicable(a, s, "no AppArmor and no SELinux on this host; see HST-04");
+		return 0;
+	}
+	if (!container_has_process(a, s))
+		return 0;
+	label = facts_line(a->facts, arena_printf(&a->arena, "/proc/%d/attr/current", s->container->processes[0]->pid));
+	if (!label || !label[0])
+		audit_unknown(a, s, "cannot read /proc/%d/attr/current", s->container->processes[0]->pid);
+	else if (!confined(label))
+		audit_fail(a, s, "its label is \"%s\"", label);
+	else if (enforce && strchr(label, ':') && strcmp(enforce, "1") != 0)
+		audit_fail(a, s, "its label is \"%s\", but SELinux does not enforce", label);
+	else
+		audit_pass(a, s, "its label is \"%s\"", label);
+	return 0;
+}

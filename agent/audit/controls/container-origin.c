@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Where a container comes from, what it carries, and how it is reached.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "audit/controls/containers.h"
+#include "audit/secrets.h"
+#include "batten/base/parse.h"
+
+int check_environment(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *env = json_object_get(s->container->config, "Env"), *v;
+	struct evidence e = { 0 };
+	size_t i;
+
+	json_array_foreach(env, i, v)
+	{
+		const char *text = json_string_value(v), *equals = text ? strchr(text, '=') : NULL, *name, *rule;
+
+		if (!equals)
+			continue;
+		name = arena_strndup(&a->arena, text, (size_t)(equals - text));
+		rule = secret_in_variable(name, equals + 1);
+		if (rule && !audit_listed(a, "variables-without-secrets", name))
+			evidence_add(&e, "%s holds a credential (%s)", name, rule);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "no credential in %zu variables", json_array_size(env));
+	return 0;
+}
+
+/* The id of the local image that the tag names now, or NULL. */
+static const char *image_of_tag(struct audit *a, const char *reference)
+{
+	const struct image_facts *list;
+	size_t n = facts_images(a->facts, &list);
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *tags = json_object_get(list[i].summary, "RepoTags"), *v;
+		size_t k;
+
+		json_array_foreach(tags, k, v)
+			if (json_string_value(v) && strcmp(json_string_value(v), reference) == 0)
+				return list[i].id;
+	}
+	return NULL;
+}
+
+int check_image_pinned(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *image = s->container->image, *slash = strrchr(image, '/'), *now;
+	const char *tag = strchr(slash ? slash : image, ':');
+
+	if (strstr(image, "@sha256:") || strncmp(image, "sha256:", 7) == 0) {
+		audit_pass(a, s, "%s is named by digest", image);
+		return 0;
+	}
+	if (!tag || strcmp(tag, ":latest") == 0) {
+		audit_fail(a, s, "%s: %s may be another image tomorrow", image, tag ? "the tag latest" : "without a tag it");
+		return 0;
+	}
+	now = image_of_tag(a, image);
+	if (now && strcmp(now, s->container->image_id) != 0)
+		audit_drift(a, s, "%s now names %.19s, and it runs %.19s", image, now, s->container->image_id);
+	else
+		audit_pass(a, s, "%s, which is %.19s", image, s->container->image_id);
+	return 0;
+}
+
+int check_ports(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *ports = facts_json(s->container->inspect, "NetworkSettings.Ports"), *v;
+	uint64_t lowest = audit_parameter(a, "lowest-port", 1024), port;
+	const char *inside;
+	struct evidence e = { 0 };
+	size_t i, n = 0;
+	json_t *list;
+
+	if (!json_is_object(ports)) {
+		audit_not_applicable(a, s, "it has no network of Docker's");
+		return 0;
+	}
+	json_object_foreach((json_t *)ports, inside, list)
+		json_array_foreach(list, i, v)
+		{
+			const char *address = facts_json_string(v, "HostIp", "");
+			const char *text = facts_json_string(v, "HostPort", "");
+			bool wildcard = !address[0] || strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+
+			n++;
+			if (parse_u64(slice_of(text), 1, 65535, &port) < 0 || audit_listed(a, "published-ports", text))
+				continue;
+			if (port < lowest)
+				evidence_add(&e, "host port %s (of %s) is below %llu", text, inside, (unsigned long long)lowest);
+			else if (wildcard && !s->task_arn)
+				evidence_add(&e, "host port %s (of %s) is open on every address, and no task definition says so",
+					     text, inside);
+		}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "%zu published port%s", n, n == 1 ? "" : "s");
+	return 0;
+}
+
+int check_remote_login(struct audit *a, const struct control *c, const struct subject *s)
+{
+	static const char *const names[] = { "sshd", "dropbear", "telnetd", "in.telnetd", "utelnetd", "rlogind", "in.rlogind",
+					     "rshd" };
+	struct evidence e = { 0 };
+
+	if (!container_has_process(a, s))
+		return 0;
+	for (size_t i = 0; i < s->container->n_processes; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			if (strcmp(s->container->processes[i]->name, names[k]) == 0)
+				evidence_add(&e, "process %d is %s", s->container->processes[i]->pid, names[k]);
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "none among %zu processes", s->container->n_processes);
+	return 0;
+}
+
+/* Does the agent know this container? */
+static bool agent_knows(struct audit *a, const struct container_facts *c)
+{
+	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
+	size_t i, k;
+
+	json_array_foreach(tasks, i, task)
+		json_array_foreach(json_object_get(task, "Containers"), k, v)
+			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
+				return true;
+	return false;
+}
+
+int check_belongs(struct audit *a, const struct control *c, const struct subject *s)
+{
+	enum source_state agent;
+	const char *reason;
+
+	if (audit_listed(a, "containers-outside-ecs", s->name)) {
+		audit_pass(a, s, "the profile allows it");
+		return 0;
+	}
+	agent = facts_source(a->facts, SOURCE_INTROSPECTION, &reason);
+	if (!s->task_arn) {
+		if (agent == SOURCE_ABSENT && !facts_agent(a->facts))
+			audit_not_applicable(a, s, "no ECS agent on this host");
+		else
+			audit_fail(a, s, "started outside ECS: it has no label %s", LABEL_TASK_ARN);
+	} else if (agent != SOURCE_OK) {
+		audit_unknown(a, s, "the agent cannot be asked whether it knows %s: %s", s->task_arn, reason);
+	} else if (agent_knows(a, s->container)) {
+		audit_pass(a, s, "the agent runs it for %s", s->task_arn);
+	} else {
+		audit_fail(a, s, "it carries the label of %s, but the agent does not know it", s->task_arn);
+	}
+	return 0;
+}
+
+/* ECS Exec mounts the SSM agent's binaries below this. */
+static bool has_ecs_exec(const struct container_facts *c)
+{
+	const json_t *mounts = json_object_get(c->inspect, "Mounts"), *v;
+	size_t i;
+
+	json_array_foreach(mounts, i, v)
+		if (strncmp(facts_json_string(v, "Destination", ""), "/ecs-execute-command-", 21) == 0)
+			return true;
+	return false;
+}
+
+int check_interactive(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *ids = json_object_get(s->container->inspect, "ExecIDs"), *v;
+	struct evidence e = { 0 };
+	size_t i;
+
+	json_array_foreach(ids, i, v)
+	{
+		const char *id = json_string_value(v);
+		const json_t *exec = id ? json_object_get(facts_docker(a->facts, "execs"), id) : NULL;
+		const char *user = facts_json_string(exec, "ProcessConfig.user", "");
+		const char *program = facts_json_string(exec, "ProcessConfig.entrypoint", "?");
+
+		if (!facts_json_true(exec, "Running"))
+			continue;
+		if (facts_json_true(exec, "ProcessConfig.privileged"))
+			evidence_add(&e, "a privileged %s was started in it by docker exec and runs", program);
+		else if (!user[0] || strcmp(user, "root") == 0 || strcmp(user, "0") == 0)
+			evidence_add(&e, "%s was started in it by docker exec and runs as %s", program,
+				     user[0] ? user : "the image's user");
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "nobody is inside%s%s", has_ecs_exec(s->container) ? "; ECS Exec is enabled for its task" : "",
+			   facts_json(s->container->config, "Healthcheck") ? "" : "; no health check");
+	return 0;
+}

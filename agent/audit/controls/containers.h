@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Checks of the container area, by the file that holds them; their rows stand in containers.c. All
+ * are called with a container as subject.
+ */
+#include "batten/audit/audit.h"
+#include "batten/audit/facts.h"
+
+#define CONTAINER_CHECK(name)                                                                      \
+	int name(struct audit *a, const struct control *c, const struct subject *s)
+
+/* container-identity.c: who its processes are and what they may do */
+CONTAINER_CHECK(check_not_privileged);
+CONTAINER_CHECK(check_capabilities);
+CONTAINER_CHECK(check_not_root);
+CONTAINER_CHECK(check_seccomp);
+CONTAINER_CHECK(check_lsm);
+CONTAINER_CHECK(check_no_new_privs);
+
+/* container-namespaces.c: what of the host it shares or sees */
+CONTAINER_CHECK(check_network_namespace);
+CONTAINER_CHECK(check_pid_namespace);
+CONTAINER_CHECK(check_other_namespaces);
+CONTAINER_CHECK(check_runtime_socket);
+CONTAINER_CHECK(check_host_paths);
+CONTAINER_CHECK(check_root_read_only);
+CONTAINER_CHECK(check_masked_paths);
+
+/* container-limits.c: how much it may use */
+CONTAINER_CHECK(check_memory_and_cpu);
+CONTAINER_CHECK(check_process_count);
+CONTAINER_CHECK(check_process_limits);
+CONTAINER_CHECK(check_restart_policy);
+
+/* container-origin.c: where it comes from and how it is reached */
+CONTAINER_CHECK(check_environment);
+CONTAINER_CHECK(check_image_pinned);
+CONTAINER_CHECK(check_ports);
+CONTAINER_CHECK(check_remote_login);
+CONTAINER_CHECK(check_belongs);
+CONTAINER_CHECK(check_interactive);
+
+/* Reports "unknown" when nothing of the container was found in /proc. Return: true when it was. */
+bool container_has_process(struct audit *a, const struct subject *s);

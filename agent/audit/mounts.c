@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * mountinfo, line by line (proc(5)), and its inverse: a container's mount shows device and path
+ * within the file system; the host's own table shows where that device stands.
+ */
+#include "audit/mounts.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "audit/facts-internal.h"
+#include "batten/base/parse.h"
+
+#define MAX_MOUNTS 20000
+
+/* "\040" and its like, in place. */
+static void unescape(char *s)
+{
+	char *out = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		    s[3] <= '7') {
+			*out++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+			s += 3;
+		} else {
+			*out++ = *s;
+		}
+	}
+	*out = '\0';
+}
+
+static char *word(char **line)
+{
+	char *start = *line + strspn(*line, " ");
+	size_t n = strcspn(start, " ");
+
+	*line = start + n + (start[n] != '\0');
+	start[n] = '\0';
+	unescape(start);
+	return start;
+}
+
+static bool parse_line(char *line, struct mount *m)
+{
+	const char *optional;
+
+	*m = (struct mount){ 0 };
+	(void)word(&line); /* the mount's number */
+	(void)word(&line); /* its parent's */
+	m->device = word(&line);
+	m->root = word(&line);
+	m->point = word(&line);
+	m->options = word(&line);
+	do {
+		optional = word(&line);
+		m->shared |= strncmp(optional, "shared:", 7) == 0;
+		if (!optional[0])
+			return false;
+	} while (strcmp(optional, "-") != 0);
+	m->type = word(&line);
+	(void)word(&line); /* the device by name */
+	m->super_options = word(&line);
+	return m->point[0] == '/';
+}
+
+int mounts_read(struct facts *f, pid_t pid, struct mount **ret)
+{
+	const char *text;
+	size_t n = 0, size;
+	char *copy;
+	int r;
+
+	r = facts_read(f, arena_printf(&f->arena, "/proc/%d/mountinfo", pid), &text, NULL);
+	if (r < 0)
+		return r;
+	size = 1;
+	for (const char *p = text; *p; p++)
+		size += *p == '\n';
+	*ret = arena_alloc(&f->arena, MIN(size, (size_t)MAX_MOUNTS) * sizeof(**ret));
+	copy = arena_alloc(&f->arena, strlen(text) + 1);
+	if (!*ret || !copy)
+		return -ENOMEM;
+	memcpy(copy, text, strlen(text));
+	for (char *line = copy; *line && n < MIN(size, (size_t)MAX_MOUNTS);) {
+		size_t k = strcspn(line, "\n");
+		bool more = line[k] == '\n';
+
+		line[k] = '\0';
+		n += parse_line(line, &(*ret)[n]);
+		line += k + more;
+	}
+	return (int)n;
+}
+
+bool path_within(const char *path, const char *top)
+{
+	size_t n = strlen(top);
+
+	if (strcmp(top, "/") == 0)
+		return true;
+	return strncmp(path, top, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+/* /var/run is a link to /run on every host that we serve. */
+static const char *plain(const char *path)
+{
+	return path_within(path, "/var/run") ? path + strlen("/var") : path;
+}
+
+static const char *resolve(struct facts *f, const struct mount *host, size_t n_host, const struct mount *m)
+{
+	const struct mount *best = NULL;
+	const char *rest, *joined;
+
+	for (size_t i = 0; i < n_host; i++)
+		if (strcmp(host[i].device, m->device) == 0 && path_within(m->root, host[i].root) &&
+		    (!best || strlen(host[i].root) > strlen(best->root) ||
+		     (strlen(host[i].root) == strlen(best->root) && strlen(host[i].point) < strlen(best->point))))
+			best = &host[i];
+	if (!best)
+		return NULL;
+	rest = m->root + (strcmp(best->root, "/") == 0 ? 0 : strlen(best->root));
+	while (*rest == '/')
+		rest++;
+	joined = arena_printf(&f->arena, "%s%s%s", best->point, *rest && strcmp(best->point, "/") != 0 ? "/" : "", rest);
+	return plain(joined);
+}
+
+void mounts_resolve(struct facts *f, struct mount *list, size_t n)
+{
+	const char *own = facts_link(f, "/proc/self");
+	uint64_t self = 1;
+	struct mount *host;
+	int n_host;
+
+	/* Our own view when we have one: it is the host's, or that of the Docker beside us. */
+	if (own && parse_u64(slice_of(own), 1, INT32_MAX, &self) < 0)
+		self = 1;
+	n_host = mounts_read(f, (pid_t)self, &host);
+
+	for (size_t i = 0; i < n && n_host > 0; i++)
+		list[i].host_path = resolve(f, host, (size_t)n_host, &list[i]);
+}
+
+const struct mount *mounts_at(const struct mount *list, size_t n, const char *point)
+{
+	while (n-- > 0)
+		if (strcmp(list[n].point, point) == 0)
+			return &list[n];
+	return NULL;
+}
+
+bool mount_option(const char *options, const char *option)
+{
+	size_t n = strlen(option);
+
+	for (const char *p = options; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strncmp(p, option, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+			return true;
+	return false;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Mount tables, and where on the host a container's mount really comes from: whatever Docker was
+ * told, the kernel says which part of which file system is mounted where.
+ */
+#include "batten/audit/facts.h"
+
+struct mount {
+	const char *device; /* major:minor */
+	const char *root;   /* the part of the file system that is mounted */
+	const char *point;  /* where */
+	const char *options, *type, *super_options;
+	bool shared; /* mounts made below it travel to others */
+	const char *host_path; /* NULL unless mounts_resolve() found it */
+};
+
+/*
+ * mounts_read - /proc/PID/mountinfo
+ * @ret: lives as long as the facts
+ * Return: how many, or a negative errno
+ */
+int mounts_read(struct facts *f, pid_t pid, struct mount **ret) _must_check_;
+
+/* Sets host_path of each mount whose file system the host (pid 1) has mounted too. */
+void mounts_resolve(struct facts *f, struct mount *list, size_t n);
+
+/* The last one mounted at @point, NULL when there is none. */
+const struct mount *mounts_at(const struct mount *list, size_t n, const char *point);
+
+/* Is @word in the comma-separated options? */
+bool mount_option(const char *options, const char *word);
+
+/* Is @path the same as @top or below it? Both absolute, without a slash at the end but "/". */
+bool path_within(const char *path, const char *top);

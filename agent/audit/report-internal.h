@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The writers behind report_write(), one a file, and what they share.
+ */
+#include "batten/audit/report.h"
+
+typedef int (*report_writer)(const struct report *r, FILE *f);
+int report_text(const struct report *r, FILE *f);
+int report_json(const struct report *r, FILE *f);
+int report_catalogue_json(FILE *f);
+int report_explain_json(const struct control *c, enum area area, FILE *f);
+
+/* 2026-09-21T14:13:20Z. */
+#define TIME_TEXT_SIZE 32
+const char *time_text(char buf[static TIME_TEXT_SIZE], int64_t t);
+
+/* Prints and releases @j, NULL being no memory. Return: 0, -ENOMEM or -EIO. */
+int report_print_json(json_t *j, FILE *f);
+
+static inline bool finding_failed(const struct finding *f)
+{
+	return f->status == STATUS_FAIL || f->status == STATUS_DRIFT;
+}
+
+/* "CIS Docker 1.6.0: 5.4; PCI DSS 4.0: 7.2.2", one call for each mapping. */
+struct mapping {
+	const char *key, *standard, *numbers;
+};
+#define MAX_MAPPINGS 5
+size_t control_mappings(const struct control *c, struct mapping ret[static MAX_MAPPINGS]);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Credentials in text, by typed patterns rather than by suspicious words: a value must look like
+ * what it is said to be. Callers print the rule and the place, never the value.
+ */
+#include <stddef.h>
+
+/*
+ * secret_in_variable - does NAME=VALUE hold a credential?
+ * Return: the rule that says so ("AWS secret access key"), or NULL
+ */
+const char *secret_in_variable(const char *name, const char *value);
+
+/* The same for free text of @n bytes (a line of a script, a build step). */
+const char *secret_in_text(const char *text, size_t n);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * `batten audit`: options in, one run, one report out.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "batten/audit/audit.h"
+#include "batten/audit/facts.h"
+#include "batten/audit/profile.h"
+#include "batten/audit/report.h"
+#include "batten/audit/waiver.h"
+#include "cli/commands.h"
+
+#define DEFAULT_PROFILE "ecs"
+#define MAX_NAMED_CONTROLS 256
+
+struct request {
+	struct audit_options options;
+	enum severity fail_on;
+	const char *control_ids[MAX_NAMED_CONTROLS + 1];
+	unsigned int n_control_ids;
+	_Alignas(8) char words[8192]; /* the ids, cut apart */
+};
+
+/* "a,b,c", given any number of times; @take gets each word. */
+static int each_word(const struct invocation *inv, const char *option,
+		     int (*take)(struct request *q, const char *word, size_t n, struct diag *d),
+		     struct request *q, struct diag *d)
+{
+	const char *value;
+
+	for (unsigned int i = 0; (value = invocation_nth(inv, option, i)); i++) {
+		for (const char *p = value; *p;) {
+			size_t n = strcspn(p, ",");
+			int r = take(q, p, n, d);
+
+			if (r < 0)
+				return r;
+			p += n + (p[n] == ',');
+		}
+	}
+	return 0;
+}
+
+static int take_area(struct request *q, const char *word, size_t n, struct diag *d)
+{
+	char list[256] = "";
+	enum area area;
+
+	if (area_parse(word, n, &area) == 0) {
+		q->options.areas |= 1u << area;
+		return 0;
+	}
+	for (int i = 0; i < _AREA_MAX; i++)
+		(void)snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i > 0 ? ", " : "",
+			       area_name((enum area)i));
+	return diag_fail(d, -EINVAL, "--area", "no area \"%.*s\"; use one of: %s", (int)n, word, list);
+}
+
+static int take_control(struct request *q, const char *word, size_t n, struct diag *d)
+{
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < q->n_control_ids; i++)
+		used += strlen(q->control_ids[i]) + 1;
+	if (q->n_control_ids == MAX_NAMED_CONTROLS || n >= sizeof(q->words) - used)
+		return diag_fail(d, -E2BIG, "--control", "too many ids");
+	memcpy(q->words + used, word, n);
+	q->words[used + n] = '\0';
+	if (!control_find(q->words + used, NULL))
+		return diag_fail(d, -EINVAL, "--control", "no control \"%.*s\"; see `batten audit --list`", (int)n, word);
+	q->control_ids[q->n_control_ids++] = q->words + used;
+	q->options.control_ids = q->control_ids;
+	return 0;
+}
+
+static int parse_request(const struct invocation *inv, struct request *q, struct diag *d)
+{
+	const char *fail_on = invocation_value(inv, "fail-on");
+	int r;
+
+	q->fail_on = SEV_HIGH;
+	q->options.now = (int64_t)time(NULL);
+	if (fail_on && (severity_parse(fail_on, &q->fail_on) < 0 || q->fail_on == SEV_INFO))
+		return diag_fail(d, -EINVAL, "--fail-on", "\"%s\" is none of low, medium, high, critical", fail_on);
+	r = each_word(inv, "area", take_area, q, d);
+	if (r < 0)
+		return r;
+	return each_word(inv, "control", take_control, q, d);
+}
+
+/* Region, account and instance for the formats that want them, from what the run already knows. */
+static void identify(struct report *r, struct facts *f, struct arena *arena)
+{
+	const char *arn = facts_json_string(facts_introspection(f, "metadata"), "ContainerInstanceArn", "");
+	const char *parts[6] = { 0 };
+	size_t n = 0;
+
+	for (const char *p = arn; n < ARRAY_SIZE(parts) && *p; n++) {
+		size_t k = strcspn(p, ":");
+
+		parts[n] = arena_strndup(arena, p, k);
+		p += k + (p[k] == ':');
+	}
+	if (n == ARRAY_SIZE(parts)) {
+		r->region = parts[3];
+		r->account = parts[4];
+	}
+	r->instance_id = facts_line(f, "/var/lib/cloud/data/instance-id");
+}
+
+static int write_report(const struct invocation *inv, const struct report *r, struct diag *d)
+{
+	const char *path = invocation_value(inv, "output");
+	bool to_file = path && strcmp(path, "-") != 0;
+	FILE *f = to_file ? fopen(path, "we") : stdout;
+	int e;
+
+	if (!f)
+		return diag_errno(d, -EIO, path, "cannot write the report");
+	e = report_write(r, invocation_format(inv), f);
+	if (to_file && fclose(f) != 0 && e == 0)
+		e = -EIO;
+	return e < 0 ? diag_errno(d, e, to_file ? path : "standard output", "cannot write the report") : 0;
+}
+
+/* What was asked for by name and could not be looked at. */
+static unsigned int sources_named(const struct invocation *inv, const struct request *q)
+{
+	unsigned int named = invocation_value(inv, "docker") ? NEEDS_DOCKER : 0;
+
+	return q->options.areas || q->options.control_ids ? ~0u : named;
+}
+
+static enum exit_status conclude(const struct invocation *inv, const struct request *q, const struct audit *a,
+				 struct facts *facts)
+{
+	unsigned int missing = a->failed_sources & sources_named(inv, q);
+	const char *reason;
+	struct diag d = { 0 };
+
+	if (audit_failed(a, q->fail_on))
+		return EXIT_NO;
+	for (int s = 0; s < _SOURCE_MAX; s++) {
+		if (!(missing & NEEDS(s)))
+			continue;
+		if (facts_source(facts, (enum source)s, &reason) == SOURCE_ABSENT)
+			continue;
+		(void)diag_fail(&d, -EIO, source_name((enum source)s), "%s", reason);
+		return invocation_fail(&d, -EIO);
+	}
+	return EXIT_DONE;
+}
+
+static enum exit_status audit_and_report(const struct invocation *inv, struct request *q, struct facts *facts)
+{
+	struct audit a = { 0 };
+	struct report report = { .audit = &a, .fail_on = q->fail_on, .verbose = inv->verbose };
+	enum exit_status status;
+	struct diag d = { 0 };
+	int r;
+
+	r = audit_run(&a, facts, &q->options);
+	if (r >= 0) {
+		identify(&report, facts, &a.arena);
+		r = write_report(inv, &report, &d);
+	}
+	status = r < 0 ? invocation_fail(&d, r) : conclude(inv, q, &a, facts);
+	audit_done(&a);
+	return status;
+}
+
+static enum exit_status catalogue_run(struct invocation *inv)
+{
+	const char *id = invocation_value(inv, "explain"), *format = invocation_format(inv);
+	struct diag d = { 0 };
+	int r;
+
+	if (strcmp(format, "text") != 0 && strcmp(format, "json") != 0)
+		return invocation_fail(&(struct diag){ .what = "the catalogue is printed as text or json" }, -EINVAL);
+	r = id ? report_explain(id, format, stdout) : report_catalogue(format, stdout);
+	if (r == -ENOENT)
+		(void)diag_fail(&d, r, "--explain", "no control \"%s\"; see `batten audit --list`", id);
+	return r < 0 ? invocation_fail(&d, r) : EXIT_DONE;
+}
+
+static enum exit_status audit_command(struct invocation *inv)
+{
+	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
+	_cleanup_(waivers_freep) struct waivers *waivers = NULL;
+	_cleanup_(facts_freep) struct facts *facts = NULL;
+	const char *profile_name = invocation_value(inv, "profile"), *waiver_file = invocation_value(inv, "waivers");
+	const struct facts_options fo = {
+		.root = invocation_value(inv, "root"),
+		.docker = invocation_value(inv, "docker"),
+	};
+	struct request q = { 0 };
+	struct diag d = { 0 };
+	int r;
+
+	if (invocation_value(inv, "list") || invocation_value(inv, "explain"))
+		return catalogue_run(inv);
+	r = parse_request(inv, &q, &d);
+	if (r >= 0)
+		r = audit_profile_load(&profile, profile_name ? profile_name : DEFAULT_PROFILE, &d);
+	if (r >= 0)
+		r = waivers_load(&waivers, waiver_file ? waiver_file : DEFAULT_WAIVERS, !waiver_file, &d);
+	if (r >= 0)
+		r = facts_open(&facts, &fo, &d);
+	if (r < 0)
+		return invocation_fail(&d, r);
+	q.options.profile = profile;
+	q.options.waivers = waivers;
+	return audit_and_report(inv, &q, facts);
+}
+
+static const struct option_row audit_options[] = {
+	{ "area", 0, "AREA,...", "only these areas (see --list)", true },
+	{ "control", 0, "ID,...", "only these controls", true },
+	{ "docker", 0, "URL", "Docker Engine, as unix:///run/docker.sock", false },
+	{ "explain", 0, "ID", "the whole story of one control", false },
+	{ "fail-on", 0, "SEVERITY", "exit 1 from here on: low, medium, high (default), critical", false },
+	{ "list", 0, NULL, "print the catalogue of controls", false },
+	{ "output", 'o', "FILE", "write the report there; - is standard output", false },
+	{ "profile", 0, "NAME", "ecs (default), cis-docker, managed-instances, or the path of one", false },
+	{ "root", 0, "DIR", "audit an unpacked image or a mounted disk instead of this host", false },
+	{ "waivers", 0, "FILE", "instead of " DEFAULT_WAIVERS, false },
+	{ 0 },
+};
+
+const struct command cmd_audit = {
+	.name = "audit",
+	.args = "",
+	.help = "tell whether this container host is hardened, control by control",
+	.details = "Looks at what the kernel, Docker and the ECS agent really do; changes nothing, starts no\n"
+		   "process, enters no container. What cannot be examined is \"unknown\", never passed.",
+	.options = audit_options,
+	.formats = REPORT_FORMATS,
+	.exits = {
+		[EXIT_DONE] = "no finding at or above --fail-on",
+		[EXIT_NO] = "findings at or above --fail-on",
+		[EXIT_USAGE] = "wrong usage, profile or waivers",
+		[EXIT_UNABLE] = "something that was asked for by name could not be examined",
+	},
+	.run = audit_command,
+};

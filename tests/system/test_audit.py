@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit from outside: options, exit codes, trees of files that are not what they should be."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+import lab
+
+TOP = pathlib.Path(__file__).parent.parent.parent
+
+
+def run(*arguments, check=None, timeout=30, **options):
+    p = subprocess.run([lab.BATTEN, "audit", *map(str, arguments)], text=True, capture_output=True, timeout=timeout,
+                       **options)
+    if check is not None:
+        assert p.returncode == check, p.stdout[-3000:] + p.stderr
+    return p
+
+
+def findings(*arguments, **options):
+    return json.loads(run(*arguments, "--json", **options).stdout)["findings"]
+
+
+def one_line(p, *words):
+    assert p.returncode == 2 and p.stderr.count("\n") == 1, p
+    for w in words:
+        assert w in p.stderr, p.stderr
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "root"
+    for d in ("etc/ecs", "etc/docker", "proc", "sys", "var/lib"):
+        (root / d).mkdir(parents=True)
+    (root / "etc/hostname").write_text("tree\n")
+    return root
+
+
+def test_this_machine_gives_a_sensible_report():
+    p = run()
+    assert p.returncode in (0, 1), p.stderr
+    assert p.stdout.startswith("batten audit of ") and "controls: " in p.stdout.splitlines()[1]
+    report = json.loads(run("--json").stdout)
+    assert report["schema"] == "batten.audit/1"
+    assert sum(report["summary"].values()) == len(report["findings"])
+    prints = [f["fingerprint"] for f in report["findings"]]
+    assert len(set(prints)) == len(prints)
+    again = json.loads(run("--json").stdout)
+    assert {f["fingerprint"] for f in again["findings"] if f["area"] == "host"} == \
+        {f["fingerprint"] for f in report["findings"] if f["area"] == "host"}
+
+
+def test_wrong_words_are_one_line():
+    one_line(run("--area", "hots"), "hots", "host")
+    one_line(run("--control", "CTR-99"), "CTR-99", "--list")
+    one_line(run("--fail-on", "bad"), "critical")
+    one_line(run("--profile", "nosuch"), "nosuch")
+    one_line(run("--explain", "X"), "--list")
+    one_line(run("--root", "/no/such/dir"), "/no/such/dir")
+
+
+def test_the_catalogue_and_its_stories():
+    rows = json.loads(run("--list", "--json", check=0).stdout)["controls"]
+    text = run("--list", check=0).stdout
+    assert f"{len(rows)} controls" in text
+    assert len({r["control"] for r in rows}) == len(rows)
+    for r in rows:
+        assert r["title"] and r["means"] and r["remediation"] and r["control"] in text
+    story = run("--explain", "CTR-06", check=0).stdout
+    assert "When it fails" in story and "5.32" in story
+
+
+def test_a_tree_of_files_needs_no_host(tree):
+    report = json.loads(run("--root", tree, "--json").stdout)
+    assert report["host"] == "tree"
+    for f in report["findings"]:
+        if f["area"] == "containers":
+            assert f["status"] == "not_applicable" and "running host" in f["evidence"]
+
+
+def write_waivers(path, *entries):
+    path.write_text(json.dumps({"schema": "batten.waivers/1", "waivers": list(entries)}))
+    return path
+
+
+def waiver(**changes):
+    return {"control": "HST-10", "scope": {}, "reason": "r", "owner": "o", "until": "2099-01-01", **changes}
+
+
+def test_bad_waivers_are_refused_with_the_place(tmp_path):
+    w = tmp_path / "w.json"
+    for entry, word in ((waiver(control="CTR-00"), "CTR-00"), (waiver(until="soon"), "until"),
+                        (waiver(until="2026-02-30"), "until"), (waiver(extra="x"), "extra"),
+                        (waiver(scope={"famly": "x"}), "famly"), (waiver(owner=""), "owner")):
+        one_line(run("--waivers", write_waivers(w, waiver(), entry)), "waivers[1]", word)
+    w.write_text("{")
+    one_line(run("--waivers", w), str(w))
+    one_line(run("--waivers", tmp_path / "none.json"), "none.json")
+
+
+def test_json_goes_to_a_file(tmp_path, tree):
+    out = tmp_path / "report.json"
+    p = run("--root", tree, "--json", "-o", out)
+    assert p.stdout == "" and json.loads(out.read_text())["schema"] == "batten.audit/1"
+    assert run("--root", tree, "-o", "/no/dir/x").returncode in (2, 3)
+
+
+def test_a_missing_docker_is_said_and_counts_only_when_named(tmp_path):
+    url = f"unix://{tmp_path}/docker.sock"
+    p = run("--docker", url, "--area", "containers")
+    assert p.returncode == 3 and p.stderr.count("\n") == 1 and "docker" in p.stderr
+    all_of_it = findings("--docker", url, "--control", "CTR-01")
+    assert [f["status"] for f in all_of_it] == ["unknown"]
+
+
+def test_a_docker_that_hangs_delays_nothing_but_itself(tmp_path):
+    import socket
+    path = tmp_path / "docker.sock"
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(str(path))
+    s.listen(8)  # accepts, never answers
+    report = findings("--docker", f"unix://{path}", timeout=20)
+    assert {f["status"] for f in report if f["control"] == "CTR-01"} == {"unknown"}
+    assert any(f["status"] == "pass" or f["status"] == "fail" for f in report if f["area"] == "host")
+    s.close()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit beside a real dockerd: deliberately bad containers and one good one, each finding with
+its container's name."""
+import json
+
+import pytest
+
+import lab
+
+
+@pytest.fixture(scope="module")
+def report(docker_host):
+    d = docker_host
+    d.docker("tag", "busybox", "app:1.0")
+    sleep = ("app:1.0", "sleep", "600")
+    good = ["--user", "1000:1000", "--read-only", "--memory", "64m", "--pids-limit", "64", "--cap-drop", "ALL",
+            "--security-opt", "no-new-privileges", "--ulimit", "core=0", "--ulimit", "nofile=1024:1024"]
+    bad = {
+        "privileged": ["--privileged"],
+        "hostnet": ["--network", "host"],
+        "hostpid": ["--pid", "host"],
+        "hostipc": ["--ipc", "host"],
+        "hostuts": ["--uts", "host"],
+        "socket": ["-v", f"{d.socket}:/var/run/docker.sock"],
+        "hostroot": ["-v", "/:/host:ro"],
+        "etc": ["-v", "/etc:/host/etc"],
+        "capadd": ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"],
+        "unconfined": ["--security-opt", "seccomp=unconfined"],
+        "unmasked": ["--security-opt", "systempaths=unconfined"],
+        "secret": ["-e", "DB_PASSWORD=correct-horse-battery"],
+        "forever": ["--restart", "always"],
+        "port": ["-p", "80:80"],
+        "device": ["--device", "/dev/null:/dev/xnull"],
+    }
+    d.docker("run", "-d", "--name", "good", *good, *sleep)
+    for name, options in bad.items():
+        # A machine whose own capabilities are bounded cannot start a privileged container.
+        d.docker("run", "-d", "--name", name, *options, *sleep, check=name != "privileged")
+    d.docker("run", "-d", "--name", "latest", "busybox", "sleep", "600")
+    d.docker("exec", "-d", "-u", "root", "forever", "sleep", "600")
+    p = d.space.run(lab.BATTEN, "audit", "--json", "--docker", f"unix://{d.socket}", check=False)
+    assert p.returncode == 1, p.stderr
+    yield json.loads(p.stdout)
+    d.docker("rm", "-f", "good", "latest", *bad)
+
+
+def failed(report, container):
+    return {f["control"]: f for f in report["findings"]
+            if f["subject"]["name"] == container and f["status"] in ("fail", "drift")}
+
+
+@pytest.mark.parametrize("container, control, words", [
+    ("privileged", "CTR-01", "--privileged"),
+    ("privileged", "CTR-02", "sys_admin"),
+    ("privileged", "CTR-12", "Seccomp: 0"),
+    ("hostnet", "CTR-03", "net namespace is the host's"),
+    ("hostpid", "CTR-04", "pid namespace is the host's"),
+    ("hostipc", "CTR-05", "ipc namespace is the host's"),
+    ("hostuts", "CTR-05", "uts namespace is the host's"),
+    ("socket", "CTR-06", "docker.sock"),
+    ("hostroot", "CTR-07", "/ is mounted at /host, read-only"),
+    ("etc", "CTR-07", "/etc is mounted at /host/etc, writable"),
+    ("capadd", "CTR-02", "net_admin sys_admin"),
+    ("unconfined", "CTR-12", "Seccomp: 0"),
+    ("unmasked", "CTR-14", "is not masked"),
+    ("secret", "CTR-15", "DB_PASSWORD"),
+    ("forever", "CTR-18", "always"),
+    ("forever", "CTR-23", "sleep was started"),
+    ("port", "CTR-20", "host port 80"),
+    ("device", "CTR-07", "device /dev/null"),
+    ("latest", "CTR-19", "without a tag"),
+    ("capadd", "CTR-08", "writable"),
+    ("capadd", "CTR-09", "is root"),
+    ("capadd", "CTR-10", "no memory limit"),
+    ("capadd", "CTR-16", "gain privileges"),
+])
+def test_each_bad_container_is_found_by_name(report, container, control, words):
+    lab.need(any(f["subject"]["name"] == container for f in report["findings"]), f"no {container} container runs here")
+    found = failed(report, container)
+    assert control in found, sorted(found)
+    assert words in found[control]["evidence"]
+    assert found[control]["subject"]["container_id"]
+
+
+def test_nothing_is_found_on_the_good_one(report):
+    assert {c: f["evidence"] for c, f in failed(report, "good").items()} == {}
+    passed = [f["control"] for f in report["findings"]
+              if f["subject"]["name"] == "good" and f["status"] == "pass"]
+    assert len(passed) >= 18, passed
+
+
+def test_secrets_never_show(report):
+    assert "correct-horse" not in json.dumps(report)
+
+
+def test_no_child_process_and_no_exec(docker_host):
+    trace = docker_host.directory / "trace"
+    docker_host.space.run("strace", "-f", "-e", "trace=execve,clone,clone3,fork,vfork", "-o", trace, lab.BATTEN, "audit",
+                          "--json", "--docker", f"unix://{docker_host.socket}", check=False)
+    lines = trace.read_text().splitlines()
+    assert sum("execve(" in line for line in lines) == 1
+    assert not [line for line in lines if "clone" in line and "CLONE_THREAD" not in line]
