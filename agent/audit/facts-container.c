@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audit/facts-internal.h"
+#include "batten/host/container.h"
 
 #define ID_LENGTH 64
 
@@ -31,15 +32,16 @@ static const char *label(const json_t *config, const char *name)
 	return json_string_value(json_object_get(json_object_get(config, "Labels"), name));
 }
 
-static bool starts(const char *s, const char *prefix)
+/* What a container is for says the host model; an answer that it cannot read is a plain container. */
+static void set_role(struct container_facts *c)
 {
-	return s && strncmp(s, prefix, strlen(prefix)) == 0;
-}
+	_cleanup_(container_freep) struct container *parsed = NULL;
 
-/* ecs-init gives its agent no label of a task; a task could take the name but not lose its label. */
-static bool is_agent(const struct container_facts *c)
-{
-	return !c->task_arn && strcmp(c->name, "ecs-agent") == 0 && starts(c->image, "amazon/amazon-ecs-agent");
+	if (container_parse(&parsed, (json_t *)c->inspect, 0, NULL) < 0)
+		return;
+	c->is_agent = parsed->role == ROLE_ECS_AGENT;
+	c->is_pause = parsed->role == ROLE_ECS_PAUSE;
+	c->is_platform = c->is_pause || parsed->role == ROLE_ECS_INTERNAL;
 }
 
 static void build_container(struct facts *f, struct container_facts *c, const json_t *inspect)
@@ -61,10 +63,7 @@ static void build_container(struct facts *f, struct container_facts *c, const js
 	c->ecs_name = label(c->config, LABEL_CONTAINER_NAME);
 	c->pid = (pid_t)facts_json_int(inspect, "State.Pid", 0);
 	c->privileged = facts_json_true(c->host_config, "Privileged");
-	c->is_agent = is_agent(c);
-	c->is_pause = starts(c->ecs_name, "~internal~ecs~pause");
-	c->is_platform = starts(c->ecs_name, "~internal~ecs~") ||
-			 (starts(c->task_arn, "arn:::::/") && strstr(c->name, "ecs-managed-"));
+	set_role(c);
 }
 
 /* The first process leads, whatever its number. */

@@ -41,6 +41,10 @@ struct facts {
 typedef int (*source_loader)(struct facts *f, json_t **ret, struct diag *d);
 int source_proc_load(struct facts *f, json_t **ret, struct diag *d);
 int source_docker_load(struct facts *f, json_t **ret, struct diag *d);
+int source_introspection_load(struct facts *f, json_t **ret, struct diag *d);
+
+/* CLOCK_MONOTONIC, for deadlines. */
+uint64_t facts_now_ms(void);
 
 /* Builds containers and images out of the Docker document; once. */
 void facts_build_models(struct facts *f);

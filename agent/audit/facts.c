@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "audit/facts-internal.h"
@@ -28,6 +29,7 @@ static const source_loader loaders[_SOURCE_MAX] = {
 	[SOURCE_FILES] = source_files_load,
 	[SOURCE_PROC] = source_proc_load,
 	[SOURCE_DOCKER] = source_docker_load,
+	[SOURCE_INTROSPECTION] = source_introspection_load,
 };
 
 int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d)
@@ -111,6 +113,14 @@ enum source_state facts_source(struct facts *f, enum source s, const char **ret_
 	if (ret_reason)
 		*ret_reason = slot->reason;
 	return slot->state;
+}
+
+uint64_t facts_now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 bool facts_live(const struct facts *f)

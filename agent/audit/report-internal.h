@@ -13,7 +13,7 @@ int report_explain_json(const struct control *c, enum area area, FILE *f);
 
 /* 2026-09-21T14:13:20Z. */
 #define TIME_TEXT_SIZE 32
-const char *time_text(char buf[static TIME_TEXT_SIZE], int64_t t);
+const char *report_time(char buf[static TIME_TEXT_SIZE], int64_t t);
 
 /* Prints and releases @j, NULL being no memory. Return: 0, -ENOMEM or -EIO. */
 int report_print_json(json_t *j, FILE *f);

@@ -76,7 +76,7 @@ int report_json(const struct report *r, FILE *f)
 			json_object_set_new(areas, area_name((enum area)i), json_integer(score_percent(&s)));
 	}
 	j = json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:o}", "schema", "batten.audit/1", "host", json_text(a->host),
-		      "started", time_text(started, a->started), "finished", time_text(finished, a->finished),
+		      "started", report_time(started, a->started), "finished", report_time(finished, a->finished),
 		      "profile", a->options.profile ? audit_profile_name(a->options.profile) : "all", "controls",
 		      (int)a->n_controls, "summary", summary);
 	if (j && score_percent(&all) >= 0)

@@ -69,7 +69,7 @@ static void print_summary(const struct report *r, FILE *f)
 	(void)fputs("batten audit of ", f);
 	put(f, a->host);
 	(void)fputs(style_end(f, STYLE_HEAD), f);
-	(void)fprintf(f, ", %s", time_text(when, a->started));
+	(void)fprintf(f, ", %s", report_time(when, a->started));
 	if (a->options.profile)
 		(void)fprintf(f, ", profile %s", audit_profile_name(a->options.profile));
 	(void)fputs("\n", f);

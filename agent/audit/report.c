@@ -31,7 +31,7 @@ int report_write(const struct report *r, const char *format, FILE *f)
 	return -EINVAL;
 }
 
-const char *time_text(char buf[static TIME_TEXT_SIZE], int64_t t)
+const char *report_time(char buf[static TIME_TEXT_SIZE], int64_t t)
 {
 	time_t seconds = (time_t)t;
 	struct tm tm;

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "audit/facts-internal.h"
@@ -23,17 +22,9 @@ struct reader {
 	struct diag *d;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static int ask(struct reader *r, const char *path, json_t **ret)
 {
-	uint64_t now = now_ms();
+	uint64_t now = facts_now_ms();
 
 	if (now >= r->end_ms)
 		return diag_fail(r->d, -ETIMEDOUT, "Docker", "no answer in time");
@@ -168,7 +159,7 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *docker = NULL;
 	_cleanup_(json_freep) json_t *document = json_object(), *bridge = NULL;
-	struct reader r = { .end_ms = now_ms() + f->deadline_ms, .document = document, .d = d };
+	struct reader r = { .end_ms = facts_now_ms() + f->deadline_ms, .document = document, .d = d };
 	int e;
 
 	if (!document)

@@ -13,6 +13,7 @@
 
 #include "batten/base/fd.h"
 #include "batten/base/json.h"
+#include "batten/host/introspect.h"
 #include "batten/host/model.h"
 #include "host/container-internal.h"
 #include "host/http-internal.h"
@@ -44,7 +45,7 @@ static int connect_until(uint64_t deadline_ms)
 	return fd_take(&fd);
 }
 
-static int ask(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
+int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
 {
 	_cleanup_(http_call_freep) struct http_call *c = NULL;
 	_cleanup_(freep) char *text = NULL;
@@ -112,9 +113,9 @@ int host_model_introspect(struct host_model *m, uint64_t timeout_ms, struct diag
 	size_t i, k;
 	int r;
 
-	r = ask("/v1/metadata", deadline_ms, &agent, d);
+	r = introspect_get("/v1/metadata", deadline_ms, &agent, d);
 	if (r >= 0)
-		r = ask("/v1/tasks", deadline_ms, &tasks, d);
+		r = introspect_get("/v1/tasks", deadline_ms, &tasks, d);
 	if (r < 0)
 		return diag_errno(d, r, "127.0.0.1:51678", "the ECS agent does not answer");
 	(void)snprintf(m->agent_cluster, sizeof(m->agent_cluster), "%s", text_of(agent, "Cluster"));

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the ECS agent says about itself. Nobody listening may be a host without an agent or an
+ * agent that is down: traces of ecs-init on the disk tell.
+ */
+#include <errno.h>
+
+#include "audit/facts-internal.h"
+#include "batten/host/introspect.h"
+
+/* The agent answers within milliseconds; a stranger on its port does not get the whole deadline. */
+#define MOST_MS 1000
+
+static bool was_installed(struct facts *f)
+{
+	static const char *const traces[] = { "/etc/ecs", "/usr/libexec/amazon-ecs-init", "/usr/sbin/amazon-ecs-init",
+					       "/var/lib/ecs/data/agent.db" };
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(traces); i++)
+		if (root_stat(&f->root, traces[i], true, &st) == 0)
+			return true;
+	return false;
+}
+
+int source_introspection_load(struct facts *f, json_t **ret, struct diag *d)
+{
+	uint64_t end_ms = facts_now_ms() + MIN(f->deadline_ms, (unsigned int)MOST_MS);
+	_cleanup_(json_freep) json_t *metadata = NULL, *tasks = NULL;
+	int r;
+
+	r = introspect_get("/v1/metadata", end_ms, &metadata, d);
+	if (r == -ECONNREFUSED && !was_installed(f))
+		return diag_fail(d, -ENOENT, NULL, "no ECS agent on this host");
+	if (r >= 0)
+		r = introspect_get("/v1/tasks", end_ms, &tasks, d);
+	if (r < 0) {
+		(void)diag_errno(d, r, "127.0.0.1:51678", "the ECS agent does not answer");
+		return r == -ENOENT ? -EIO : r;
+	}
+	*ret = json_pack("{s:O, s:O}", "metadata", metadata, "tasks", tasks);
+	return *ret ? 0 : -ENOMEM;
+}

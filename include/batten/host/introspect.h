@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The ECS agent's introspection port, plain HTTP on 127.0.0.1:51678.
+ */
+#include <jansson.h>
+#include <stdint.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+
+/*
+ * introspect_get - one question
+ * @path:        /v1/metadata, /v1/tasks
+ * @deadline_ms: on CLOCK_MONOTONIC
+ * Return: 0, or why there is no answer: -ECONNREFUSED, -ETIMEDOUT, -EPROTO…
+ */
+int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d) _must_check_;
