@@ -12,6 +12,7 @@ const struct command *const commands[] = {
 	&cmd_help,
 	&cmd_imds_block,
 	&cmd_imds_plan,
+	&cmd_imds_probe,
 	&cmd_imds_status,
 	&cmd_imds_unblock,
 	&cmd_seccomp_record,

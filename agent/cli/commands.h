@@ -11,6 +11,7 @@ extern const struct command cmd_daemon;
 extern const struct command cmd_help;
 extern const struct command cmd_imds_block;
 extern const struct command cmd_imds_plan;
+extern const struct command cmd_imds_probe;
 extern const struct command cmd_imds_status;
 extern const struct command cmd_imds_unblock;
 extern const struct command cmd_seccomp_record;
