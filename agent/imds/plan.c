@@ -9,6 +9,9 @@
  *   sees what a DNAT of the host turned into the service's address.
  * postrouting, -10: a packet with an input device whose destination became the service's address
  *   after the forward hook (source routing rewrites it there). No reset can be sent from here.
+ *   The host's own IPv6 neighbour discovery has an input device here, too: the kernel sets it when
+ *   it builds the packet. Such packets leave with hop limit 255 (RFC 4861); none that was forwarded
+ *   has that any more.
  *
  * Only addresses are matched, never ports: later fragments have none.
  */
@@ -38,7 +41,6 @@ static const char *const layer_names[_LAYER_MAX] = {
 	[LAYER_FORWARD] = "forward",
 	[LAYER_POSTROUTING] = "postrouting",
 	[LAYER_ROUTING_RULES] = "routing-rules",
-	[LAYER_CGROUP_EBPF] = "cgroup-ebpf",
 };
 
 const char *imds_layer_name(enum imds_layer layer)
