@@ -232,6 +232,9 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	struct nft_state s;
 	int r;
 
+	if (g->plan->enabled && !g->plan->table && g->plan->n_rules == 0)
+		return diag_fail(d, -EOPNOTSUPP, "guard",
+				 "nothing can keep IMDS closed here: no nftables, and no routing rules");
 	r = imds_guard_look(g, &s, d);
 	if (r < 0)
 		return r;
@@ -239,7 +242,6 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	if (r < 0)
 		return r;
 	r = apply_all_rules(g, d);
-	imds_guard_cgroup_apply(g);
 	return MIN(r, 0);
 }
 
@@ -268,7 +270,6 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 		(void)snprintf(what + n, n_what - n, "%sa routing rule was missing", n > 0 ? "; " : "");
 		healed = 1;
 	}
-	healed |= imds_guard_cgroup_heal(g, what, n_what);
 	return healed;
 }
 
@@ -292,8 +293,6 @@ int imds_guard_remove(struct imds_guard *g, struct diag *d)
 	int r;
 
 	r = remove_table(g, d);
-	if (r >= 0)
-		r = imds_guard_cgroup_remove(g, d);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
