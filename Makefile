@@ -77,6 +77,8 @@ $(B)/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC_ALL) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/agent/seccomp/data.o: $(wildcard profiles/seccomp-*.json)
+
 $(B)/libbatten.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
