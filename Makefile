@@ -175,7 +175,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
-             strace procps runc crun perl gcc-multilib
+             strace procps runc crun perl gcc-multilib nginx-light redis-server
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "batten/seccomp/base.h"
+#include "batten/seccomp/filter.h"
 
 /*
  * From statx (Linux 4.11) on, libraries try a call and take the older road when it is missing. What
@@ -78,28 +79,65 @@ static struct observed_call *values_of(const struct generator *g, const char *na
 	return all->n_values > 0 && !all->args_more ? all : NULL;
 }
 
+/* One rule on the first @n arguments of the call. */
+static int add_value_rule(struct generator *g, const char *name, const struct arg_rule *rule, unsigned int n,
+			  struct arg_value value, enum profile_action action, const char *comment)
+{
+	struct profile_rule *r;
+	int e = profile_add_rule(g->p, action, action == ACTION_ERRNO ? EPERM : 0, comment, &r);
+
+	if (e == 0)
+		e = profile_rule_add_name(r, name);
+	for (unsigned int k = 0; k < n && e == 0; k++)
+		r->args[r->n_args++] = (struct profile_arg){
+			.index = rule->index[k],
+			.op = OP_MASKED_EQ,
+			.value = rule->mask[k],
+			.value_two = value.v[k],
+		};
+	return e;
+}
+
+static bool has_value(const struct observed_call *c, uint32_t first, uint32_t second, bool both)
+{
+	for (unsigned int i = 0; i < c->n_values; i++)
+		if (c->values[i].v[0] == first && (!both || c->values[i].v[1] == second))
+			return true;
+	return false;
+}
+
+/*
+ * Denials for the values that are not there, which would get the default and look as if the kernel
+ * lacked the call. Only where they are few: a filter has 4096 instructions at most.
+ */
+static int deny_other_values(struct generator *g, const struct observed_call *c, const struct arg_rule *rule)
+{
+	int e = 0;
+
+	for (uint32_t v = 0; v < rule->domain && e == 0; v++) {
+		if (v & ~rule->mask[0])
+			continue;
+		if (!has_value(c, v, 0, false)) {
+			e = add_value_rule(g, c->name, rule, 1, (struct arg_value){ { v, 0 } }, ACTION_ERRNO, NULL);
+			continue;
+		}
+		for (uint32_t w = 0; rule->n > 1 && w <= rule->mask[1] && e == 0; w++)
+			if (!has_value(c, v, w, true))
+				e = add_value_rule(g, c->name, rule, 2, (struct arg_value){ { v, w } }, ACTION_ERRNO, NULL);
+	}
+	return e;
+}
+
 /* One rule per value: they are disjoint, so no order of theirs can matter. */
 static int add_value_rules(struct generator *g, const struct observed_call *c)
 {
 	const struct arg_rule *rule = arg_rule_find(g->machine, c->name);
+	int e = 0;
 
-	for (unsigned int i = 0; i < c->n_values; i++) {
-		struct profile_rule *r;
-		int e = profile_add_rule(g->p, ACTION_ALLOW, 0, i == 0 ? "observed, with these arguments" : NULL, &r);
-
-		if (e == 0)
-			e = profile_rule_add_name(r, c->name);
-		if (e < 0)
-			return e;
-		for (unsigned int k = 0; k < rule->n; k++)
-			r->args[r->n_args++] = (struct profile_arg){
-				.index = rule->index[k],
-				.op = OP_MASKED_EQ,
-				.value = rule->mask[k],
-				.value_two = c->values[i].v[k],
-			};
-	}
-	return 0;
+	for (unsigned int i = 0; i < c->n_values && e == 0; i++)
+		e = add_value_rule(g, c->name, rule, rule->n, c->values[i], ACTION_ALLOW,
+				   i == 0 ? "observed, with these arguments" : NULL);
+	return e == 0 ? deny_other_values(g, c, rule) : e;
 }
 
 /* The calls needed in @phase and in none of the phases named before it. */
@@ -232,6 +270,19 @@ static void choose_abis(struct generator *g)
 			g->p->abis[a] |= observed_call_needed(&g->o->abis[a].v[i], g->phases);
 }
 
+/* A filter that the kernel refuses would keep the container from starting. */
+static int check_size(const struct profile *p, struct diag *d)
+{
+	struct filter f = { 0 };
+	int r = filter_compile(p, &f, NULL, d);
+
+	if (r == 0 && f.n_code > BPF_MAXINSNS)
+		r = diag_fail(d, -E2BIG, NULL, "the filter would have %zu instructions, the kernel takes %d; leave out --args",
+			      f.n_code, BPF_MAXINSNS);
+	filter_done(&f);
+	return r;
+}
+
 int profile_generate(const struct observation *o, const struct generate_options *options, struct profile **ret,
 		     struct diag *d)
 {
@@ -275,6 +326,8 @@ int profile_generate(const struct observation *o, const struct generate_options 
 		r = add_musts(&g, false, "called only under load, on abort, or when the clock source changes");
 	if (r == 0)
 		r = add_denials(&g);
+	if (r == 0 && o->machine == abi_native())
+		r = check_size(p, d);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(p);

@@ -20,7 +20,8 @@ struct generate_options {
 /*
  * profile_generate - the profile
  * @o: of this machine or another; the profile is for the observation's machine
- * Return: 0; -EINVAL for an observation without any call; -ENOMEM
+ * Return: 0; -EINVAL for an observation without any call; -E2BIG for a filter larger than the kernel
+ *         takes; -ENOMEM
  */
 int profile_generate(const struct observation *o, const struct generate_options *options, struct profile **ret,
 		     struct diag *d) _must_check_;
