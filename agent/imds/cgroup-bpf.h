@@ -27,7 +27,8 @@ enum cgroup_hook {
 	CGROUP_CONNECT6,
 	CGROUP_SENDMSG4,
 	CGROUP_SENDMSG6,
-	CGROUP_EGRESS, /* whatever the others did not see: raw sockets, sockets connected before */
+	CGROUP_EGRESS4, /* whatever the others did not see: raw sockets, sockets connected before */
+	CGROUP_EGRESS6,
 	_CGROUP_HOOK_MAX,
 };
 

@@ -64,21 +64,29 @@ static int root_of(const struct cgroup_options *o, char ret[static PATH_MAX], st
 	return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
-static int make_pins(const char *pins, struct diag *d)
+/* Is the directory, which may not be there yet, in a bpffs? */
+static int in_bpffs(const char *pins, struct diag *d)
 {
+	const char *slash = strrchr(pins, '/');
+	char parent[PATH_MAX];
 	struct statfs fs;
 
-	if (mkdir(pins, 0700) < 0 && errno != EEXIST)
-		return diag_errno(d, errno == ENOENT ? -EOPNOTSUPP : -errno, pins,
-				  "cannot make the directory for pinned programs");
-	if (statfs(pins, &fs) < 0)
-		return diag_errno(d, -errno, pins, "cannot look at the directory for pinned programs");
-	if (fs.f_type != BPF_FS_MAGIC) {
-		(void)rmdir(pins);
-		return diag_fail(d, -EOPNOTSUPP, pins,
-				 "is in no bpffs; mount one (mount -t bpf bpf /sys/fs/bpf)");
-	}
+	if (!slash || snprintf(parent, sizeof(parent), "%.*s/", (int)(slash - pins), pins) >= (int)sizeof(parent))
+		return -EINVAL;
+	if (statfs(pins, &fs) < 0 && statfs(parent, &fs) < 0)
+		return diag_errno(d, -EOPNOTSUPP, parent, "no place to pin programs");
+	if (fs.f_type != BPF_FS_MAGIC)
+		return diag_fail(d, -EOPNOTSUPP, pins, "is in no bpffs; mount one (mount -t bpf bpf /sys/fs/bpf)");
 	return 0;
+}
+
+static int make_pins(const char *pins, struct diag *d)
+{
+	int r = in_bpffs(pins, d);
+
+	if (r >= 0 && mkdir(pins, 0700) < 0 && errno != EEXIST)
+		return diag_errno(d, -errno, pins, "cannot make the directory for pinned programs");
+	return r;
 }
 
 static void unpin(const char *pins, const char *name)
@@ -217,7 +225,7 @@ static int attach(struct cgroup_bpf *s, size_t i, int root_fd, const char *pins,
 	return 0;
 }
 
-int cgroup_install(const struct cgroup_options *o, bool *ret_raced, struct diag *d)
+int cgroup_install(const struct cgroup_options *o, struct diag *d)
 {
 	_cleanup_(skel_freep) struct cgroup_bpf *s = NULL;
 	_cleanup_(fd_closep) int root_fd = -1;
@@ -253,7 +261,6 @@ int cgroup_install(const struct cgroup_options *o, bool *ret_raced, struct diag 
 		if (r < 0)
 			return r;
 	}
-	*ret_raced = raced;
 	return 0;
 }
 
@@ -297,18 +304,22 @@ int cgroup_check(const struct cgroup_options *o, char *why, size_t n_why, struct
 		r = root_of(o, root, d);
 	if (r >= 0)
 		r = cgroup_id(root, &root_id, d);
+	if (r >= 0)
+		r = in_bpffs(pins_of(o), d);
 	if (r < 0)
 		return r;
+	why[0] = '\0';
 	for (size_t i = ARRAY_SIZE(programs); i-- > 0;) {
 		if (snprintf(path, sizeof(path), "%s/%s", pins_of(o), programs[i].name) >= (int)sizeof(path))
 			return -ENAMETOOLONG;
 		if (link_ok(path, programs[i].tracing, root_id))
 			continue;
-		if (programs[i].tracing)
+		if (programs[i].tracing) {
 			(void)snprintf(why, n_why, "a slice that is made anew is open until the guard is renewed");
-		else
-			(void)snprintf(why, n_why, "program %s is not attached at %s", programs[i].name, root);
-		return 0;
+			return CGROUP_RACED;
+		}
+		(void)snprintf(why, n_why, "program %s is not attached at %s", programs[i].name, root);
+		return CGROUP_ABSENT;
 	}
-	return 1;
+	return CGROUP_COMPLETE;
 }

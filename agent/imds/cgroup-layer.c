@@ -23,7 +23,7 @@ struct cgroup_layer {
 
 static const char *const hook_names[_CGROUP_HOOK_MAX] = {
 	[CGROUP_CONNECT4] = "connect4", [CGROUP_CONNECT6] = "connect6", [CGROUP_SENDMSG4] = "sendmsg4",
-	[CGROUP_SENDMSG6] = "sendmsg6", [CGROUP_EGRESS] = "egress",
+	[CGROUP_SENDMSG6] = "sendmsg6", [CGROUP_EGRESS4] = "egress4",	[CGROUP_EGRESS6] = "egress6",
 };
 
 const char *cgroup_hook_name(enum cgroup_hook hook)

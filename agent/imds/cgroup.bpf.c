@@ -220,6 +220,7 @@ static __always_inline int packet_to_imds(struct __sk_buff *skb, struct cgroup_e
 		if (bpf_skb_load_bytes(skb, 16, address, 4) < 0 || address[0] != IMDS4)
 			return 0;
 		facts->family = 4;
+		facts->hook = CGROUP_EGRESS4;
 		(void)bpf_skb_load_bytes(skb, 9, &facts->protocol, 1);
 		__builtin_memcpy(facts->address, address, 4);
 		return 1;
@@ -228,6 +229,7 @@ static __always_inline int packet_to_imds(struct __sk_buff *skb, struct cgroup_e
 		if (bpf_skb_load_bytes(skb, 24, address, 16) < 0 || !is_imds6(address))
 			return 0;
 		facts->family = 6;
+		facts->hook = CGROUP_EGRESS6;
 		(void)bpf_skb_load_bytes(skb, 6, &facts->protocol, 1);
 		__builtin_memcpy(facts->address, address, 16);
 		return 1;
@@ -238,7 +240,7 @@ static __always_inline int packet_to_imds(struct __sk_buff *skb, struct cgroup_e
 SEC("cgroup_skb/egress")
 int imds_egress(struct __sk_buff *skb)
 {
-	struct cgroup_event facts = { .hook = CGROUP_EGRESS };
+	struct cgroup_event facts = { 0 };
 	__u32 verdict = 0;
 
 	if (!packet_to_imds(skb, &facts))

@@ -43,6 +43,41 @@ static int parse_address_list(const struct config_key *k, struct slice v, void *
 	return 0;
 }
 
+static int parse_slices(const struct config_key *k, struct slice v, void *target, struct diag *d)
+{
+	struct imds_slices *l = target;
+
+	memset(l, 0, sizeof(*l));
+	while (v.n > 0) {
+		const char *comma = memchr(v.p, ',', v.n);
+		size_t n = comma ? (size_t)(comma - v.p) : v.n;
+		struct slice one = slice_trim((struct slice){ v.p, n });
+
+		if (l->n == IMDS_MAX_SLICES)
+			return diag_fail(d, -EINVAL, NULL, "at most %d slices fit", IMDS_MAX_SLICES);
+		if (one.n == 0 || one.n >= sizeof(l->names[0]) || memchr(one.p, '/', one.n) || one.p[0] == '.')
+			return diag_fail(d, -EINVAL, NULL,
+					 "\"%.*s\" is no name of a group below the root; separate with commas",
+					 (int)MIN(one.n, (size_t)48), one.p);
+		memcpy(l->names[l->n++], one.p, one.n);
+		v.p += n + (comma ? 1 : 0);
+		v.n -= n + (comma ? 1 : 0);
+	}
+	return 0;
+}
+
+/* An absolute path, or nothing. */
+static int parse_path(const struct config_key *k, struct slice v, void *target, struct diag *d)
+{
+	char *path = target;
+
+	if (v.n >= IMDS_PATH_SIZE || (v.n > 0 && v.p[0] != '/'))
+		return diag_fail(d, -EINVAL, NULL, "use an absolute path of at most %d bytes", IMDS_PATH_SIZE - 1);
+	memcpy(path, v.p, v.n);
+	path[v.n] = '\0';
+	return 0;
+}
+
 static const char *const owner_words[] = { "auto", "no", NULL };
 
 static const struct config_key keys[] = {
@@ -115,6 +150,34 @@ static const struct config_key keys[] = {
 		.parse = parse_address_list,
 		.default_text = "",
 		.help = "Source addresses that may reach IMDS all the same, separated by commas.",
+	},
+	{
+		.name = "cgroup-ebpf",
+		.offset = offsetof(struct imds_config, cgroup_ebpf),
+		.parse = config_parse_bool,
+		.default_text = "yes",
+		.help = "Refuse IMDS by eBPF to every task whatever its network: host, awsvpc, bridge.",
+	},
+	{
+		.name = "slices",
+		.offset = offsetof(struct imds_config, slices),
+		.parse = parse_slices,
+		.default_text = "ecstasks.slice",
+		.help = "Cgroups right below the root that hold the tasks, separated by commas.",
+	},
+	{
+		.name = "cgroup-root",
+		.offset = offsetof(struct imds_config, cgroup_root),
+		.parse = parse_path,
+		.default_text = "",
+		.help = "The cgroup2 root to guard; empty: where it is mounted, in the host's own network alone.",
+	},
+	{
+		.name = "bpf-dir",
+		.offset = offsetof(struct imds_config, bpf_dir),
+		.parse = parse_path,
+		.default_text = "/sys/fs/bpf/batten",
+		.help = "Where the programs are pinned, in a bpffs, so that they outlive the daemon.",
 	},
 };
 

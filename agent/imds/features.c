@@ -6,10 +6,14 @@
 #include "batten/imds/features.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "batten/kernel/bpf.h"
+#include "batten/kernel/cgroup.h"
 #include "batten/kernel/nft.h"
 #include "batten/kernel/routing-rules.h"
 
@@ -110,6 +114,8 @@ static const struct {
 	[FEATURE_LOG] = { "log", probe_log, "the kernel has no nflog" },
 	[FEATURE_ROUTING_RULES] = { "routing-rules", NULL, "the kernel has no IPv4 routing rules" },
 	[FEATURE_ROUTING_RULES_IPV6] = { "routing-rules-ipv6", NULL, "the kernel has no IPv6 routing rules" },
+	[FEATURE_CGROUP_EBPF] = { "cgroup-ebpf", NULL,
+				  "the host has no cgroup2, or a kernel without BPF or its type information" },
 };
 
 const char *imds_feature_name(enum imds_feature f)
@@ -143,6 +149,7 @@ void imds_features_all(struct imds_features *f)
 {
 	for (size_t i = 0; i < _FEATURE_MAX; i++)
 		f->have[i] = !f->forced_off[i];
+	f->on_host = true;
 }
 
 static int probe_table(struct nl_socket *nft, void (*build)(struct nft_table *t), bool *ret)
@@ -174,9 +181,25 @@ static int probe_routing(struct nl_socket *route, int family, bool *ret)
 	return 0;
 }
 
+static bool on_host(void)
+{
+	struct stat own, host;
+
+	return stat("/proc/self/ns/net", &own) == 0 && stat("/proc/1/ns/net", &host) == 0 &&
+	       own.st_ino == host.st_ino && own.st_dev == host.st_dev;
+}
+
+static bool probe_cgroup_ebpf(void)
+{
+	char root[PATH_MAX];
+
+	return bpf_prepare(NULL) == 0 && cgroup_mount(root, NULL) == 0;
+}
+
 int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,
 			struct diag *d)
 {
+	f->on_host = on_host();
 	for (size_t i = 0; i < _FEATURE_MAX; i++) {
 		int r = 0;
 
@@ -184,6 +207,8 @@ int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct n
 			continue;
 		if (rows[i].build)
 			r = probe_table(nft, rows[i].build, &f->have[i]);
+		else if (i == FEATURE_CGROUP_EBPF)
+			f->have[i] = probe_cgroup_ebpf();
 		else
 			r = probe_routing(route, i == FEATURE_ROUTING_RULES ? AF_INET : AF_INET6, &f->have[i]);
 		if (r == -EPERM)

@@ -13,6 +13,7 @@ struct imds_guard {
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
+	char cgroup_reason[200]; /* why the cgroup layer could not be installed; "" */
 };
 
 /* A rule of ours, of this plan or an older one: to IMDS, with protocol "kernel". */
@@ -20,3 +21,14 @@ bool imds_rule_is_ours(const struct routing_rule *r);
 
 /* Reads the table; remembers the counters. A plan without a table gives an empty state. */
 int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d) _must_check_;
+
+/* ---- the cgroup layer (guard-cgroup.c) ------------------------------------------------------- */
+
+/* Installs it, or takes it away when the plan does not want it. A failure is kept for the status. */
+void imds_guard_cgroup_apply(struct imds_guard *g);
+
+/* Installs what is missing. Return: 1 when it was and now is not, else 0; adds to @what what it was. */
+int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what);
+
+int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d) _must_check_;
+void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_layer_status *l);

@@ -242,6 +242,7 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	if (r < 0)
 		return r;
 	r = apply_all_rules(g, d);
+	imds_guard_cgroup_apply(g);
 	return MIN(r, 0);
 }
 
@@ -270,6 +271,7 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 		(void)snprintf(what + n, n_what - n, "%sa routing rule was missing", n > 0 ? "; " : "");
 		healed = 1;
 	}
+	healed |= imds_guard_cgroup_heal(g, what, n_what);
 	return healed;
 }
 
@@ -293,6 +295,8 @@ int imds_guard_remove(struct imds_guard *g, struct diag *d)
 	int r;
 
 	r = remove_table(g, d);
+	if (r >= 0)
+		r = imds_guard_cgroup_remove(g, d);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {

@@ -41,6 +41,7 @@ static const char *const layer_names[_LAYER_MAX] = {
 	[LAYER_FORWARD] = "forward",
 	[LAYER_POSTROUTING] = "postrouting",
 	[LAYER_ROUTING_RULES] = "routing-rules",
+	[LAYER_CGROUP_EBPF] = "cgroup-ebpf",
 };
 
 const char *imds_layer_name(enum imds_layer layer)
@@ -264,6 +265,24 @@ static void add_routing_layers(struct imds_plan *p, const struct imds_config *c,
 	}
 }
 
+static void add_cgroup_layer(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
+{
+	p->slices = c->slices;
+	memcpy(p->cgroup_root, c->cgroup_root, sizeof(p->cgroup_root));
+	memcpy(p->bpf_dir, c->bpf_dir, sizeof(p->bpf_dir));
+	if (!c->cgroup_ebpf) {
+		add_layer_off(p, LAYER_CGROUP_EBPF, "cgroup-ebpf = no");
+	} else if (!f->have[FEATURE_CGROUP_EBPF]) {
+		add_layer_off(p, LAYER_CGROUP_EBPF, imds_feature_lack(f, FEATURE_CGROUP_EBPF));
+	} else if (!f->on_host && !c->cgroup_root[0]) {
+		add_layer_off(p, LAYER_CGROUP_EBPF, "not in the host's own network, and no cgroup-root is set");
+	} else {
+		p->cgroup_ebpf = true;
+		for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++)
+			(void)add_layer(p, LAYER_CGROUP_EBPF, imds_addresses[i].family);
+	}
+}
+
 /*
  * An owned table cannot be flushed by others, but without "persist" it goes with its socket, and
  * the kernel tells nobody. So it is owned only where something keeps it through a crash.
@@ -303,6 +322,8 @@ int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const str
 	if (!c->enabled) {
 		add_no_table(p, "enabled = no");
 		add_layer_off(p, LAYER_ROUTING_RULES, "enabled = no");
+		add_layer_off(p, LAYER_CGROUP_EBPF, "enabled = no");
+		memcpy(p->bpf_dir, c->bpf_dir, sizeof(p->bpf_dir));
 	} else if (!f->have[FEATURE_NFTABLES]) {
 		add_no_table(p, imds_feature_lack(f, FEATURE_NFTABLES));
 		add_routing_layers(p, c, f);
@@ -312,6 +333,8 @@ int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const str
 			return r;
 		add_routing_layers(p, c, f);
 	}
+	if (c->enabled)
+		add_cgroup_layer(p, c, f);
 	*ret = take_ptr(p);
 	return 0;
 }
@@ -320,6 +343,8 @@ void imds_plan_text(struct bytes *b, const struct imds_plan *p)
 {
 	char text[160];
 
+	for (size_t i = 0; p->cgroup_ebpf && i < p->slices.n; i++)
+		bytes_printf(b, "# eBPF: refused to cgroup %s/%s and all below it\n", p->cgroup_root, p->slices.names[i]);
 	for (size_t i = 0; i < p->n_rules; i++) {
 		routing_rule_text(&p->rules[i], text, sizeof(text));
 		bytes_printf(b, "# ip %s rule add %s protocol kernel\n", p->rules[i].family == AF_INET6 ? "-6" : "-4",

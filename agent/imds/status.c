@@ -140,6 +140,8 @@ int imds_guard_status(struct imds_guard *g, struct imds_status *ret, struct diag
 			set_reason(l, IMDS_OFF, p->reason);
 		else if (p->layer == LAYER_ROUTING_RULES)
 			r = routing_status(g, p->family, l, d);
+		else if (p->layer == LAYER_CGROUP_EBPF)
+			imds_guard_cgroup_status(g, p->family, l);
 		else
 			chain_status(g, &state, p, l);
 		if (r < 0)

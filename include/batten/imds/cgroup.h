@@ -24,19 +24,25 @@ struct cgroup_options {
 /*
  * cgroup_install - load, attach and pin; also over an older installation, without a gap
  * Rows and counters of an older installation stay.
- * @ret_raced: set when the kernel cannot run the program that guards a slice as it is made; then a
- *             slice made anew is open until somebody calls this again
+ * Where the kernel cannot run the program that guards a slice as it is made, the rest is installed
+ * and cgroup_check() tells.
  * Return: 0 or a negative errno: -EPERM; -EOPNOTSUPP without cgroup2, bpffs or what a program needs
  */
-int cgroup_install(const struct cgroup_options *o, bool *ret_raced, struct diag *d) _must_check_;
+int cgroup_install(const struct cgroup_options *o, struct diag *d) _must_check_;
 
 /* Detaches and unpins everything. Return: 0, also when there is nothing, or a negative errno. */
 int cgroup_uninstall(const struct cgroup_options *o, struct diag *d) _must_check_;
 
+enum cgroup_state {
+	CGROUP_ABSENT,	 /* not installed, or not whole */
+	CGROUP_RACED,	 /* whole, but for the program that guards a slice as it is made */
+	CGROUP_COMPLETE,
+};
+
 /*
  * cgroup_check - are all programs pinned, and attached where they should be?
- * @why: what is missing, for a human
- * Return: 1 yes, 0 no, or a negative errno of looking
+ * @why: what is missing, for a human; "" when all is there
+ * Return: enum cgroup_state, or a negative errno of looking
  */
 int cgroup_check(const struct cgroup_options *o, char *why, size_t n_why, struct diag *d) _must_check_;
 

@@ -22,6 +22,15 @@ struct imds_address_list {
 	size_t n;
 };
 
+#define IMDS_MAX_SLICES 8
+#define IMDS_PATH_SIZE 256
+
+/* Names of cgroups right below the root of the hierarchy. */
+struct imds_slices {
+	char names[IMDS_MAX_SLICES][64];
+	size_t n;
+};
+
 struct imds_config {
 	bool enabled;
 	bool proxy_mode;
@@ -32,6 +41,10 @@ struct imds_config {
 	unsigned int log_group;
 	unsigned int log_rate; /* packets a second */
 	struct imds_address_list allow_address;
+	bool cgroup_ebpf;
+	struct imds_slices slices;
+	char cgroup_root[IMDS_PATH_SIZE]; /* "": where cgroup2 is mounted, on the host alone */
+	char bpf_dir[IMDS_PATH_SIZE];
 };
 
 extern const struct config_section imds_config_section;

@@ -22,12 +22,14 @@ enum imds_feature {
 	FEATURE_LOG, /* nflog */
 	FEATURE_ROUTING_RULES,
 	FEATURE_ROUTING_RULES_IPV6,
+	FEATURE_CGROUP_EBPF, /* BPF programs, cgroup2, type information */
 	_FEATURE_MAX,
 };
 
 struct imds_features {
 	bool have[_FEATURE_MAX];
 	bool forced_off[_FEATURE_MAX]; /* by --assume-feature */
+	bool on_host; /* we stand in the host's network namespace: what is done is done for the whole host */
 };
 
 const char *imds_feature_name(enum imds_feature f);

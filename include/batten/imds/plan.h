@@ -9,6 +9,9 @@
  * source is not allowed is counted and goes to the chain "verdict", which logs at a bounded rate,
  * resets TCP (ECONNREFUSED at once instead of a time-out) and drops the rest.
  *
+ * Cgroup eBPF: programs at the root of the cgroups refuse the service to the tasks' slices, whatever
+ * network a task has.
+ *
  * Routing rules: what this host sends to the service looks up main; everything else is
  * prohibited. They stand when the whole firewall is flushed.
  */
@@ -33,6 +36,7 @@ enum imds_layer {
 	LAYER_FORWARD,
 	LAYER_POSTROUTING,
 	LAYER_ROUTING_RULES,
+	LAYER_CGROUP_EBPF,
 	_LAYER_MAX,
 };
 
@@ -57,6 +61,9 @@ struct imds_plan {
 	size_t n_layers;
 	bool owner, persist;
 	const char *owner_reason; /* why the table is or is not owned */
+	bool cgroup_ebpf;
+	struct imds_slices slices;
+	char cgroup_root[IMDS_PATH_SIZE], bpf_dir[IMDS_PATH_SIZE];
 };
 
 /*

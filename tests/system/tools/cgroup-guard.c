@@ -72,12 +72,11 @@ int main(int argc, char **argv)
 	_cleanup_(cgroup_layer_freep) struct cgroup_layer *l = NULL;
 	struct diag d = { 0 };
 	char why[200] = "";
-	bool raced = false;
 	uint64_t id;
 	int r = 0;
 
 	if (strcmp(verb, "install") == 0) {
-		r = cgroup_install(&o, &raced, &d);
+		r = cgroup_install(&o, &d);
 	} else if (strcmp(verb, "uninstall") == 0) {
 		r = cgroup_uninstall(&o, &d);
 	} else if (strcmp(verb, "check") == 0) {

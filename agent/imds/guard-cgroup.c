@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The cgroup layer as a part of the guard. It is the guard's strongest layer and the one that most
+ * kernels can still refuse; what it cannot do is said in the status and never keeps the other
+ * layers from standing.
+ */
+#include "imds/guard-internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "batten/imds/cgroup.h"
+
+struct cgroup_view {
+	struct cgroup_options options;
+	const char *slices[IMDS_MAX_SLICES + 1];
+};
+
+static void view(const struct imds_plan *p, struct cgroup_view *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < p->slices.n; i++)
+		ret->slices[i] = p->slices.names[i];
+	ret->options = (struct cgroup_options){
+		.pins = p->bpf_dir,
+		.root = p->cgroup_root[0] ? p->cgroup_root : NULL,
+		.slices = ret->slices,
+	};
+}
+
+static void keep_reason(struct imds_guard *g, int error, const struct diag *d)
+{
+	(void)snprintf(g->cgroup_reason, sizeof(g->cgroup_reason), "%.70s%s%.120s", d->where, d->where[0] ? ": " : "",
+		       d->what[0] ? d->what : strerror(-error));
+}
+
+static int install(struct imds_guard *g)
+{
+	struct cgroup_view v;
+	struct diag d = { 0 };
+	int r;
+
+	view(g->plan, &v);
+	r = cgroup_install(&v.options, &d);
+	g->cgroup_reason[0] = '\0';
+	if (r < 0)
+		keep_reason(g, r, &d);
+	return r;
+}
+
+void imds_guard_cgroup_apply(struct imds_guard *g)
+{
+	struct diag d = { 0 };
+	int r;
+
+	if (g->plan->cgroup_ebpf) {
+		(void)install(g);
+		return;
+	}
+	r = imds_guard_cgroup_remove(g, &d);
+	if (r < 0)
+		keep_reason(g, r, &d);
+}
+
+int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what)
+{
+	size_t n = strlen(what);
+	struct cgroup_view v;
+	char why[160];
+
+	if (!g->plan->cgroup_ebpf || g->cgroup_reason[0])
+		return 0;
+	view(g->plan, &v);
+	if (cgroup_check(&v.options, why, sizeof(why), NULL) != CGROUP_ABSENT || install(g) < 0)
+		return 0;
+	(void)snprintf(what + n, n_what - n, "%s%s", n > 0 ? "; " : "", why);
+	return 1;
+}
+
+int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d)
+{
+	struct cgroup_view v;
+
+	view(g->plan, &v);
+	/* Without a root to hang at we never put anything there: it is somebody else's host. */
+	if (!g->features.on_host && !v.options.root)
+		return 0;
+	return cgroup_uninstall(&v.options, d);
+}
+
+static void count(const struct cgroup_options *o, int family, struct imds_layer_status *l)
+{
+	static const enum cgroup_hook hooks[2][3] = {
+		{ CGROUP_CONNECT4, CGROUP_SENDMSG4, CGROUP_EGRESS4 },
+		{ CGROUP_CONNECT6, CGROUP_SENDMSG6, CGROUP_EGRESS6 },
+	};
+	_cleanup_(cgroup_layer_freep) struct cgroup_layer *layer = NULL;
+	struct cgroup_totals t;
+
+	if (cgroup_layer_open(&layer, o, NULL) < 0 || cgroup_layer_totals(layer, &t) < 0)
+		return;
+	l->counted = true;
+	for (size_t i = 0; i < ARRAY_SIZE(hooks[0]); i++)
+		l->packets += t.refused[hooks[family == AF_INET6][i]];
+}
+
+void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_layer_status *l)
+{
+	struct cgroup_view v;
+	struct diag d = { 0 };
+	int r;
+
+	view(g->plan, &v);
+	r = cgroup_check(&v.options, l->reason, sizeof(l->reason), &d);
+	l->state = r == CGROUP_COMPLETE ? IMDS_ACTIVE : r == CGROUP_RACED ? IMDS_DEGRADED : IMDS_MISSING;
+	if (l->state != IMDS_MISSING) {
+		count(&v.options, family, l);
+		return;
+	}
+	if (r < 0)
+		keep_reason(g, r, &d);
+	if (g->cgroup_reason[0])
+		(void)snprintf(l->reason, sizeof(l->reason), "%s", g->cgroup_reason);
+}
