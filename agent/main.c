@@ -9,6 +9,7 @@ const struct command *const commands[] = {
 	&cmd_audit,
 	&cmd_completion,
 	&cmd_daemon,
+	&cmd_ecs_config,
 	&cmd_help,
 	&cmd_imds_block,
 	&cmd_imds_plan,

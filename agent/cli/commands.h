@@ -8,6 +8,7 @@
 extern const struct command cmd_audit;
 extern const struct command cmd_completion;
 extern const struct command cmd_daemon;
+extern const struct command cmd_ecs_config;
 extern const struct command cmd_help;
 extern const struct command cmd_imds_block;
 extern const struct command cmd_imds_plan;
