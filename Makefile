@@ -130,6 +130,10 @@ check-san:
 		$(MAKE) --no-print-directory B=build-san SAN=address,undefined CFLAGS='-O1 -g' \
 		M='not no_sanitizer' check-unit check-system
 
+# What observing system calls costs, beside nothing, an empty program, an event per call and strace.
+bench-seccomp: all
+	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
+
 # ---- the demonstration --------------------------------------------------------------------------
 
 demo: deps
@@ -231,7 +235,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san
 
-.PHONY: all deps demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
+.PHONY: all deps bench-seccomp demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 
 -include $(LIB_OBJ:.o=.d) $(B)/agent/main.d $(UNIT:=.d) $(TOOL:=.d) $(REPLAY:=.d) $(BPF_SRC:%.c=$(B)/%.d)
