@@ -51,6 +51,7 @@ int source_proc_load(struct facts *f, json_t **ret, struct diag *d);
 int source_docker_load(struct facts *f, json_t **ret, struct diag *d);
 int source_introspection_load(struct facts *f, json_t **ret, struct diag *d);
 int source_rules_load(struct facts *f, json_t **ret, struct diag *d);
+int source_imds_load(struct facts *f, json_t **ret, struct diag *d);
 
 /* CLOCK_MONOTONIC, for deadlines. */
 uint64_t facts_now_ms(void);

@@ -31,6 +31,7 @@ static const source_loader loaders[_SOURCE_MAX] = {
 	[SOURCE_DOCKER] = source_docker_load,
 	[SOURCE_INTROSPECTION] = source_introspection_load,
 	[SOURCE_RULES] = source_rules_load,
+	[SOURCE_IMDS] = source_imds_load,
 };
 
 int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d)
