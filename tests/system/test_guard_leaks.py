@@ -30,6 +30,15 @@ def test_the_hammer_sees_a_gap(host):
     assert h.successes > 0
 
 
+def test_10000_replacements(host):
+    """One batch each: between two packets the kernel goes from the old table to the new."""
+    host.host.run(lab.TOOLS / "guard-replace", 1)
+    assert not guard.rules(host.host), "routing rules would hide a gap"
+    with hammers(host) as h:
+        host.host.run(lab.TOOLS / "guard-replace", 10000, timeout=120)
+    h.assert_no_leak()
+
+
 @pytest.mark.parametrize("config, assume", [
     (None, ()),
     (OWNER_ALONE, ()),  # the owner flag alone withstands a flush
