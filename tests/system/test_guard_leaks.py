@@ -123,7 +123,7 @@ def test_blocking_again_and_again(host, make_guard):
     g = make_guard()
     g.block()
     with hammers(host) as h:
-        for _ in range(50):
+        for _ in range(20):
             g.block()
     h.assert_no_leak()
 
