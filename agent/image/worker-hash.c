@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * SipHash-2-4 (Aumasson and Bernstein, 2012): names from an image cannot be made to collide by
+ * somebody who does not know the key.
+ */
+#include <string.h>
+#include <sys/random.h>
+
+#include "image/worker.h"
+
+static uint64_t key[2];
+
+void worker_hash_key(void)
+{
+	/* Without the kernel's randomness the hash still tells names apart that nobody made to meet. */
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		key[0] = 1;
+}
+
+static uint64_t rotate(uint64_t v, unsigned int n)
+{
+	return v << n | v >> (64 - n);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[0] = rotate(v[0], 32);
+	v[2] += v[3];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
+}
+
+uint64_t worker_hash(const char *name, size_t n)
+{
+	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+			  key[1] ^ 0x7465646279746573 };
+	uint64_t last = (uint64_t)n << 56, word;
+	size_t i;
+
+	for (i = 0; i + 8 <= n; i += 8) {
+		memcpy(&word, name + i, 8);
+		v[3] ^= word;
+		sip_round(v);
+		sip_round(v);
+		v[0] ^= word;
+	}
+	for (size_t k = 0; i + k < n; k++)
+		last |= (uint64_t)(unsigned char)name[i + k] << 8 * k;
+	v[3] ^= last;
+	sip_round(v);
+	sip_round(v);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	for (int k = 0; k < 4; k++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
