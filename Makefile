@@ -77,6 +77,8 @@ $(B)/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC_ALL) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/agent/seccomp/data.o: $(wildcard profiles/seccomp-*.json)
+
 $(B)/libbatten.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
@@ -128,6 +130,10 @@ check-san:
 		$(MAKE) --no-print-directory B=build-san SAN=address,undefined CFLAGS='-O1 -g' \
 		M='not no_sanitizer' check-unit check-system
 
+# What observing system calls costs, beside nothing, an empty program, an event per call and strace.
+bench-seccomp: all
+	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
+
 # ---- the demonstration --------------------------------------------------------------------------
 
 demo: deps
@@ -173,7 +179,8 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
-             strace procps runc crun perl gcc-multilib zstd pigz libarchive-tools skopeo umoci
+             strace procps runc crun perl gcc-multilib nginx-light redis-server \
+             zstd pigz libarchive-tools skopeo umoci
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
@@ -229,7 +236,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san
 
-.PHONY: all deps demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
+.PHONY: all deps bench-seccomp demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 
 -include $(LIB_OBJ:.o=.d) $(B)/agent/main.d $(UNIT:=.d) $(TOOL:=.d) $(REPLAY:=.d) $(BPF_SRC:%.c=$(B)/%.d)

@@ -9,6 +9,7 @@ const struct command *const commands[] = {
 	&cmd_audit,
 	&cmd_completion,
 	&cmd_daemon,
+	&cmd_ecs_config,
 	&cmd_help,
 	&cmd_image_inspect,
 	&cmd_image_strip,
@@ -17,7 +18,15 @@ const struct command *const commands[] = {
 	&cmd_imds_probe,
 	&cmd_imds_status,
 	&cmd_imds_unblock,
+	&cmd_seccomp_diff,
+	&cmd_seccomp_explain,
+	&cmd_seccomp_generate,
+	&cmd_seccomp_import,
+	&cmd_seccomp_list,
+	&cmd_seccomp_merge,
 	&cmd_seccomp_record,
+	&cmd_seccomp_show,
+	&cmd_seccomp_verify,
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 

@@ -5,6 +5,9 @@
  */
 #include "batten/audit/facts.h"
 
+struct daemon_settings;
+struct listener;
+
 struct source_slot {
 	enum source_state state;
 	const char *reason;
@@ -28,6 +31,11 @@ struct facts {
 	size_t n_containers;
 	struct image_facts *images;
 	size_t n_images;
+	struct listener *listeners;
+	size_t n_listeners;
+	struct daemon_settings *daemon;
+	json_t *daemon_json;
+
 	json_t *empty;	   /* an object without members */
 	bool models_built; /* containers and images, out of the Docker document */
 };
@@ -42,6 +50,8 @@ typedef int (*source_loader)(struct facts *f, json_t **ret, struct diag *d);
 int source_proc_load(struct facts *f, json_t **ret, struct diag *d);
 int source_docker_load(struct facts *f, json_t **ret, struct diag *d);
 int source_introspection_load(struct facts *f, json_t **ret, struct diag *d);
+int source_rules_load(struct facts *f, json_t **ret, struct diag *d);
+int source_imds_load(struct facts *f, json_t **ret, struct diag *d);
 
 /* CLOCK_MONOTONIC, for deadlines. */
 uint64_t facts_now_ms(void);

@@ -30,6 +30,8 @@ static const source_loader loaders[_SOURCE_MAX] = {
 	[SOURCE_PROC] = source_proc_load,
 	[SOURCE_DOCKER] = source_docker_load,
 	[SOURCE_INTROSPECTION] = source_introspection_load,
+	[SOURCE_RULES] = source_rules_load,
+	[SOURCE_IMDS] = source_imds_load,
 };
 
 int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d)
@@ -65,6 +67,7 @@ struct facts *facts_free(struct facts *f)
 	for (int i = 0; i < _SOURCE_MAX; i++)
 		json_decref(f->sources[i].document);
 	json_decref(f->empty);
+	json_decref(f->daemon_json);
 	fd_close(f->proc_fd);
 	root_done(&f->root);
 	arena_done(&f->arena);

@@ -9,6 +9,10 @@
 #include "batten/base/macros.h"
 
 const struct control_set *const control_sets[] = {
+	&metadata_controls,
+	&ecs_agent_controls,
+	&docker_daemon_controls,
+	&docker_files_controls,
 	&container_controls,
 	&host_controls,
 };

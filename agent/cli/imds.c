@@ -102,6 +102,8 @@ static enum exit_status change(struct invocation *inv, const char *method, bool 
 		return invocation_fail(&d, r);
 	if (r == 0) {
 		r = open_guard(inv, &g, &d);
+		if (r >= 0 && block && !imds_guard_plan(g)->enabled)
+			r = diag_fail(&d, -EINVAL, "[imds]", "enabled = no in the configuration");
 		if (r >= 0)
 			r = block ? imds_guard_apply(g, &d) : imds_guard_remove(g, &d);
 		if (r < 0)

@@ -262,6 +262,7 @@ static enum exit_status record_run(struct invocation *inv)
 	struct recording rec = { .inv = inv, .signals = -1 };
 	const char *duration = invocation_value(inv, "duration");
 	_cleanup_(observer_freep) struct observer *observer = NULL;
+	struct observer_options observing = { .max_groups = 4 };
 	struct diag d = { 0 };
 	int r = 0;
 
@@ -271,7 +272,8 @@ static enum exit_status record_run(struct invocation *inv)
 		r = diag_fail(&d, -EINVAL, "--duration", "\"%s\" is no duration; write 500ms, 30s, 10m or 2h", duration);
 	if (r < 0)
 		return invocation_fail(&d, r);
-	r = observer_new(&observer, &(struct observer_options){ .max_groups = 4 }, NULL, NULL, &d);
+	observing.denials_from_start = invocation_value(inv, "cgroup") != NULL;
+	r = observer_new(&observer, &observing, NULL, NULL, &d);
 	rec.observer = observer;
 	if (r == 0)
 		r = choose_group(&rec, &d);

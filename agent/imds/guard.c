@@ -232,6 +232,9 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	struct nft_state s;
 	int r;
 
+	if (g->plan->enabled && !g->plan->table && g->plan->n_rules == 0)
+		return diag_fail(d, -EOPNOTSUPP, "guard",
+				 "nothing can keep IMDS closed here: no nftables, and no routing rules");
 	r = imds_guard_look(g, &s, d);
 	if (r < 0)
 		return r;

@@ -9,6 +9,9 @@
  *   sees what a DNAT of the host turned into the service's address.
  * postrouting, -10: a packet with an input device whose destination became the service's address
  *   after the forward hook (source routing rewrites it there). No reset can be sent from here.
+ *   The host's own IPv6 neighbour discovery has an input device here, too: the kernel sets it when
+ *   it builds the packet. Such packets leave with hop limit 255 (RFC 4861); none that was forwarded
+ *   has that any more.
  *
  * Only addresses are matched, never ports: later fragments have none.
  */
@@ -104,6 +107,8 @@ static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int p
 		nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
 		if (condition)
 			nft_rule_add(r, *condition);
+		if (layer == LAYER_POSTROUTING && family == AF_INET6)
+			nft_rule_add(r, (struct nft_statement){ .kind = STMT_HOPS_SPENT });
 		s = named(STMT_SADDR_NOT_IN, allow_sets[i]);
 		s.family = family;
 		nft_rule_add(r, s);
@@ -312,6 +317,7 @@ int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const str
 
 	if (!p)
 		return -ENOMEM;
+	p->enabled = c->enabled;
 	choose_owner(p, c, f, can_keep_socket);
 	if (!c->enabled) {
 		add_no_table(p, "enabled = no");

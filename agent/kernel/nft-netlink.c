@@ -94,16 +94,19 @@ static void add_cmp(struct rule_builder *b, uint32_t op, const void *data, uint3
 	check(b, NFTNL_EXPR_CMP_DATA);
 }
 
-/* Offsets of the addresses in the IPv4 and IPv6 headers. */
-static void add_address(struct rule_builder *b, int family, bool source)
+/* A field of the IP header. */
+static void add_field(struct rule_builder *b, uint32_t offset, size_t n)
 {
-	uint32_t offset = family == AF_INET ? (source ? 12 : 16) : (source ? 8 : 24);
-
 	add(b, "payload");
 	set_u32(b, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
 	set_u32(b, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	set_u32(b, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)ip_length(family));
+	set_u32(b, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)n);
 	set_u32(b, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+}
+
+static void add_address(struct rule_builder *b, int family, bool source)
+{
+	add_field(b, family == AF_INET ? (source ? 12 : 16) : (source ? 8 : 24), ip_length(family));
 }
 
 static void add_lookup(struct rule_builder *b, const char *set, bool inverted)
@@ -126,6 +129,7 @@ static void add_verdict(struct rule_builder *b, int verdict, const char *chain)
 
 static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 {
+	const uint8_t max_hops = UINT8_MAX;
 	uint8_t proto;
 	uint32_t zero = 0;
 
@@ -149,6 +153,10 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 	case STMT_IIF_PRESENT:
 		add_meta(b, NFT_META_IIF);
 		add_cmp(b, NFT_CMP_NEQ, &zero, sizeof(zero));
+		break;
+	case STMT_HOPS_SPENT:
+		add_field(b, 7, sizeof(max_hops));
+		add_cmp(b, NFT_CMP_NEQ, &max_hops, sizeof(max_hops));
 		break;
 	case STMT_L4PROTO:
 		proto = (uint8_t)s->number;

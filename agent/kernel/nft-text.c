@@ -53,6 +53,9 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 	case STMT_IIF_PRESENT:
 		bytes_append_str(b, "iif != 0");
 		break;
+	case STMT_HOPS_SPENT:
+		bytes_append_str(b, "ip6 hoplimit != 255");
+		break;
 	case STMT_L4PROTO:
 		bytes_printf(b, "meta l4proto %s", s->number == IPPROTO_TCP ? "tcp" : "udp");
 		break;

@@ -15,19 +15,19 @@
 #define NAMESPACE_BITS 0x7e020000u /* CLONE_NEW* but CLONE_NEWTIME, which clone() cannot carry */
 
 static const struct arg_rule rows[] = {
-	{ "bpf", 1, { 0 }, { INT_MASK } },
-	{ "clone", 1, { 0 }, { NAMESPACE_BITS } },
-	{ "ioctl", 1, { 1 }, { INT_MASK } },
-	{ "keyctl", 1, { 0 }, { INT_MASK } },
-	{ "mmap", 1, { 2 }, { WRITE_EXEC_BITS } },
-	{ "mprotect", 1, { 2 }, { WRITE_EXEC_BITS } },
-	{ "personality", 1, { 0 }, { INT_MASK } },
-	{ "pkey_mprotect", 1, { 2 }, { WRITE_EXEC_BITS } },
-	{ "prctl", 1, { 0 }, { INT_MASK } },
-	{ "ptrace", 1, { 0 }, { INT_MASK } },
-	{ "setns", 1, { 1 }, { INT_MASK } },
-	{ "socket", 2, { 0, 1 }, { INT_MASK, SOCK_TYPE_BITS } },
-	{ "unshare", 1, { 0 }, { INT_MASK } },
+	{ "bpf", 1, { 0 }, { INT_MASK }, 40 },
+	{ "clone", 1, { 0 }, { NAMESPACE_BITS }, 0 },
+	{ "ioctl", 1, { 1 }, { INT_MASK }, 0 },
+	{ "keyctl", 1, { 0 }, { INT_MASK }, 33 },
+	{ "mmap", 1, { 2 }, { WRITE_EXEC_BITS }, 8 },
+	{ "mprotect", 1, { 2 }, { WRITE_EXEC_BITS }, 8 },
+	{ "personality", 1, { 0 }, { INT_MASK }, 0 },
+	{ "pkey_mprotect", 1, { 2 }, { WRITE_EXEC_BITS }, 8 },
+	{ "prctl", 1, { 0 }, { INT_MASK }, 80 },
+	{ "ptrace", 1, { 0 }, { INT_MASK }, 32 },
+	{ "setns", 1, { 1 }, { INT_MASK }, 0 },
+	{ "socket", 2, { 0, 1 }, { INT_MASK, SOCK_TYPE_BITS }, 47 },
+	{ "unshare", 1, { 0 }, { INT_MASK }, 0 },
 };
 
 const struct arg_rule *arg_rule_nth(unsigned int i)

@@ -57,6 +57,7 @@ struct file {
 struct mm_struct {
 	struct file *exe_file;
 };
+struct css_set;
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -64,6 +65,7 @@ struct task_struct {
 	char comm[16];
 	struct seccomp seccomp;
 	struct nsproxy *nsproxy;
+	struct css_set *cgroups;
 	struct mm_struct *mm;
 	__u64 start_boottime;
 };
@@ -170,6 +172,7 @@ struct {
 
 /* What a task knows about itself. */
 struct task_state {
+	__u64 where;  /* where_is() when it was found */
 	__u64 group;  /* key it was found under */
 	__u64 owner;  /* of the row; 0: nobody watches this group */
 	__u64 epoch;
@@ -205,6 +208,15 @@ static __always_inline __u32 mntns_of(struct task_struct *t)
 static __always_inline __u64 group_of(struct task_struct *t)
 {
 	return by_mntns ? OBS_BY_MNTNS | mntns_of(t) : bpf_get_current_cgroup_id();
+}
+
+/*
+ * A number that changes whenever the task's group does, for one load instead of a walk: the set of
+ * cgroups, or of namespaces, that it points at.
+ */
+static __always_inline __u64 where_is(struct task_struct *t)
+{
+	return by_mntns ? (__u64)(unsigned long)t->nsproxy : (__u64)(unsigned long)t->cgroups;
 }
 
 static __always_inline __u32 abi_of(struct task_struct *t, long id)
@@ -276,8 +288,9 @@ static __always_inline __u32 class_of_newcomer(struct task_struct *t, struct obs
 }
 
 /* Finds out where the current task belongs, and remembers it. */
-static __always_inline struct task_state *settle(struct task_struct *t, struct task_state *st, __u64 group)
+static __always_inline struct task_state *settle(struct task_struct *t, struct task_state *st)
 {
+	__u64 group = group_of(t);
 	__u64 *owner = bpf_map_lookup_elem(&groups, &group);
 	struct obs_row *row = owner ? bpf_map_lookup_elem(&rows, owner) : 0;
 
@@ -298,6 +311,7 @@ static __always_inline struct task_state *settle(struct task_struct *t, struct t
 		st->owner = *owner;
 	}
 	__builtin_memset(st->seen, 0, sizeof(st->seen));
+	st->where = where_is(t);
 	st->mode = t->seccomp.mode;
 	st->epoch = epoch;
 	return st;
@@ -363,17 +377,17 @@ int BPF_PROG(enter, struct pt_regs *regs, long id)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct task_state *st = bpf_task_storage_get(&tasks, t, 0, 0);
-	__u64 group = group_of(t), index = id;
-	struct obs_row *row;
 	__u32 abi = abi_of(t, id);
+	struct obs_row *row;
+	__u64 index = id;
 
-	if (st && st->group == group && st->epoch == epoch && st->mode == t->seccomp.mode) {
+	if (st && st->where == where_is(t) && st->epoch == epoch && st->mode == t->seccomp.mode) {
 		st->calls++;
 		st->last = (__u32)id + 1;
 		if (abi == 0 && BOUNDED(index, 512) && st->seen[index >> 6] >> (index & 63) & 1)
 			return 0;
 	} else {
-		st = settle(t, st, group);
+		st = settle(t, st);
 		if (!st)
 			return 0;
 		st->calls++;
@@ -409,8 +423,8 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	if (t->seccomp.mode != MODE_FILTER)
 		return 0;
 	st = bpf_task_storage_get(&tasks, t, 0, 0);
-	if (!st || st->group != group_of(t)) {
-		st = settle(t, st, group_of(t));
+	if (!st || st->where != where_is(t)) {
+		st = settle(t, st);
 		if (!st)
 			return 0;
 	}

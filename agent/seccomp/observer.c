@@ -121,6 +121,16 @@ static void remember(struct observed_group *g, const struct obs_event *e)
 	(void)snprintf(f->by, sizeof(f->by), "%.*s", (int)sizeof(e->exe), e->exe[0] ? e->exe : e->comm);
 }
 
+/*
+ * Only a filter denies: the program that every return of every call would pay for is attached when
+ * the first task under one is seen.
+ */
+static void watch_denials(struct observer *o)
+{
+	if (!o->skel->links.leave)
+		o->skel->links.leave = bpf_program__attach(o->skel->progs.leave);
+}
+
 static int on_event(void *userdata, void *data, size_t size)
 {
 	struct observer *o = userdata;
@@ -136,6 +146,8 @@ static int on_event(void *userdata, void *data, size_t size)
 		return 0;
 	if (e->kind != OBS_EVENT_GROUP)
 		remember(g, e);
+	if (e->row & 1)
+		watch_denials(o);
 	if (!o->callback)
 		return 0;
 	(void)snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(e->comm), e->comm);
@@ -216,8 +228,6 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 		return bpf_fail(d, -errno, "open the syscall observer");
 	n_groups = options->max_groups ? options->max_groups : DEFAULT_GROUPS;
 	r = bpf_map__set_max_entries(o->skel->maps.rows, n_groups);
-	if (r == 0 && options->without_denials)
-		r = bpf_program__set_autoload(o->skel->progs.leave, false);
 	if (r < 0)
 		return bpf_fail(d, r, "size the syscall observer");
 	fill_constants(o->skel, options);
@@ -227,6 +237,7 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), on_event, o, NULL);
 	if (!o->ring)
 		return bpf_fail(d, -errno, "read the syscall observer's events");
+	bpf_program__set_autoattach(o->skel->progs.leave, options->denials_from_start);
 	r = observer_bpf__attach(o->skel);
 	if (r < 0)
 		return bpf_fail(d, r, "attach the syscall observer");

@@ -40,6 +40,29 @@ def spaces():
         yield s
 
 
+@pytest.fixture
+def host(spaces):
+    """A container host made of namespaces, with nothing of ours on it."""
+    import ecs_host
+    return ecs_host.EcsHost(spaces)
+
+
+@pytest.fixture
+def make_guard(request, scratch):
+    """make_guard(config, assume=..., ...): a guard on the test's host, ended with the test."""
+    import guard
+    made = []
+
+    def make(config=None, space=None, **options):
+        directory = scratch / f"guard{len(made)}"
+        directory.mkdir()
+        made.append(guard.Guard(space or request.getfixturevalue("host").host, directory, config, **options))
+        return made[-1]
+    yield make
+    for g in made:
+        g.close()
+
+
 @pytest.fixture(scope="session")
 def docker_host():
     """A real dockerd with views of its own; started once, for it takes seconds."""

@@ -97,8 +97,12 @@ class EcsHost:
                  "sysctl net.ipv4.conf.all.route_localnet=1")
         for kind, bridge in BRIDGES.items():
             self.add_bridge(kind, bridge)
-        self.host.run("iptables-restore", input=FOREIGN_RULES)
+        self.write_foreign_rules()
         start_standin(self.host, "credentials", "127.0.0.1", str(AGENT_PORT))
+
+    def write_foreign_rules(self):
+        """What Docker and ecs-init do when they start."""
+        self.host.run("iptables-restore", input=FOREIGN_RULES)
 
     def add_bridge(self, kind, bridge):
         """A bridge with one container on it; Docker does the same for each network."""

@@ -100,3 +100,29 @@ def test_no_child_process_and_no_exec(docker_host):
     lines = trace.read_text().splitlines()
     assert sum("execve(" in line for line in lines) == 1
     assert not [line for line in lines if "clone" in line and "CLONE_THREAD" not in line]
+
+
+def test_the_daemon_is_judged_by_what_it_says(report):
+    by_id = {f["control"]: f for f in report["findings"] if f["area"] == "docker-daemon"}
+    assert len(by_id) == 13
+    assert by_id["DKD-02"]["status"] == "pass", by_id["DKD-02"]
+    assert by_id["DKD-04"]["status"] == "pass", by_id["DKD-04"]
+    assert by_id["DKD-09"]["status"] == "pass" and by_id["DKD-13"]["status"] == "pass"
+    assert by_id["DKD-07"]["status"] == "fail" and by_id["DKD-08"]["status"] == "fail"
+
+
+def test_flushed_chains_and_an_open_port_are_found(docker_host):
+    d = docker_host
+    d.docker("run", "-d", "--name", "one", "busybox", "sleep", "600")
+
+    def control(name):
+        p = d.space.run(lab.BATTEN, "audit", "--json", "--control", name, "--docker", f"unix://{d.socket}", check=False)
+        return json.loads(p.stdout)["findings"][0]
+    saved = d.space.run("iptables-save").stdout
+    for table in ("nat", "filter"):
+        d.space.run("nft", "delete", "table", "ip", table)
+    gone = control("DKD-02")
+    d.space.run("iptables-restore", input=saved)
+    assert gone["status"] == "fail" and "flushed" in gone["evidence"]
+    assert control("DKD-02")["status"] == "pass"
+    d.docker("rm", "-f", "one")

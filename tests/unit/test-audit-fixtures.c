@@ -8,7 +8,8 @@
  * then the file's own "world", then the case, each laid over the one before as a JSON merge patch:
  *
  *   "live"       false for what --root sees (true by default)
- *   "files"      path: text, or {"text", "mode", "uid", "gid", "link", "dir", "socket"}; null removes
+ *   "files"      path: text, or {"text", "mode", "uid", "gid", "link", "dir", "socket", "mtime"};
+ *                null removes
  *   "processes"  pid: {"name", "uid", "caps", "bound", "ambient", "nnp", "seccomp", "groups",
  *                "cgroup", "files": {name: text}, "links": {name: target}}
  *   "docker", "introspection", "rules", "imds"   what the source answers; left out: absent.
@@ -37,6 +38,7 @@
 
 #define DIRECTORY "tests/golden/audit"
 #define NOW 1790000000 /* 2026-09-21 */
+#define OLD 1780000000 /* when files were last written, unless they say "mtime" */
 
 static json_t *load(const char *directory, const char *name)
 {
@@ -45,7 +47,7 @@ static json_t *load(const char *directory, const char *name)
 	json_t *j;
 
 	(void)snprintf(path, sizeof(path), "%s/%s.json", directory, name);
-	j = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+	j = json_load_file(path, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
 	if (!j)
 		fail_msg("%s:%d: %s", path, e.line, e.text);
 	return j;
@@ -150,6 +152,8 @@ static void make_file(const char *root, const char *name, json_t *spec)
 	const char *link = json_string_value(json_object_get(spec, "link"));
 	const char *mode = json_string_value(json_object_get(spec, "mode"));
 	json_t *text = json_is_string(spec) ? spec : json_object_get(spec, "text");
+	json_t *mtime = json_object_get(spec, "mtime");
+	struct timespec times[2] = { 0 };
 	char path[1024];
 	unsigned int bits;
 
@@ -175,6 +179,8 @@ static void make_file(const char *root, const char *name, json_t *spec)
 			       (gid_t)json_integer_value(json_object_get(spec, "gid"))), 0);
 	if (mode && (bits & 06000))
 		assert_int_equal(chmod(path, bits), 0); /* chown() took the bits away */
+	times[0].tv_sec = times[1].tv_sec = mtime ? (time_t)json_integer_value(mtime) : OLD;
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
 static const char *text_of(json_t *j, const char *key, const char *fallback)

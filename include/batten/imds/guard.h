@@ -47,7 +47,8 @@ const struct imds_plan *imds_guard_plan(const struct imds_guard *g);
 /*
  * imds_guard_apply - make the kernel hold the plan, in one batch, whatever was there
  * Counters go on where they were. Rules of an older plan are removed after the new ones stand.
- * Return: 0 or a negative errno: -EBUSY when another process owns the table
+ * Return: 0 or a negative errno: -EBUSY when another process owns the table, -EOPNOTSUPP when the
+ *         plan holds nothing that closes anything
  */
 int imds_guard_apply(struct imds_guard *g, struct diag *d) _must_check_;
 

@@ -53,6 +53,7 @@ struct imds_layer_plan {
 };
 
 struct imds_plan {
+	bool enabled;		/* or else the plan is that there be no guard */
 	struct nft_table *table; /* owned; NULL where the kernel has no nftables */
 	struct routing_rule rules[IMDS_MAX_ROUTING_RULES];
 	size_t n_rules;

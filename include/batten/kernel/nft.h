@@ -42,6 +42,7 @@ enum nft_statement_kind {
 	STMT_SADDR_NOT_IN,    /* source of .family is not in set .name */
 	STMT_IIFKIND_IN,	     /* kind of the input device is in set .name */
 	STMT_IIF_PRESENT,     /* there is an input device: the packet is not of this host */
+	STMT_HOPS_SPENT,      /* IPv6 hop limit below 255: some router has passed the packet on */
 	STMT_L4PROTO,	     /* transport protocol is .number */
 	STMT_LIMIT,	     /* at most .number a second, .burst at once */
 	STMT_LOG,	     /* to nflog group .number with prefix .name, .snaplen bytes of the packet */

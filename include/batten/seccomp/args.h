@@ -17,6 +17,7 @@ struct arg_rule {
 	uint8_t n;	   /* arguments that matter: 1 or 2 */
 	uint8_t index[2];  /* 0 … 5 */
 	uint32_t mask[2];  /* of the lower half: all of them are int or unsigned int to the kernel */
+	uint32_t domain;   /* values of the first from 0 on that a profile denies by name; others get the default */
 };
 
 /* The rule for a call, or NULL when its arguments are not looked at in this interface. */

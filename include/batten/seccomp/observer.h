@@ -20,7 +20,7 @@ struct observer_options {
 	unsigned int max_groups; /* watched at a time; 0: 64. Each costs 12 KiB of kernel memory */
 	bool make_rows;		 /* watch every new cgroup that looks like a container's, from its first task on */
 	bool by_mntns;		 /* groups are mount namespaces: hosts without cgroup2 */
-	bool without_denials;	 /* leave the sys_exit program out */
+	bool denials_from_start; /* else what is denied is watched from the first task under a filter on */
 	unsigned int startup_ms; /* start-up lasts this long after the workload's exec; 0: 10 s */
 };
 

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * How the daemon runs: out of its own mouth (/info, /version), and whether that is what its file
+ * says.
+ */
+#include <string.h>
+
+#include "audit/controls/docker.h"
+#include "audit/daemon-settings.h"
+#include "audit/version.h"
+
+static const json_t *info(struct audit *a)
+{
+	return facts_docker(a->facts, "info");
+}
+
+int check_user_remap(struct audit *a, const struct control *c, const struct subject *s)
+{
+	if (facts_json_find(info(a), "SecurityOptions", "name=userns") ||
+	    facts_json_find(info(a), "SecurityOptions", "name=rootless"))
+		audit_pass(a, s, "users in containers are others on the host");
+	else
+		audit_fail(a, s, "root in a container is root on the host; ECS cannot combine remapping with privileged or "
+			      "host-network tasks, so this is a decision to write down as a waiver");
+	return 0;
+}
+
+/* Does the driver ship logs away, or keep its own bound? */
+static bool ships_or_bounds(const char *driver)
+{
+	static const char *const drivers[] = { "awslogs", "fluentd", "syslog", "gelf", "splunk", "gcplogs",
+					       "journald", "local", "logentries", "awsfirelens" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (strcmp(driver, drivers[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool file_is_bounded(const json_t *options)
+{
+	return json_object_get(options, "max-size") && json_object_get(options, "max-file");
+}
+
+int check_logs(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *driver = facts_json_string(info(a), "LoggingDriver", "");
+	const struct container_facts *list;
+	const struct daemon_settings *d;
+	struct evidence e = { 0 };
+	size_t n = facts_containers(a->facts, &list);
+	int r = daemon_settings(a->facts, &d);
+
+	if (r < 0)
+		return r;
+	if (!ships_or_bounds(driver) &&
+	    !(strcmp(driver, "json-file") == 0 && file_is_bounded(json_object_get(d->json, "log-opts"))))
+		evidence_add(&e, "the daemon's default is %s%s", driver,
+			     strcmp(driver, "none") == 0 ? "" : " without max-size and max-file");
+	for (size_t i = 0; i < n; i++) {
+		const char *own = facts_json_string(list[i].host_config, "LogConfig.Type", "");
+		const json_t *options = facts_json(list[i].host_config, "LogConfig.Config");
+
+		if (list[i].is_platform || list[i].is_agent || !own[0] || ships_or_bounds(own))
+			continue;
+		if (!(strcmp(own, "json-file") == 0 && file_is_bounded(options)))
+			evidence_add(&e, "container %s logs to %s%s", list[i].name, own,
+				     strcmp(own, "none") == 0 ? "" : " without bound");
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "logs go away or are bounded; the default is %s", driver);
+	return 0;
+}
+
+int check_default_no_new_privs(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct container_facts *list;
+	size_t n = facts_containers(a->facts, &list), n_without = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].is_agent && !list[i].is_platform &&
+		    !facts_json_find(list[i].host_config, "SecurityOpt", "no-new-privileges"))
+			n_without++;
+	if (facts_json_find(info(a), "SecurityOptions", "name=no-new-privileges"))
+		audit_pass(a, s, "it is the default for every container");
+	else if (n > 0 && n_without == 0)
+		audit_not_applicable(a, s, "every container sets it for itself");
+	else
+		audit_fail(a, s, "it is not the default, and %zu of %zu containers do not ask for it", n_without, n);
+	return 0;
+}
+
+static bool swarm_active(struct audit *a)
+{
+	const char *state = facts_json_string(info(a), "Swarm.LocalNodeState", "inactive");
+
+	return strcmp(state, "inactive") != 0 && state[0];
+}
+
+int check_live_restore(struct audit *a, const struct control *c, const struct subject *s)
+{
+	if (swarm_active(a))
+		audit_not_applicable(a, s, "a swarm excludes it");
+	else if (facts_json_true(info(a), "LiveRestoreEnabled"))
+		audit_pass(a, s, "containers outlive a restart of dockerd");
+	else
+		audit_fail(a, s, "a restart of dockerd stops every container");
+	return 0;
+}
+
+int check_default_seccomp(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *option = facts_json_find(info(a), "SecurityOptions", "name=seccomp");
+	const char *profile = option ? strstr(option, "profile=") : NULL;
+
+	if (!option)
+		audit_fail(a, s, "dockerd uses no seccomp at all");
+	else if (profile && strcmp(profile, "profile=unconfined") == 0)
+		audit_fail(a, s, "the profile for every container is \"unconfined\"");
+	else
+		audit_pass(a, s, "the profile for every container is \"%s\"", profile ? profile + 8 : "builtin");
+	return 0;
+}
+
+static bool process_runs(struct audit *a, const char *name)
+{
+	const struct process_facts *list;
+
+	for (size_t i = 0, n = facts_processes(a->facts, &list); i < n; i++)
+		if (strcmp(list[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+int check_legacy(struct audit *a, const struct control *c, const struct subject *s)
+{
+	static const char *const old_drivers[] = { "aufs", "devicemapper", "vfs", "overlay" };
+	const char *driver = facts_json_string(info(a), "Driver", "");
+	struct evidence e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(old_drivers); i++)
+		if (strcmp(driver, old_drivers[i]) == 0)
+			evidence_add(&e, "storage driver %s", driver);
+	if (facts_json_true(info(a), "ExperimentalBuild"))
+		evidence_add(&e, "experimental features are on");
+	if (facts_json_true(info(a), "Debug"))
+		evidence_add(&e, "debug logging is on");
+	if (process_runs(a, "docker-proxy"))
+		evidence_add(&e, "published ports go through docker-proxy, which hides who connects");
+	if (e.n_parts > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "storage driver %s, nothing experimental, no debug, no userland proxy", driver);
+	return 0;
+}
+
+/*
+ * Versions with known ways out of a container or past authorisation. The floor of the first row
+ * whose line the version belongs to holds; a row without a line is for everything else.
+ * runc: CVE-2024-21626 (1.1.12), CVE-2025-31133 and its relatives (1.2.8, 1.3.3).
+ * containerd: CVE-2022-23648 (1.6.1), CVE-2024-25621 (1.7.29, 2.0.7, 2.1.5).
+ * Engine: CVE-2024-41110 (23.0.15, 25.0.6, 26.1.5, 27.1.1).
+ */
+static const struct {
+	const char *component, *line_from, *line_before, *floor;
+} floors[] = {
+	{ "runc", "1.3.0", "1.4.0", "1.3.3" },
+	{ "runc", "1.2.0", "1.3.0", "1.2.8" },
+	{ "runc", NULL, NULL, "1.1.12" },
+	{ "containerd", "2.1.0", "2.2.0", "2.1.5" },
+	{ "containerd", "2.0.0", "2.1.0", "2.0.7" },
+	{ "containerd", "1.7.0", "1.8.0", "1.7.29" },
+	{ "containerd", NULL, NULL, "1.6.1" },
+	{ "Engine", "27.0.0", "28.0.0", "27.1.1" },
+	{ "Engine", "26.0.0", "27.0.0", "26.1.5" },
+	{ "Engine", "24.0.0", "26.0.0", "25.0.6" },
+	{ "Engine", "23.0.0", "24.0.0", "23.0.15" },
+	{ "Engine", NULL, NULL, "20.10.0" },
+};
+
+static const char *floor_of(const char *component, const char *version)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(floors); i++) {
+		if (strcmp(floors[i].component, component) != 0)
+			continue;
+		if (!floors[i].line_from || (!version_before(version, floors[i].line_from) &&
+					     version_before(version, floors[i].line_before)))
+			return floors[i].floor;
+	}
+	return NULL;
+}
+
+int check_versions(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *list = json_object_get(facts_docker(a->facts, "version"), "Components"), *v;
+	struct evidence low = { 0 }, good = { 0 };
+	size_t i;
+
+	json_array_foreach(list, i, v)
+	{
+		const char *name = facts_json_string(v, "Name", ""), *version = facts_json_string(v, "Version", "");
+		const char *floor = floor_of(name, version);
+
+		if (!floor)
+			continue;
+		if (version_before(version, floor))
+			evidence_add(&low, "%s %s is before %s", name, version, floor);
+		else
+			evidence_add(&good, "%s %s", name, version);
+	}
+	if (low.n_parts > 0)
+		audit_fail(a, s, "%s (by number: a distribution may have mended it under the old one)", evidence_text(&low));
+	else if (good.n_parts > 0)
+		audit_pass(a, s, "%s", evidence_text(&good));
+	else
+		audit_unknown(a, s, "Docker does not tell the versions of its parts");
+	return 0;
+}
+
+/* Settings whose value in the file can be held against what the daemon says of itself. */
+static void compare_text(struct evidence *e, const struct daemon_settings *d, const json_t *in, const char *key,
+			 const char *field)
+{
+	const char *file = json_string_value(json_object_get(d->json, key));
+	const char *real = facts_json_string(in, field, "");
+
+	if (file && strcmp(file, real) != 0)
+		evidence_add(e, "%s is \"%s\" in the file and \"%s\" in the daemon", key, file, real);
+}
+
+static void compare_flag(struct evidence *e, const struct daemon_settings *d, const char *key, bool real)
+{
+	const json_t *file = json_object_get(d->json, key);
+
+	if (json_is_boolean(file) && json_is_true(file) != real)
+		evidence_add(e, "%s is %s in the file and %s in the daemon", key, json_is_true(file) ? "true" : "false",
+			     real ? "true" : "false");
+}
+
+int check_settings_in_force(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct daemon_settings *d;
+	struct subject file;
+	struct evidence e = { 0 };
+	int r = daemon_settings(a->facts, &d);
+
+	if (r < 0)
+		return r;
+	file = audit_subject(a, SUBJECT_FILE, d->file);
+	if (d->file_error) {
+		audit_fail(a, &file, "cannot be read as JSON: %s; dockerd will not start again", d->file_error);
+		return 0;
+	}
+	if (!d->json) {
+		audit_not_applicable(a, s, "there is no %s", d->file);
+		return 0;
+	}
+	compare_text(&e, d, info(a), "log-driver", "LoggingDriver");
+	compare_text(&e, d, info(a), "data-root", "DockerRootDir");
+	compare_text(&e, d, info(a), "storage-driver", "Driver");
+	compare_text(&e, d, info(a), "default-runtime", "DefaultRuntime");
+	compare_flag(&e, d, "live-restore", facts_json_true(info(a), "LiveRestoreEnabled"));
+	compare_flag(&e, d, "debug", facts_json_true(info(a), "Debug"));
+	compare_flag(&e, d, "no-new-privileges",
+		     facts_json_find(info(a), "SecurityOptions", "name=no-new-privileges") != NULL);
+	if (e.n_parts > 0)
+		audit_drift(a, &file, "%s", evidence_text(&e));
+	else if (d->started > 0 && d->file_changed > d->started)
+		audit_drift(a, &file, "changed %lld s after dockerd started; what it cannot show may not be in force",
+			    (long long)(d->file_changed - d->started));
+	else
+		audit_pass(a, &file, "what it says is in force");
+	return 0;
+}
+
+int check_swarm(struct audit *a, const struct control *c, const struct subject *s)
+{
+	if (!info(a))
+		audit_unknown(a, s, "Docker does not tell");
+	else if (swarm_active(a))
+		audit_fail(a, s, "this host is %s in a swarm",
+			   facts_json_true(info(a), "Swarm.ControlAvailable") ? "a manager" : "a worker");
+	else
+		audit_pass(a, s, "inactive");
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Checks of the Docker daemon, by the file that holds them; their rows stand in docker-daemon.c.
+ */
+#include "batten/audit/audit.h"
+#include "batten/audit/facts.h"
+
+#define HOST_CHECK(name) int name(struct audit *a, const struct control *c, const struct subject *s)
+
+/* docker-network.c */
+HOST_CHECK(check_bridge_traffic);
+HOST_CHECK(check_packet_filter);
+HOST_CHECK(check_registries);
+HOST_CHECK(check_api_socket);
+
+/* docker-settings.c */
+HOST_CHECK(check_user_remap);
+HOST_CHECK(check_logs);
+HOST_CHECK(check_default_no_new_privs);
+HOST_CHECK(check_live_restore);
+HOST_CHECK(check_default_seccomp);
+HOST_CHECK(check_legacy);
+HOST_CHECK(check_versions);
+HOST_CHECK(check_settings_in_force);
+HOST_CHECK(check_swarm);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * dockerd's command line out of /proc and its daemon.json.
+ */
+#include "audit/daemon-settings.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/facts-internal.h"
+#include "batten/base/parse.h"
+
+#define MAX_ARGUMENTS 256
+
+static const struct process_facts *find_dockerd(struct facts *f)
+{
+	const struct process_facts *list;
+
+	for (size_t i = 0, n = facts_processes(f, &list); i < n; i++)
+		if (strcmp(list[i].name, "dockerd") == 0)
+			return &list[i];
+	return NULL;
+}
+
+static int read_arguments(struct facts *f, struct daemon_settings *s)
+{
+	const char **list = arena_alloc(&f->arena, (MAX_ARGUMENTS + 1) * sizeof(*list));
+	const char *text;
+	size_t n, count = 0;
+
+	if (!list)
+		return -ENOMEM;
+	s->arguments = list;
+	if (!s->process ||
+	    facts_read(f, arena_printf(&f->arena, "/proc/%d/cmdline", s->process->pid), &text, &n) < 0)
+		return 0;
+	for (const char *p = text; p < text + n && count < MAX_ARGUMENTS; p += strlen(p) + 1)
+		if (p != text)
+			list[count++] = p;
+	return 0;
+}
+
+const char *daemon_argument(const struct daemon_settings *s, const char *name, size_t nth)
+{
+	size_t n = strlen(name);
+
+	for (const char *const *p = s->arguments; *p; p++) {
+		const char *word = *p + strspn(*p, "-");
+
+		if (word == *p || strncmp(word, name, n) != 0 || (word[n] != '=' && word[n] != '\0'))
+			continue;
+		if (nth-- > 0)
+			continue;
+		if (word[n] == '=')
+			return word + n + 1;
+		return p[1] && p[1][0] != '-' ? p[1] : "true";
+	}
+	return NULL;
+}
+
+/* Field 22 of /proc/PID/stat counts from boot in clock ticks; the name before may hold anything. */
+static int64_t start_time(struct facts *f, pid_t pid)
+{
+	const char *stat = facts_line(f, arena_printf(&f->arena, "/proc/%d/stat", pid));
+	const char *text, *boot;
+	const char *p = stat ? strrchr(stat, ')') : NULL;
+	uint64_t ticks, btime;
+
+	if (!p || facts_read(f, "/proc/stat", &text, NULL) < 0)
+		return 0;
+	for (int field = 2; field < 22 && p; field++)
+		p = strchr(p + 1, ' ');
+	boot = strstr(text, "btime ");
+	if (!p || !boot || parse_u64((struct slice){ p + 1, strcspn(p + 1, " ") }, 0, INT64_MAX, &ticks) < 0 ||
+	    parse_u64((struct slice){ boot + 6, strcspn(boot + 6, "\n") }, 0, INT64_MAX, &btime) < 0)
+		return 0;
+	return (int64_t)(btime + ticks / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+static void read_file(struct facts *f, struct daemon_settings *s)
+{
+	const char *named = daemon_argument(s, "config-file", 0), *text;
+	struct diag d = { 0 };
+	struct stat st;
+	json_t *j;
+	size_t n;
+	int r;
+
+	s->file = named ? named : "/etc/docker/daemon.json";
+	r = facts_read(f, s->file, &text, &n);
+	if (r == -ENOENT)
+		return;
+	if (r < 0) {
+		s->file_error = strerror(-r);
+		return;
+	}
+	if (root_stat(&f->root, s->file, true, &st) == 0)
+		s->file_changed = st.st_mtime;
+	if (json_parse(text, n, s->file, &j, &d) < 0) {
+		s->file_error = arena_strdup(&f->arena, d.what);
+		return;
+	}
+	f->daemon_json = j;
+	s->json = j;
+}
+
+int daemon_settings(struct facts *f, const struct daemon_settings **ret)
+{
+	struct daemon_settings *s;
+	int r;
+
+	if (!f->daemon) {
+		s = arena_alloc(&f->arena, sizeof(*s));
+		if (!s)
+			return -ENOMEM;
+		s->process = find_dockerd(f);
+		r = read_arguments(f, s);
+		if (r < 0)
+			return r;
+		read_file(f, s);
+		if (s->process)
+			s->started = start_time(f, s->process->pid);
+		f->daemon = s;
+	}
+	*ret = f->daemon;
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Arguments turned into one observation.
+ */
+#include "cli/seccomp-input.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "batten/seccomp/store.h"
+
+const char *seccomp_state(const struct invocation *inv)
+{
+	const char *dir = invocation_value(inv, "state");
+
+	return dir ? dir : STORE_DIRECTORY;
+}
+
+int seccomp_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
+{
+	_cleanup_(observation_freep) struct observation *all = observation_new();
+
+	if (!all)
+		return -ENOMEM;
+	for (unsigned int i = first; i < inv->n_args; i++) {
+		_cleanup_(observation_freep) struct observation *o = NULL;
+		const char *name = inv->args[i];
+		int r;
+
+		if (strcmp(name, "-") == 0 || access(name, F_OK) == 0 || strchr(name, '/') == name)
+			r = observation_read(name, &o, d);
+		else
+			r = store_find(seccomp_state(inv), name, &o, d);
+		if (r == 0)
+			r = observation_merge(all, o, d);
+		if (r < 0)
+			return r;
+	}
+	*ret = take_ptr(all);
+	return 0;
+}
+
+struct union_of_all {
+	struct observation *all;
+	struct diag *d;
+	size_t n;
+};
+
+static int add_one(void *userdata, const char *digest, const struct observation *o)
+{
+	struct union_of_all *u = userdata;
+
+	u->n++;
+	return observation_merge(u->all, o, u->d);
+}
+
+int seccomp_load_host(const struct invocation *inv, struct observation **ret, size_t *ret_n, struct diag *d)
+{
+	_cleanup_(observation_freep) struct observation *all = observation_new();
+	struct union_of_all u = { all, d, 0 };
+	int r;
+
+	if (!all)
+		return -ENOMEM;
+	r = store_each(seccomp_state(inv), add_one, &u, d);
+	if (r < 0)
+		return r;
+	if (u.n == 0)
+		return diag_fail(d, -ENOENT, seccomp_state(inv), "no image was observed yet; set observe = yes in [seccomp]");
+	*ret_n = u.n;
+	*ret = take_ptr(all);
+	return 0;
+}

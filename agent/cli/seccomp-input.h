@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * What the seccomp commands take: observations by file or from the daemon's store.
+ */
+#include "batten/seccomp/observation.h"
+#include "cli/command.h"
+
+/* The option that names the store, and its value. */
+#define STATE_OPTION { "state", 0, "DIR", "where observations are kept instead of /var/lib/batten/seccomp", false }
+const char *seccomp_state(const struct invocation *inv);
+
+/*
+ * seccomp_load - the union of what the arguments from @first on name
+ * Each is a file, "-", or an image in the store by name or digest.
+ */
+int seccomp_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
+	_must_check_;
+
+/* The union of all that is stored; *ret_n images. */
+int seccomp_load_host(const struct invocation *inv, struct observation **ret, size_t *ret_n, struct diag *d)
+	_must_check_;

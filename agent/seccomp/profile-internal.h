@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/* The words of the format, shared by its reader and its writer. */
+#include "batten/seccomp/profile.h"
+
+extern const char *const profile_actions[_ACTION_MAX];
+extern const char *const profile_ops[_OP_MAX];
+
+/* Do the conditions (includes, excludes) of a rule in Docker's dialect hold? */
+bool profile_rule_applies(const json_t *rule, const struct profile_context *context);

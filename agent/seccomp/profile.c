@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The profile as a list of rules, and how it is printed: names sorted, no conditions, so that the
+ * same text serves Docker, podman and an OCI bundle.
+ */
+#include "batten/seccomp/profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "batten/base/bytes.h"
+#include "batten/base/fd.h"
+#include "batten/base/file.h"
+#include "seccomp/profile-internal.h"
+
+#define OUTPUT_MODE 0644
+
+const char *const profile_actions[_ACTION_MAX] = {
+	[ACTION_KILL_THREAD] = "SCMP_ACT_KILL_THREAD",
+	[ACTION_KILL_PROCESS] = "SCMP_ACT_KILL_PROCESS",
+	[ACTION_TRAP] = "SCMP_ACT_TRAP",
+	[ACTION_ERRNO] = "SCMP_ACT_ERRNO",
+	[ACTION_TRACE] = "SCMP_ACT_TRACE",
+	[ACTION_ALLOW] = "SCMP_ACT_ALLOW",
+	[ACTION_LOG] = "SCMP_ACT_LOG",
+	[ACTION_NOTIFY] = "SCMP_ACT_NOTIFY",
+};
+
+const char *const profile_ops[_OP_MAX] = {
+	[OP_NE] = "SCMP_CMP_NE",
+	[OP_LT] = "SCMP_CMP_LT",
+	[OP_LE] = "SCMP_CMP_LE",
+	[OP_EQ] = "SCMP_CMP_EQ",
+	[OP_GE] = "SCMP_CMP_GE",
+	[OP_GT] = "SCMP_CMP_GT",
+	[OP_MASKED_EQ] = "SCMP_CMP_MASKED_EQ",
+};
+
+const char *profile_action_name(enum profile_action a)
+{
+	return a < _ACTION_MAX ? profile_actions[a] : "unknown";
+}
+
+struct profile *profile_new(void)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+
+	if (p) {
+		p->default_action = ACTION_ERRNO;
+		p->default_error = EPERM;
+	}
+	return p;
+}
+
+struct profile *profile_free(struct profile *p)
+{
+	if (!p)
+		return NULL;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		for (size_t k = 0; k < p->rules[i].n_names; k++)
+			free(p->rules[i].names[k]);
+		free(p->rules[i].names);
+		free(p->rules[i].comment);
+	}
+	free(p->rules);
+	free(p);
+	return NULL;
+}
+
+int profile_add_rule(struct profile *p, enum profile_action action, int error, const char *comment,
+		     struct profile_rule **ret)
+{
+	struct profile_rule *r;
+
+	if (p->n_rules == MAX_PROFILE_RULES)
+		return -E2BIG;
+	if (p->n_rules == p->size_rules) {
+		size_t size = p->size_rules ? p->size_rules * 2 : 16;
+
+		r = reallocarray(p->rules, size, sizeof(*r));
+		if (!r)
+			return -ENOMEM;
+		p->rules = r;
+		p->size_rules = size;
+	}
+	r = &p->rules[p->n_rules];
+	memset(r, 0, sizeof(*r));
+	r->action = action;
+	r->error = error;
+	if (comment) {
+		r->comment = strdup(comment);
+		if (!r->comment)
+			return -ENOMEM;
+	}
+	p->n_rules++;
+	*ret = r;
+	return 0;
+}
+
+/* Sorted, each name once. */
+int profile_rule_add_name(struct profile_rule *r, const char *name)
+{
+	char **names, *copy;
+	size_t low = 0, high = r->n_names;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(r->names[middle], name);
+
+		if (order == 0)
+			return 0;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (r->n_names == MAX_RULE_NAMES)
+		return -E2BIG;
+	copy = strdup(name);
+	names = copy ? reallocarray(r->names, r->n_names + 1, sizeof(*names)) : NULL;
+	if (!names) {
+		free(copy);
+		return -ENOMEM;
+	}
+	r->names = names;
+	memmove(&names[low + 1], &names[low], (r->n_names - low) * sizeof(*names));
+	names[low] = copy;
+	r->n_names++;
+	return 0;
+}
+
+static bool passes(enum profile_action a)
+{
+	return a == ACTION_ALLOW || a == ACTION_LOG;
+}
+
+bool profile_allows(const struct profile *p, const char *name, bool any_args)
+{
+	bool named = false;
+
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct profile_rule *r = &p->rules[i];
+
+		for (size_t k = 0; k < r->n_names; k++) {
+			if (strcmp(r->names[k], name) != 0)
+				continue;
+			if (passes(r->action) && (any_args || r->n_args == 0))
+				return true;
+			named = true;
+		}
+	}
+	return !named && passes(p->default_action);
+}
+
+static json_t *rule_json(const struct profile_rule *r)
+{
+	json_t *j = json_object(), *names = json_array(), *args;
+
+	for (size_t i = 0; i < r->n_names; i++)
+		json_array_append_new(names, json_text(r->names[i]));
+	json_object_set_new(j, "names", names);
+	json_object_set_new(j, "action", json_string(profile_actions[r->action]));
+	if (r->action == ACTION_ERRNO || r->action == ACTION_TRACE)
+		json_object_set_new(j, "errnoRet", json_integer(r->error));
+	if (r->n_args > 0) {
+		args = json_array();
+		for (unsigned int i = 0; i < r->n_args; i++) {
+			const struct profile_arg *a = &r->args[i];
+			json_t *row = json_pack("{s:i, s:I}", "index", (int)a->index, "value", (json_int_t)a->value);
+
+			if (a->op == OP_MASKED_EQ)
+				json_object_set_new(row, "valueTwo", json_integer((json_int_t)a->value_two));
+			json_object_set_new(row, "op", json_string(profile_ops[a->op]));
+			json_array_append_new(args, row);
+		}
+		json_object_set_new(j, "args", args);
+	}
+	if (r->comment)
+		json_object_set_new(j, "comment", json_text(r->comment));
+	return j;
+}
+
+json_t *profile_json(const struct profile *p)
+{
+	json_t *j = json_object(), *abis = json_array(), *rules = json_array();
+
+	json_object_set_new(j, "defaultAction", json_string(profile_actions[p->default_action]));
+	if (p->default_action == ACTION_ERRNO)
+		json_object_set_new(j, "defaultErrnoRet", json_integer(p->default_error));
+	for (enum abi a = 0; a < _ABI_MAX; a++)
+		if (p->abis[a])
+			json_array_append_new(abis, json_string(abi_profile_name(a)));
+	json_object_set_new(j, "architectures", abis);
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].n_names > 0)
+			json_array_append_new(rules, rule_json(&p->rules[i]));
+	json_object_set_new(j, "syscalls", rules);
+	return j;
+}
+
+int profile_write(const struct profile *p, const char *path, struct diag *d)
+{
+	_cleanup_(json_freep) json_t *j = profile_json(p);
+	_cleanup_(freep) char *text = NULL;
+	struct bytes b = { 0 };
+	size_t n;
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	if (!path || strcmp(path, "-") == 0)
+		return json_print(STDOUT_FILENO, j);
+	text = json_dumps(j, JSON_INDENT(2));
+	bytes_append_str(&b, text ? text : "");
+	bytes_append_str(&b, "\n");
+	free(text);
+	text = NULL;
+	r = bytes_take(&b, &text, &n);
+	if (r < 0)
+		return r;
+	return file_replace(AT_FDCWD, path, text, n, OUTPUT_MODE, d);
+}
+
+int profile_read(const char *path, const struct profile_context *context, struct profile **ret, struct diag *d)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t n;
+	int r;
+
+	if (strcmp(path, "-") == 0) {
+		r = fd_read_all(STDIN_FILENO, MAX_PROFILE_BYTES, &text, &n);
+		if (r < 0)
+			return diag_errno(d, r, "standard input", "cannot read");
+		path = "standard input";
+	} else {
+		r = file_read(AT_FDCWD, path, MAX_PROFILE_BYTES, &text, &n, d);
+		if (r < 0)
+			return r;
+	}
+	return profile_parse(text, n, path, context, ret, d);
+}

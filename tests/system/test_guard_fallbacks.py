@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernels that lack something: each fallback forced on its own and all together, and what status
+says of it. Where only the owner flag is there, the service manager keeps the socket."""
+import os
+
+import pytest
+
+import guard
+import lab
+import roads
+
+FEATURES = ["owner", "persist", "iifkind", "reject-prerouting", "postrouting-iif", "log", "limit", "comment",
+            "routing-rules", "routing-rules-ipv6"]
+SETS = [*((f,) for f in FEATURES), tuple(FEATURES)]
+
+
+@pytest.mark.parametrize("assume", SETS, ids=["+".join(s) if len(s) < 3 else "all" for s in SETS])
+def test_roads_stay_closed_without(host, make_guard, assume):
+    g = make_guard(assume=assume).start()
+    # Without the prerouting layer the routing rules answer first, as well as they can.
+    late = {"iifkind", "reject-prerouting"} & set(assume) and "routing-rules" not in assume
+    check = guard.assert_closed if late else guard.assert_refused
+    for c in host.containers.values():
+        check(host, c)
+    guard.assert_roads_kept(host)
+    # Routing rules do not see the second lookup that follows a source route.
+    if "postrouting-iif" not in assume:
+        c = host.containers["user"]
+        host.follow_source_routes(c)
+        before = host.uplink.arrivals()
+        roads.source_routed(c, c.gateway, lab.IMDS4, timeout=0.2)
+        assert host.uplink.arrivals() == before
+    host.host.run("nft", "flush", "ruleset")
+    lab.wait_for(lambda: guard.table(host.host), "the table")
+    check(host, host.containers["default"])
+    assert g.process.poll() is None
+
+
+def test_without_nftables_the_routing_rules_answer(host, make_guard):
+    make_guard(assume=("nftables",)).start()
+    assert guard.table(host.host) is None
+    before = host.uplink.arrivals()
+    for c in host.containers.values():
+        name, ms = lab.connect(c, lab.IMDS4)
+        assert name == "EHOSTUNREACH" and ms < 1000
+        assert lab.connect(c, lab.IMDS6)[0] in ("EACCES", "EHOSTUNREACH")
+    assert host.uplink.arrivals() == before
+    guard.assert_roads_kept(host)
+
+
+def test_without_reject_it_is_slow_but_closed(host, make_guard):
+    g = make_guard(assume=("reject",)).start()
+    before = host.uplink.arrivals()
+    for c in host.containers.values():
+        assert lab.connect(c, lab.IMDS4, timeout=0.3)[0] == lab.connect(c, lab.IMDS6, timeout=0.3)[0] == "TIMEOUT"
+    assert host.uplink.arrivals() == before
+    assert g.layer("forward")["reason"]
+
+
+def test_with_nothing_left_it_does_not_pretend(host, make_guard):
+    g = make_guard(assume=("nftables", "routing-rules", "routing-rules-ipv6"))
+    p = g.block(check=False)
+    assert p.returncode == 3 and p.stderr.count("\n") == 1, p
+
+
+def test_an_unknown_feature_is_wrong_usage(host, make_guard):
+    p = make_guard(assume=("nosuch",)).block(check=False)
+    assert p.returncode == 2 and "nosuch" in p.stderr and "reject-prerouting" in p.stderr
+
+
+@pytest.mark.parametrize("feature, layer", [
+    ("reject-prerouting", "prerouting"),
+    ("iifkind", "prerouting"),
+    ("postrouting-iif", "postrouting"),
+    ("routing-rules", "routing-rules"),
+])
+def test_status_says_what_degraded_and_why(host, make_guard, feature, layer):
+    g = make_guard(assume=(feature,)).start()
+    rows = [row for row in g.status()["layers"] if row["layer"] == layer
+            and (layer != "routing-rules" or row["family"] == "ipv4")]
+    assert rows and all(row["state"] in ("degraded", "missing", "off") and row["reason"] for row in rows), rows
+    assert layer in g.command("imds", "status").stdout
+
+
+@pytest.mark.parametrize("assume, owner, persist", [((), True, True), (("persist",), True, False),
+                                                    (("owner",), False, False)])
+def test_status_tells_how_the_table_is_held(host, make_guard, assume, owner, persist):
+    g = make_guard(assume=assume).start()
+    table = g.status()["table"]
+    assert (table["owner"], table["persist"]) == (owner, persist)
+    flags = guard.table(host.host)
+    assert ("flags owner" in flags) == owner
+
+
+def test_the_owner_flag_can_be_switched_off(host, make_guard):
+    g = make_guard({"imds": {"table-owner": "no"}}).start()
+    assert g.status()["table"]["owner"] is False
+    assert "owner" not in guard.table(host.host)
+
+
+# ---- the file descriptor store -----------------------------------------------------------------
+
+def test_the_table_outlives_a_crash_in_the_store(host, make_guard):
+    g = make_guard({"imds": {"routing-rules": "no"}}, assume=("persist",)).start()
+    lab.wait_for(lambda: g.manager.pump() or g.manager.stored, "the socket to be stored")
+    assert "FDPOLL=0" in g.manager.seen, "an error on the socket would make systemd drop it"
+    assert len(g.manager.stored) == 1
+    g.kill()
+    guard.assert_refused(host, host.containers["user"])
+    g.start()
+    guard.assert_refused(host, host.containers["user"])
+    # It is the same socket: the successor may change the table, and others still may not.
+    p = host.host.run("nft", "delete", "table", "inet", "batten", check=False)
+    assert p.returncode != 0
+    g.configure({"imds": {"routing-rules": "no", "allow-address": host.containers["user"].address}})
+    g.reload()
+    guard.assert_reachable(host.containers["user"], (lab.IMDS4,))
+
+
+def test_a_crash_loop_does_not_fill_the_store(host, make_guard):
+    g = make_guard({"imds": {"routing-rules": "no"}}, assume=("persist",)).start()
+    for _ in range(4):
+        g.kill()
+        g.start()
+        g.manager.pump(0.05)
+        assert len(g.manager.stored) == 1, g.manager.stored
+    guard.assert_refused(host, host.containers["user"])
+
+
+def test_without_a_store_the_table_is_not_owned(host, make_guard):
+    """Owner without persist, and nobody to keep the socket: a crash would open every road."""
+    g = make_guard({"imds": {"routing-rules": "no"}}, assume=("persist",), fd_store=False).start()
+    assert g.status()["table"]["owner"] is False and g.status()["table"]["reason"]
+    g.kill()
+    guard.assert_refused(host, host.containers["user"])
+
+
+def test_with_both_a_dead_owner_s_table_withstands_a_flush(host, make_guard):
+    """A persistent table without its owner is anybody's; the socket in the store keeps it ours."""
+    g = make_guard({"imds": {"routing-rules": "no"}}).start()
+    assert g.status()["table"]["persist"] is True
+    g.kill()
+    with guard.Hammers((host.containers["user"], lab.IMDS4)) as h:
+        host.host.run("nft", "flush", "ruleset")
+    h.assert_no_leak(attempts=100)
+    guard.assert_refused(host, host.containers["user"])
+
+
+def test_a_store_with_something_strange_in_it(host, make_guard):
+    """Descriptors under names that are not ours, and one of ours that is no netlink socket."""
+    g = make_guard(assume=("persist",)).start()
+    lab.wait_for(lambda: g.manager.pump() or g.manager.stored, "the socket to be stored")
+    name, = g.manager.stored
+    g.kill()
+    os.close(g.manager.stored[name])
+    g.manager.stored[name] = os.open("/dev/null", os.O_RDONLY)
+    g.manager.stored["not-ours"] = os.open("/dev/null", os.O_RDONLY)
+    g.start()
+    guard.assert_refused(host, host.containers["user"])
+
+
+def test_a_clean_stop_hands_the_table_over(host, make_guard):
+    """systemd forgets what it keeps for a unit that was stopped: the table must not go with it."""
+    g = make_guard({"imds": {"routing-rules": "no"}}, assume=("persist",)).start()
+    with guard.Hammers((host.containers["user"], lab.IMDS4)) as h:
+        assert g.stop() == 0
+        lab.time.sleep(0.1)
+    h.assert_no_leak()
+    assert "owner" not in guard.table(host.host)
+    guard.assert_refused(host, host.containers["user"])
