@@ -119,7 +119,7 @@ static int descriptor(struct model *m, const struct span_doc *doc, uint32_t at, 
 		return diag_fail(d, -EBADMSG, doc->name, "a digest is malformed");
 	memcpy(name, "blobs/sha256/", 13);
 	digest_hex(ret, name + 13);
-	*ret_entry = store_find(m->store, name);
+	*ret_entry = blob_store_find(m->store, name);
 	if (*ret_entry != STORE_NONE && m->store->entries[*ret_entry].size != n)
 		return diag_fail(d, -EBADMSG, name, "has %llu bytes, but %s says %llu",
 				 (unsigned long long)m->store->entries[*ret_entry].size, doc->name, (unsigned long long)n);
@@ -436,7 +436,7 @@ static int find_path(struct model *m, const struct span_doc *doc, uint32_t at, u
 	if (!clean)
 		return -ENOMEM;
 	tar_path_clean(path, clean);
-	*ret = store_find(m->store, clean + 1);
+	*ret = blob_store_find(m->store, clean + 1);
 	if (*ret == STORE_NONE)
 		return diag_fail(d, -EBADMSG, doc->name, "names %s, which is not in the image", path);
 	return 0;
@@ -511,7 +511,7 @@ static int docker_image(struct model *m, uint32_t at, struct diag *d)
 
 static int load_docker(struct model *m, uint32_t entry, struct diag *d)
 {
-	uint32_t repositories = store_find(m->store, "repositories");
+	uint32_t repositories = blob_store_find(m->store, "repositories");
 	bool known;
 	int r;
 
@@ -530,7 +530,7 @@ static int load_docker(struct model *m, uint32_t entry, struct diag *d)
 
 int model_load(struct model *m, const struct store *store, const char *tag, struct diag *d)
 {
-	uint32_t docker = store_find(store, "manifest.json"), index = store_find(store, "index.json");
+	uint32_t docker = blob_store_find(store, "manifest.json"), index = blob_store_find(store, "index.json");
 	bool known;
 	int r = 0;
 

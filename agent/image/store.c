@@ -259,7 +259,7 @@ static uint32_t lookup(const struct store *s, const char *name)
 	return STORE_NONE;
 }
 
-uint32_t store_find(const struct store *s, const char *name)
+uint32_t blob_store_find(const struct store *s, const char *name)
 {
 	uint32_t i = lookup(s, name);
 

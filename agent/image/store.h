@@ -46,7 +46,7 @@ int store_open_directory(struct store *ret, const char *path, struct diag *d) _m
 void store_done(struct store *s);
 
 /* By name, through one symbolic link. Return: index of a file, or STORE_NONE. */
-uint32_t store_find(const struct store *s, const char *name);
+uint32_t blob_store_find(const struct store *s, const char *name);
 
 /*
  * store_range - where a file's contents stand
