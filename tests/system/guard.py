@@ -26,7 +26,7 @@ for i, fd in enumerate(fds):
     os.dup2(fd, 3 + i)
     os.close(fd)
 os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -93,6 +93,7 @@ class Guard:
         self.manager = Manager() if managed else None
         self.options = ["--fd-store"] if managed and fd_store else []
         self.process = None
+        self.wrapper = []  # words before the daemon's command line
         self.configure(config or {})
 
     def configure(self, config):
@@ -127,7 +128,7 @@ class Guard:
 
     def start(self, ready=True):
         environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")}
-        command = [lab.BATTEN, "daemon", "--config", self.file, "--runtime-dir", self.runtime, *self.options,
+        command = [*self.wrapper, lab.BATTEN, "daemon", "--config", self.file, "--runtime-dir", self.runtime, *self.options,
                    *self.assume]
         with contextlib.ExitStack() as stack:
             passed = []

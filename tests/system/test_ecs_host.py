@@ -2,18 +2,15 @@
 """The simulated host itself: without a guard every road in roads.py is open. A test that finds one
 closed later has then found the guard, not a laboratory that never worked."""
 import json
+import os
+import pathlib
 import signal
-
-import pytest
+import subprocess
+import sys
 
 import ecs_host
 import lab
 import roads
-
-
-@pytest.fixture
-def host(spaces):
-    return ecs_host.EcsHost(spaces)
 
 
 def test_every_container_reaches_everything(host):
@@ -56,6 +53,35 @@ def test_the_credentials_endpoint_answers_containers_and_host(host):
     for space in (host.host, *host.containers.values()):
         status, body = roads.get(space, ecs_host.CREDENTIALS, path="/v2/credentials/0123")
         assert status == 200 and json.loads(body)["RoleArn"].endswith("taskRole")
+
+
+def test_a_test_that_fails_leaves_nothing_behind(tmp_path):
+    """Namespaces, stand-ins, daemon, clients: all end with the test, also when it ends badly."""
+    (tmp_path / "test_bad.py").write_text("""
+import guard, lab
+def test_bad(host, make_guard):
+    make_guard().start()
+    guard.Hammers((host.containers["user"], lab.IMDS4)).__enter__()
+    assert False
+""")
+    here = pathlib.Path(__file__).parent
+    p = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest",
+                        "--rootdir", tmp_path, "--basetemp", tmp_path / "t", tmp_path / "test_bad.py"],
+                       text=True, capture_output=True, start_new_session=True,
+                       env={**os.environ, "PYTHONPATH": str(here), "LEFT_BEHIND": str(tmp_path)})
+    assert p.returncode == 1 and "assert False" in p.stdout, p.stdout + p.stderr
+    mark = f"LEFT_BEHIND={tmp_path}".encode()
+
+    def left():
+        found = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes():
+                    found.append((process / "cmdline").read_bytes())
+            except OSError:
+                pass  # ended while we looked
+        return found
+    lab.wait_for(lambda: not left(), "what the test started to end", timeout=5)
 
 
 def test_hammer_counts_what_it_gets(host):

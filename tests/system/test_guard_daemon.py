@@ -132,6 +132,17 @@ def test_commands_may_be_repeated(host, make_guard):
     assert guard.table(host.host) is None and not guard.rules(host.host)
 
 
+def test_many_commands_at_once(host, make_guard):
+    g = make_guard()
+    line = ["imds", "block", "--config", g.file, "--runtime-dir", g.runtime]
+    running = [host.host.start(lab.BATTEN, *line, stdout=-1, stderr=-1) for _ in range(8)]
+    for p in running:
+        out, err = p.communicate(timeout=20)
+        assert p.returncode == 0 and not err, (out, err)
+    assert [n for n, _ in guard.rules(host.host)] == [90, 91]
+    guard.assert_refused(host, host.containers["user"])
+
+
 def test_status_tells_the_layers(host, make_guard):
     g = make_guard()
     assert {row["state"] for row in g.status()["layers"]} & {"missing"}
@@ -193,6 +204,20 @@ def test_routing_rules_are_put_back(host, make_guard, family):
         host.host.run("ip", f"-{family}", "rule", "del", "priority", priority)
         lab.wait_for(lambda: guard.rules(host.host, family) == wanted, "the rules to be as before", timeout=5)
         g.wait_log("rout", after=before)
+
+
+def test_lost_events_lead_to_a_look(host, make_guard):
+    """More events than the socket holds, and ours among them: ENOBUFS must not mean "go on"."""
+    g = make_guard(assume=("owner",)).start()
+    wanted = guard.table(host.host)
+    rule = f'add rule ip x c counter comment "{"x" * 120}"\n'
+    flood = "add table ip x\nadd chain ip x c\n" + 10000 * rule
+    g.process.send_signal(signal.SIGSTOP)
+    host.host.run("nft", "-f", "-", input=flood)
+    host.host.run("nft", "delete", "table", "inet", "batten")
+    g.process.send_signal(signal.SIGCONT)
+    lab.wait_for(lambda: guard.table(host.host) == wanted, "healing")
+    guard.assert_refused(host, host.containers["user"])
 
 
 def test_owned_tables_refuse_others(host, make_guard):
@@ -299,6 +324,24 @@ def test_without_cap_net_admin_exit_3_and_one_line(host, make_guard, command):
                       "--config", g.file, "--runtime-dir", g.runtime, check=False, timeout=10)
     assert p.returncode == 3 and len(p.stderr.splitlines()) == 1, p
     assert "CAP_NET_ADMIN" in p.stderr
+
+
+def test_the_capabilities_of_the_unit_are_enough(host, make_guard):
+    """With what systemd/batten.service leaves of root, and without gaining any by exec."""
+    unit = (pathlib.Path(__file__).parent.parent.parent / "systemd" / "batten.service").read_text()
+    line = next(li for li in unit.splitlines() if li.startswith("CapabilityBoundingSet="))
+    keep = ["+" + word.removeprefix("CAP_").lower() for word in line.split("=")[1].split()]
+    g = make_guard()
+    g.wrapper = ["setpriv", "--bounding-set=-all," + ",".join(keep), "--inh-caps=-all", "--no-new-privs"]
+    g.start()
+    guard.assert_refused(host, host.containers["user"])
+    host.host.run("nft", "flush", "ruleset")
+    g.unblock()
+    guard.assert_reachable(host.containers["user"])
+    g.block()
+    g.reload()
+    guard.assert_refused(host, host.containers["user"])
+    assert g.stop() == 0
 
 
 def test_a_failing_layer_does_not_take_the_other_with_it(host, make_guard):
