@@ -31,6 +31,7 @@ struct facts {
 	size_t n_containers;
 	struct image_facts *images;
 	size_t n_images;
+	unsigned int image_ms_used; /* of the budget for looking into layers */
 	struct listener *listeners;
 	size_t n_listeners;
 	struct daemon_settings *daemon;
@@ -52,6 +53,7 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d);
 int source_introspection_load(struct facts *f, json_t **ret, struct diag *d);
 int source_rules_load(struct facts *f, json_t **ret, struct diag *d);
 int source_imds_load(struct facts *f, json_t **ret, struct diag *d);
+int source_audit_load(struct facts *f, json_t **ret, struct diag *d);
 
 /* CLOCK_MONOTONIC, for deadlines. */
 uint64_t facts_now_ms(void);

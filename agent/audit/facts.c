@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ static const source_loader loaders[_SOURCE_MAX] = {
 	[SOURCE_DOCKER] = source_docker_load,
 	[SOURCE_INTROSPECTION] = source_introspection_load,
 	[SOURCE_RULES] = source_rules_load,
+	[SOURCE_AUDIT] = source_audit_load,
 	[SOURCE_IMDS] = source_imds_load,
 };
 
@@ -229,6 +231,16 @@ int facts_list(struct facts *f, const char *path, const char *const **ret)
 	}
 	*ret = kept;
 	return (int)n;
+}
+
+int facts_clock(struct facts *f)
+{
+	const json_t *stand_in = json_object_get(f->stand_in, "clock");
+	struct timex t = { 0 };
+
+	if (f->stand_in)
+		return stand_in ? json_is_true(stand_in) : -1;
+	return f->live && adjtimex(&t) >= 0 ? !(t.status & STA_UNSYNC) : -1;
 }
 
 const json_t *facts_docker(struct facts *f, const char *what)

@@ -14,6 +14,7 @@ const struct control_set *const control_sets[] = {
 	&docker_daemon_controls,
 	&docker_files_controls,
 	&container_controls,
+	&image_controls,
 	&host_controls,
 };
 const size_t n_control_sets = ARRAY_SIZE(control_sets);
@@ -95,6 +96,7 @@ const char *source_name(enum source s)
 		[SOURCE_DOCKER] = "docker",
 		[SOURCE_INTROSPECTION] = "introspection",
 		[SOURCE_RULES] = "rules",
+		[SOURCE_AUDIT] = "audit",
 		[SOURCE_IMDS] = "imds",
 	};
 

@@ -10,6 +10,7 @@ extern const struct control_set docker_daemon_controls;
 extern const struct control_set docker_files_controls;
 extern const struct control_set ecs_agent_controls;
 extern const struct control_set host_controls;
+extern const struct control_set image_controls;
 extern const struct control_set metadata_controls;
 
 /* For the end of each file: defines the set out of the array `controls`. */

@@ -46,6 +46,7 @@ enum source {
 	SOURCE_DOCKER,	      /* the Docker Engine API and what it says about containers */
 	SOURCE_INTROSPECTION, /* the ECS agent's port 51678 */
 	SOURCE_RULES,	      /* packet filter rules of the host's network namespace */
+	SOURCE_AUDIT,	      /* the kernel's audit system */
 	SOURCE_IMDS,	      /* who reaches the metadata service, tried from inside */
 	_SOURCE_MAX,
 };
@@ -55,6 +56,7 @@ enum source {
 #define NEEDS_DOCKER NEEDS(SOURCE_DOCKER)
 #define NEEDS_INTROSPECTION NEEDS(SOURCE_INTROSPECTION)
 #define NEEDS_RULES NEEDS(SOURCE_RULES)
+#define NEEDS_AUDIT NEEDS(SOURCE_AUDIT)
 #define NEEDS_IMDS NEEDS(SOURCE_IMDS)
 /* Of these a running host is asked; under --root their controls do not apply. */
 #define NEEDS_LIVE (~NEEDS_FILES)

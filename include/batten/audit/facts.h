@@ -120,12 +120,14 @@ struct container_facts {
 	bool privileged;
 };
 
+struct image_scan;
 struct image_facts {
 	const char *id, *name; /* first tag or digest; the short id when it has none */
 	const json_t *summary; /* of GET /images/json */
 	const json_t *inspect; /* GET /images/ID/json, NULL when nobody runs it */
 	const json_t *history; /* GET /images/ID/history, NULL when nobody runs it */
 	bool in_use;
+	const struct image_scan *scan; /* private */
 };
 
 /* Running containers and all images, in the order of Docker's answer. */
@@ -137,6 +139,9 @@ const struct container_facts *facts_agent(struct facts *f);
 
 /* "info", "version", "bridge" (GET /networks/bridge), "execs"; NULL when Docker did not say. */
 const json_t *facts_docker(struct facts *f, const char *what);
+
+/* Is the clock kept right? 1 yes, 0 no, -1 when that cannot be told. */
+int facts_clock(struct facts *f);
 
 /* "metadata", "tasks" of the ECS agent's introspection. */
 const json_t *facts_introspection(struct facts *f, const char *what);

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The images that containers here run: what they say of themselves, how they were built, and what
+ * lies in their layers where the storage driver lets us look.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "audit/controls/controls.h"
+#include "audit/image-scan.h"
+#include "audit/secrets.h"
+#include "batten/audit/audit.h"
+#include "batten/audit/facts.h"
+#include "batten/base/parse.h"
+
+#define DAY (24 * 60 * 60)
+
+/* ---- layers ------------------------------------------------------------------------------------*/
+
+/* Named areas and controls get the time they need; a whole audit is to stay quick. */
+static unsigned int budget_ms(const struct audit *a)
+{
+	return a->options.areas || a->options.control_ids ? 60000 : (unsigned int)audit_parameter(a, "image-scan-ms", 300);
+}
+
+/* Return: 1 with the scan, 0 after reporting why there is none, or a negative errno. */
+static int get_scan(struct audit *a, const struct subject *s, const struct image_scan **ret)
+{
+	int r = image_scan(a->facts, s->image_facts, budget_ms(a), ret);
+
+	if (r < 0)
+		return r;
+	if ((*ret)->unknown)
+		audit_unknown(a, s, "%s", (*ret)->unknown);
+	return (*ret)->unknown == NULL;
+}
+
+static int check_privileged_files(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct image_scan *scan;
+	struct evidence e = { 0 };
+	int r = get_scan(a, s, &scan);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < scan->n_hits; i++) {
+		const struct image_hit *h = &scan->hits[i];
+
+		if (h->kind == HIT_PRIVILEGE && h->effective && !audit_listed(a, "privileged-files", h->path))
+			evidence_add(&e, "%s (%s)", h->path, h->what);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "none among %zu files", scan->n_files);
+	return 0;
+}
+
+static int check_tools(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct image_scan *scan;
+	struct evidence e = { 0 };
+	int r = get_scan(a, s, &scan);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < scan->n_hits; i++) {
+		const struct image_hit *h = &scan->hits[i];
+
+		if (h->kind == HIT_TOOL && h->effective && !audit_listed(a, "image-tools", h->what))
+			evidence_add(&e, "%s", h->path);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "none among %zu files", scan->n_files);
+	return 0;
+}
+
+/* Accounts with uid 0 beside root, and passwords that are empty. */
+static void judge_accounts(struct audit *a, const struct image_scan *scan, struct evidence *e)
+{
+	const char *passwd = image_read(a->facts, scan, "/etc/passwd"), *shadow = image_read(a->facts, scan, "/etc/shadow");
+
+	for (const char *p = passwd ? passwd : ""; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		char name[64], uid[16];
+
+		if (sscanf(p, "%63[^:\n]:%*[^:\n]:%15[0-9]:", name, uid) == 2 && strcmp(uid, "0") == 0 &&
+		    strcmp(name, "root") != 0)
+			evidence_add(e, "/etc/passwd: %s has uid 0", name);
+	}
+	for (const char *p = shadow ? shadow : ""; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		size_t n = strcspn(p, ":\n");
+
+		if (p[n] == ':' && p[n + 1] == ':')
+			evidence_add(e, "/etc/shadow: %.*s has an empty password", (int)MIN(n, (size_t)63), p);
+	}
+}
+
+static int check_secret_files(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct image_scan *scan;
+	struct evidence e = { 0 };
+	int r = get_scan(a, s, &scan);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < scan->n_hits; i++) {
+		const struct image_hit *h = &scan->hits[i];
+
+		if (h->kind == HIT_SECRET && !audit_listed(a, "files-without-secrets", h->path))
+			evidence_add(&e, "%s holds a credential (%s)%s", h->path, h->what,
+				     h->effective ? "" : ", hidden by a later layer but still in the image");
+	}
+	judge_accounts(a, scan, &e);
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "none in %zu layers", scan->n_layers);
+	return 0;
+}
+
+/* ---- configuration and history -----------------------------------------------------------------*/
+
+static bool uid_of(const char *passwd, const char *name, size_t n, bool *ret_root)
+{
+	for (const char *p = passwd; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		const char *uid;
+
+		if (strncmp(p, name, n) != 0 || p[n] != ':')
+			continue;
+		uid = p + n + 1;
+		uid += strcspn(uid, ":\n");
+		*ret_root = strncmp(uid, ":0:", 3) == 0;
+		return true;
+	}
+	return false;
+}
+
+static int check_user(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *user = facts_json_string(s->image_facts->inspect, "Config.User", ""), *passwd;
+	size_t n = strcspn(user, ":");
+	const struct image_scan *scan;
+	bool root = false;
+	uint64_t uid;
+	int r;
+
+	if (!s->image_facts->inspect) {
+		audit_unknown(a, s, "Docker did not describe it");
+		return 0;
+	}
+	if (n == 0) {
+		audit_fail(a, s, "it names no user, so that it starts as root");
+		return 0;
+	}
+	if (parse_u64((struct slice){ user, n }, 0, UINT32_MAX, &uid) == 0) {
+		if (uid == 0)
+			audit_fail(a, s, "it starts as user 0");
+		else
+			audit_pass(a, s, "it starts as user %llu", (unsigned long long)uid);
+		return 0;
+	}
+	if (n == 4 && strncmp(user, "root", n) == 0) {
+		audit_fail(a, s, "it starts as root");
+		return 0;
+	}
+	r = image_scan(a->facts, s->image_facts, budget_ms(a), &scan);
+	if (r < 0)
+		return r;
+	passwd = scan->unknown ? NULL : image_read(a->facts, scan, "/etc/passwd");
+	if (!passwd || !uid_of(passwd, user, n, &root))
+		audit_pass(a, s, "it starts as \"%.*s\", by name: nothing proves that this is not 0", (int)n, user);
+	else if (root)
+		audit_fail(a, s, "it starts as \"%.*s\", which is user 0 in its /etc/passwd", (int)n, user);
+	else
+		audit_pass(a, s, "it starts as \"%.*s\"", (int)n, user);
+	return 0;
+}
+
+static int check_config_secrets(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *inspect = s->image_facts->inspect, *v;
+	struct evidence e = { 0 };
+	const char *name;
+	json_t *label;
+	size_t i;
+
+	if (!inspect) {
+		audit_unknown(a, s, "Docker did not describe it");
+		return 0;
+	}
+	json_array_foreach(facts_json(inspect, "Config.Env"), i, v) {
+		const char *text = json_string_value(v), *equals = text ? strchr(text, '=') : NULL, *variable, *rule;
+
+		if (!equals)
+			continue;
+		variable = arena_strndup(&a->arena, text, (size_t)(equals - text));
+		rule = secret_in_variable(variable, equals + 1);
+		if (rule && !audit_listed(a, "variables-without-secrets", variable))
+			evidence_add(&e, "variable %s holds a credential (%s)", variable, rule);
+	}
+	json_object_foreach((json_t *)facts_json(inspect, "Config.Labels"), name, label) {
+		const char *text = json_string_value(label), *rule = text ? secret_in_variable(name, text) : NULL;
+
+		if (rule)
+			evidence_add(&e, "label %s holds a credential (%s)", name, rule);
+	}
+	json_array_foreach(s->image_facts->history, i, v) {
+		const char *step = facts_json_string(v, "CreatedBy", ""), *rule = secret_in_text(step, strlen(step));
+
+		if (rule)
+			evidence_add(&e, "build step %zu holds a credential (%s)", i + 1, rule);
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "none in variables, labels and build steps");
+	return 0;
+}
+
+static void judge_step(struct evidence *e, size_t number, const char *step)
+{
+	bool update = strstr(step, "apt-get update") || strstr(step, "apt update") || strstr(step, "yum update") ||
+		      strstr(step, "apk update");
+
+	if (strstr(step, "ADD http://") || strstr(step, "ADD https://"))
+		evidence_add(e, "build step %zu adds a file from the network unseen", number);
+	if (update && !strstr(step, "install") && !strstr(step, "apk add") && !strstr(step, "upgrade"))
+		evidence_add(e, "build step %zu updates package lists without installing: the next step may use an old one",
+			     number);
+	if (strstr(step, "sudo "))
+		evidence_add(e, "build step %zu uses sudo", number);
+	if ((strstr(step, "curl ") || strstr(step, "wget ")) &&
+	    (strstr(step, "| sh") || strstr(step, "| bash") || strstr(step, "|sh") || strstr(step, "|bash")))
+		evidence_add(e, "build step %zu runs a script straight from the network", number);
+}
+
+static int check_history(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *v;
+	struct evidence e = { 0 };
+	size_t i;
+
+	if (!s->image_facts->history) {
+		audit_unknown(a, s, "Docker did not tell its history");
+		return 0;
+	}
+	json_array_foreach(s->image_facts->history, i, v) {
+		judge_step(&e, i + 1, facts_json_string(v, "CreatedBy", ""));
+	}
+	if (e.n_parts + e.n_left_out > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "%zu build steps", json_array_size(s->image_facts->history));
+	return 0;
+}
+
+static int check_origin(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const char *digest = facts_json_find(s->image_facts->summary, "RepoDigests", "");
+	const char *registry = arena_strndup(&a->arena, digest ? digest : s->name, strcspn(digest ? digest : s->name, "/@"));
+	int64_t days = (a->options.now - facts_json_int(s->image_facts->summary, "Created", a->options.now)) / DAY;
+	int64_t most = (int64_t)audit_parameter(a, "image-max-age-days", 90);
+	struct evidence e = { 0 };
+
+	if (audit_has_list(a, "registries") && !audit_listed(a, "registries", registry))
+		evidence_add(&e, "it comes from %s", digest ? registry : "nowhere: it was built or loaded here");
+	if (days > most)
+		evidence_add(&e, "it is %lld days old", (long long)days);
+	if (strlen(s->name) > 7 && strcmp(s->name + strlen(s->name) - 7, ":latest") == 0)
+		evidence_add(&e, "it is called \"latest\"");
+	if (e.n_parts > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "%lld days old%s%s", (long long)days, digest ? ", from " : "", digest ? registry : "");
+	return 0;
+}
+
+static int check_pile(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const struct container_facts *agent = facts_agent(a->facts);
+	uint64_t most = audit_parameter(a, "unused-images-max", 10);
+	const struct image_facts *list;
+	struct evidence e = { 0 };
+	size_t n = facts_images(a->facts, &list), n_unused = 0;
+
+	for (size_t i = 0; i < n; i++)
+		n_unused += !list[i].in_use && a->options.now - facts_json_int(list[i].summary, "Created", 0) > DAY;
+	if (n == 0) {
+		audit_not_applicable(a, s, "there is no image");
+		return 0;
+	}
+	if (agent && facts_json_find(agent->config, "Env", "ECS_DISABLE_IMAGE_CLEANUP=true"))
+		evidence_add(&e, "the agent's image cleanup is off");
+	if (n_unused > most)
+		evidence_add(&e, "%zu of %zu images are used by no container", n_unused, n);
+	if (e.n_parts > 0)
+		audit_fail(a, s, "%s", evidence_text(&e));
+	else
+		audit_pass(a, s, "%zu of %zu images are used by no container", n_unused, n);
+	return 0;
+}
+
+#define IMAGE(row_id) .id = row_id, .each = SUBJECT_IMAGE
+#define IN_BUILD "in the image's build"
+
+static const struct control controls[] = {
+	{
+		IMAGE("IMG-01"),
+		.title = "No file in an image raises privileges",
+		.means = "A setuid, setgid or capability-bearing program makes more of whoever runs it.",
+		.remedy = "chmod a-s " IN_BUILD ", or list the path as \"privileged-files\" in the profile",
+		.severity = SEV_MEDIUM,
+		.needs = NEEDS_DOCKER | NEEDS_FILES,
+		.cis_docker = "4.8",
+		.nist = "4.1.2",
+		.check = check_privileged_files,
+	},
+	{
+		IMAGE("IMG-02"),
+		.title = "No shell, package manager or download tool is in an image",
+		.means = "Whoever gets in finds his tools already there.",
+		.remedy = "build on a distroless or scratch image, or list the tools as \"image-tools\" in the profile",
+		.severity = SEV_LOW,
+		.needs = NEEDS_DOCKER | NEEDS_FILES,
+		.cis_docker = "4.3",
+		.nist = "4.1.2",
+		.check = check_tools,
+	},
+	{
+		IMAGE("IMG-03"),
+		.title = "Every image starts as a user other than root",
+		.means = "Whoever starts it without thinking starts it as root.",
+		.remedy = "USER with a number above 0 " IN_BUILD,
+		.severity = SEV_MEDIUM,
+		.needs = NEEDS_DOCKER,
+		.cis_docker = "4.1",
+		.fsbp = "ECS.20",
+		.pci_dss = "7.2.2",
+		.nist = "4.1.2",
+		.check = check_user,
+	},
+	{
+		IMAGE("IMG-04"),
+		.title = "No image carries credentials in its variables, labels or build steps",
+		.means = "Everybody who may pull the image has them, for as long as the image exists.",
+		.remedy = "use build secrets " IN_BUILD " and \"secrets\" in the task definition; then change the credential",
+		.severity = SEV_HIGH,
+		.needs = NEEDS_DOCKER,
+		.cis_docker = "4.10",
+		.pci_dss = "8.6.2",
+		.nist = "4.1.4",
+		.check = check_config_secrets,
+	},
+	{
+		IMAGE("IMG-05"),
+		.title = "No layer of an image holds a file with credentials",
+		.means = "A file that a later step removes is still in the layer before.",
+		.remedy = "build in stages and copy only what runs; then change the credential",
+		.severity = SEV_HIGH,
+		.needs = NEEDS_DOCKER | NEEDS_FILES,
+		.cis_docker = "4.10",
+		.pci_dss = "8.6.2",
+		.nist = "4.1.4",
+		.check = check_secret_files,
+	},
+	{
+		IMAGE("IMG-06"),
+		.title = "Images are built from what was looked at",
+		.means = "What the network served on the day of the build is in the image, and nobody can tell what it was.",
+		.remedy = "COPY files with a checksum; update and install in one step " IN_BUILD,
+		.severity = SEV_LOW,
+		.needs = NEEDS_DOCKER,
+		.cis_docker = "4.7, 4.9, 4.11",
+		.nist = "4.1.2",
+		.check = check_history,
+	},
+	{
+		IMAGE("IMG-07"),
+		.title = "Images are recent and from approved registries",
+		.means = "Faults that others have mended are still in it, or nobody answers for where it came from.",
+		.remedy = "rebuild on a current base and push to the registry that the profile lists under \"registries\"",
+		.severity = SEV_MEDIUM,
+		.needs = NEEDS_DOCKER,
+		.cis_docker = "4.2, 4.4",
+		.nist = "4.1.5, 4.2.2",
+		.check = check_origin,
+	},
+	{
+		.id = "IMG-08",
+		.title = "Images that nobody runs do not pile up",
+		.means = "Old images are started by mistake, and the disk fills.",
+		.remedy = "unset ECS_DISABLE_IMAGE_CLEANUP; ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP=true for images outside ECS",
+		.severity = SEV_LOW,
+		.needs = NEEDS_DOCKER,
+		.mendable = true,
+		.cis_docker = "6.1",
+		.nist = "4.2.2",
+		.check = check_pile,
+	},
+};
+
+CONTROL_SET(image_controls, AREA_IMAGES);
