@@ -6,6 +6,7 @@
 #include "batten/audit/facts.h"
 
 struct daemon_settings;
+struct ecs_settings;
 struct listener;
 
 struct source_slot {
@@ -36,6 +37,7 @@ struct facts {
 	size_t n_listeners;
 	struct daemon_settings *daemon;
 	json_t *daemon_json;
+	struct ecs_settings *ecs;
 
 	json_t *empty;	   /* an object without members */
 	bool models_built; /* containers and images, out of the Docker document */

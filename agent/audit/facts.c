@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/ecs-settings.h"
 #include "audit/facts-internal.h"
 #include "batten/base/fd.h"
 #include "batten/base/parse.h"
@@ -70,6 +71,7 @@ struct facts *facts_free(struct facts *f)
 		json_decref(f->sources[i].document);
 	json_decref(f->empty);
 	json_decref(f->daemon_json);
+	ecs_settings_done(f->ecs);
 	fd_close(f->proc_fd);
 	root_done(&f->root);
 	arena_done(&f->arena);

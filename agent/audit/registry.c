@@ -9,6 +9,7 @@
 #include "batten/base/macros.h"
 
 const struct control_set *const control_sets[] = {
+	&ecs_config_controls,
 	&metadata_controls,
 	&ecs_agent_controls,
 	&docker_daemon_controls,

@@ -409,13 +409,13 @@ static int load_user_data(struct loader *l, struct slice text)
 	return r;
 }
 
-static bool holds_secret(const struct ecs_config *c)
+static bool holds_secret(const struct ecs_config *c, const char *path)
 {
 	for (size_t i = 0; i < c->n_results; i++) {
 		const struct ecs_result *r = &c->results[i];
 
-		for (size_t k = 0; k < r->n_layers; k++)
-			if (strstr(r->layers[k].raw, "***") && (r->secret || r->row))
+		for (size_t k = 0; k < r->n_layers && (r->secret || r->row); k++)
+			if (r->layers[k].file && strcmp(r->layers[k].file, path) == 0 && strstr(r->layers[k].raw, "***"))
 				return true;
 	}
 	return false;
@@ -474,7 +474,8 @@ int ecs_config_load(struct ecs_config **ret, const struct root *root, const stru
 	}
 	if (r < 0)
 		return r;
-	c->holds_secrets = holds_secret(c);
+	for (size_t i = 0; i < c->n_files; i++)
+		c->files[i].holds_secret = holds_secret(c, c->files[i].path);
 	*ret = take_ptr(c);
 	return 0;
 }

@@ -9,6 +9,7 @@ extern const struct control_set container_controls;
 extern const struct control_set docker_daemon_controls;
 extern const struct control_set docker_files_controls;
 extern const struct control_set ecs_agent_controls;
+extern const struct control_set ecs_config_controls;
 extern const struct control_set host_controls;
 extern const struct control_set image_controls;
 extern const struct control_set metadata_controls;

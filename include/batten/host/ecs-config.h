@@ -161,6 +161,7 @@ struct ecs_file {
 	mode_t mode; /* of the file when it is there */
 	uid_t uid;
 	gid_t gid;
+	bool holds_secret; /* a value in it is one, also in a comment or under a wrong name */
 };
 
 struct ecs_config {
@@ -172,7 +173,6 @@ struct ecs_config {
 	size_t n_fatal;
 	pid_t agent_pid; /* the running agent that was compared with, or 0 */
 	size_t n_drift;
-	bool holds_secrets; /* a file or the environment carries a secret value */
 	char *json_path;	       /* where ecs.config.json is on the host */
 	struct ecs_expected *expected; /* private: the environment that ecs-init would hand over */
 };
