@@ -75,7 +75,7 @@ static int ask_daemon(const struct invocation *inv, const char *method, json_t *
 {
 	int status = EXIT_UNABLE, r;
 
-	r = control_call(runtime_dir(inv), method, ret, &status, d);
+	r = control_call(runtime_dir(inv), method, NULL, ret, &status, d);
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EREMOTEIO) {

@@ -74,7 +74,8 @@ static int read_line(int fd, char **ret, size_t *ret_n)
 	return 0;
 }
 
-int control_call(const char *runtime_dir, const char *method, json_t **ret, int *ret_status, struct diag *d)
+int control_call(const char *runtime_dir, const char *method, json_t *parameters, json_t **ret,
+		 int *ret_status, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *request = json_pack("{s:s}", "method", method), *answer = NULL;
 	_cleanup_(fd_closep) int fd = -1;
@@ -84,7 +85,7 @@ int control_call(const char *runtime_dir, const char *method, json_t **ret, int 
 	size_t n = 0;
 	int r;
 
-	if (!request)
+	if (!request || (parameters && json_object_update(request, parameters) < 0))
 		return -ENOMEM;
 	fd = connect_to(runtime_dir, d);
 	if (fd < 0)

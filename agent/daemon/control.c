@@ -57,7 +57,8 @@ static struct client *client_free(struct client *c)
 
 static json_t *error_answer(const struct diag *d, int error)
 {
-	int status = error == -EINVAL ? 2 : error == -ECANCELED ? 4 : 3;
+	bool usage = error == -EINVAL || error == -EEXIST || error == -ENOENT;
+	int status = usage ? 2 : error == -ECANCELED ? 4 : 3;
 	_cleanup_(freep) char *text = NULL;
 
 	if (asprintf(&text, "%s%s%s", d->where, d->where[0] ? ": " : "",
@@ -81,7 +82,7 @@ static json_t *answer(struct control *control, const char *line, size_t n)
 	for (const struct control_method *m = control->methods; name && m->name; m++) {
 		if (strcmp(m->name, name) != 0)
 			continue;
-		r = m->call(control->daemon, &result, &d);
+		r = m->call(control->daemon, request, &result, &d);
 		if (r < 0) {
 			json_decref(result);
 			return error_answer(&d, r);

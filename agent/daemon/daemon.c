@@ -24,7 +24,9 @@
 #include "batten/daemon/control.h"
 #include "batten/daemon/priorities.h"
 #include "batten/daemon/settings.h"
+#include "daemon/event-log.h"
 #include "daemon/guard-service.h"
+#include "daemon/host-service.h"
 
 static const struct log_message msg_ready = { "5d0c5bb6a2f84d0e9d2f9e1f64d0a0c1", "daemon ready" };
 static const struct log_message msg_stopped = { "8f4c7c1a3f0b4a5fb7a85d6d2e3b9a02", "daemon stopped, guard stays" };
@@ -41,6 +43,8 @@ struct daemon {
 	sd_event *event;
 	int lock;
 	struct guard_service *guard;
+	struct event_log *events;
+	struct host_service *host;
 	struct control *control;
 };
 
@@ -132,6 +136,7 @@ static void reload(struct daemon *m)
 		return;
 	}
 	m->settings = fresh;
+	host_service_configure(m->host, &m->settings);
 	log_set_level(o->verbose ? LOG_DEBUG : fresh.daemon.log_level);
 	log_event(LOG_NOTICE, &msg_reloaded, "file", o->config_path);
 }
@@ -183,28 +188,74 @@ static int make_loop(struct daemon *m)
 
 /* ---- control methods ------------------------------------------------------------------------- */
 
-static int call_block(void *data, json_t **ret, struct diag *d)
+static int call_block(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
 
-	return guard_service_block(m->guard, d);
+	int r = guard_service_block(m->guard, d);
+
+	if (r >= 0)
+		host_service_configure(m->host, &m->settings);
+	return r;
 }
 
-static int call_unblock(void *data, json_t **ret, struct diag *d)
+static int call_unblock(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
 
 	return guard_service_unblock(m->guard, d);
 }
 
-static int call_status(void *data, json_t **ret, struct diag *d)
+static int call_status(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
 
 	return guard_service_status(m->guard, ret, d);
 }
 
+static int call_allow(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	const char *rule = json_string_value(json_object_get(request, "rule"));
+	const char *by = json_string_value(json_object_get(request, "by"));
+	struct daemon *m = data;
+
+	if (!rule || !by)
+		return diag_fail(d, -EINVAL, NULL, "rule and by are needed");
+	return host_service_allow(m->host, rule, by, d);
+}
+
+static int call_disallow(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	const char *rule = json_string_value(json_object_get(request, "rule"));
+	struct daemon *m = data;
+
+	if (!rule)
+		return diag_fail(d, -EINVAL, NULL, "rule is needed");
+	return host_service_disallow(m->host, rule, d);
+}
+
+static int call_exceptions(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	*ret = host_service_exceptions(m->host);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int call_events(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	json_int_t after = json_integer_value(json_object_get(request, "after"));
+	struct daemon *m = data;
+
+	*ret = event_log_since(m->events, after > 0 ? (uint64_t)after : 0);
+	return *ret ? 0 : -ENOMEM;
+}
+
 static const struct control_method methods[] = {
+	{ "events", call_events },
+	{ "imds.allow", call_allow },
+	{ "imds.disallow", call_disallow },
+	{ "imds.exceptions", call_exceptions },
 	{ "imds.block", call_block },
 	{ "imds.unblock", call_unblock },
 	{ "imds.status", call_status },
@@ -214,6 +265,8 @@ static const struct control_method methods[] = {
 static void daemon_done(struct daemon *m)
 {
 	m->control = control_free(m->control);
+	m->host = host_service_free(m->host);
+	m->events = event_log_free(m->events);
 	m->guard = guard_service_free(m->guard);
 	m->event = sd_event_unref(m->event);
 	m->lock = fd_close(m->lock);
@@ -245,6 +298,12 @@ static int run(struct daemon *m, struct diag *d)
 	if (r < 0)
 		return diag_errno(d, r, "event loop", "cannot be made");
 	r = start_guard(m, d);
+	if (r < 0)
+		return r;
+	m->events = event_log_new();
+	if (!m->events)
+		return -ENOMEM;
+	r = host_service_new(&m->host, m->event, &m->settings, m->guard, m->events, d);
 	if (r < 0)
 		return r;
 	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);

@@ -37,6 +37,7 @@ struct guard_service {
 	struct imds_watch *watch;
 	sd_event_source *sources[_WATCH_MAX], *retry;
 	struct imds_config config;
+	struct imds_address_list allowed; /* of containers that run, beside the configuration's */
 	bool kept, configured;
 	bool unblocked;
 	bool failing;
@@ -216,16 +217,47 @@ void guard_service_set_kept(struct guard_service *s, bool kept)
 	s->kept = kept;
 }
 
+/* The configuration with the addresses of containers that are allowed now. */
+static int plan_with_containers(struct guard_service *s, const struct imds_config *c)
+{
+	struct imds_config all = *c;
+
+	for (size_t i = 0; i < s->allowed.n && all.allow_address.n < IMDS_MAX_ALLOW; i++)
+		all.allow_address.addresses[all.allow_address.n++] = s->allowed.addresses[i];
+	return imds_guard_configure(s->guard, &all, s->kept);
+}
+
+int guard_service_allow(struct guard_service *s, const struct imds_address_list *l, struct diag *d)
+{
+	int r;
+
+	if (memcmp(&s->allowed, l, sizeof(*l)) == 0)
+		return 0;
+	s->allowed = *l;
+	r = plan_with_containers(s, &s->config);
+	if (r >= 0 && !s->unblocked)
+		r = imds_guard_apply(s->guard, d);
+	/* What must not be open is tried again like any other damage. */
+	if (r < 0)
+		heal_failed(s, r, d);
+	return r;
+}
+
+int guard_service_open_cgroups(struct guard_service *s, struct cgroup_layer **ret, struct diag *d)
+{
+	return s->unblocked ? -ENOENT : imds_guard_open_cgroups(s->guard, ret, d);
+}
+
 int guard_service_configure(struct guard_service *s, const struct imds_config *c, struct diag *d)
 {
 	int r;
 
-	r = imds_guard_configure(s->guard, c, s->kept);
+	r = plan_with_containers(s, c);
 	if (r >= 0 && !s->unblocked)
 		r = imds_guard_apply(s->guard, d);
 	if (r < 0) {
 		/* The kernel refused or memory ran out: what held before holds again. */
-		if (s->configured && imds_guard_configure(s->guard, &s->config, s->kept) >= 0)
+		if (s->configured && plan_with_containers(s, &s->config) >= 0)
 			heal(s, NULL, WATCH_NFTABLES);
 		return r;
 	}

@@ -10,6 +10,7 @@
 
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
+#include "batten/imds/cgroup.h"
 #include "batten/imds/config.h"
 #include "batten/imds/features.h"
 
@@ -37,6 +38,15 @@ int guard_service_block(struct guard_service *s, struct diag *d) _must_check_;
 
 /* Removes the guard until guard_service_block(), also through restarts of the daemon, not of the host. */
 int guard_service_unblock(struct guard_service *s, struct diag *d) _must_check_;
+
+/*
+ * guard_service_allow - addresses that may pass beside those of the configuration
+ * Replaces the last list. Nothing is applied when nothing changes.
+ */
+int guard_service_allow(struct guard_service *s, const struct imds_address_list *l, struct diag *d) _must_check_;
+
+/* As imds_guard_open_cgroups(); -ENOENT also while an operator has unblocked. */
+int guard_service_open_cgroups(struct guard_service *s, struct cgroup_layer **ret, struct diag *d) _must_check_;
 
 /* batten.imds-status/1 */
 int guard_service_status(struct guard_service *s, json_t **ret, struct diag *d) _must_check_;

@@ -4,6 +4,8 @@
  */
 #include "batten/daemon/settings.h"
 
+#include <errno.h>
+#include <string.h>
 #include <syslog.h>
 
 #include "batten/base/config.h"
@@ -21,6 +23,18 @@ static int parse_level(const struct config_key *k, struct slice v, void *target,
 	return 0;
 }
 
+/* Text that fits; @max is the room. */
+static int parse_text(const struct config_key *k, struct slice v, void *target, struct diag *d)
+{
+	char *text = target;
+
+	if (v.n >= k->max)
+		return diag_fail(d, -EINVAL, NULL, "at most %llu bytes fit", (unsigned long long)k->max - 1);
+	memcpy(text, v.p, v.n);
+	text[v.n] = '\0';
+	return 0;
+}
+
 static const struct config_key daemon_keys[] = {
 	{
 		.name = "log-level",
@@ -29,6 +43,22 @@ static const struct config_key daemon_keys[] = {
 		.words = level_words,
 		.default_text = "info",
 		.help = "What is written to the journal: error, warning, notice, info or debug.",
+	},
+	{
+		.name = "docker",
+		.offset = offsetof(struct daemon_config, docker),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "",
+		.help = "Docker's socket, unix:///PATH; empty: DOCKER_HOST, else /var/run/docker.sock.",
+	},
+	{
+		.name = "state-dir",
+		.offset = offsetof(struct daemon_config, state_dir),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "/var/lib/batten",
+		.help = "What outlives the daemon and the host's restart.",
 	},
 };
 

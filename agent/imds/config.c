@@ -152,6 +152,13 @@ static const struct config_key keys[] = {
 		.help = "Source addresses that may reach IMDS all the same, separated by commas.",
 	},
 	{
+		.name = "allow",
+		.offset = offsetof(struct imds_config, allow),
+		.parse = config_parse_exceptions,
+		.default_text = "",
+		.help = "Containers that may: container:NAME, family:NAME, image:REF, label:KEY=VALUE; commas between.",
+	},
+	{
 		.name = "cgroup-ebpf",
 		.offset = offsetof(struct imds_config, cgroup_ebpf),
 		.parse = config_parse_bool,

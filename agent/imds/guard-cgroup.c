@@ -44,9 +44,23 @@ static int install(struct imds_guard *g)
 	view(g->plan, &v);
 	r = cgroup_install(&v.options, &d);
 	g->cgroup_reason[0] = '\0';
+	g->cgroup_installed = r >= 0;
 	if (r < 0)
 		keep_reason(g, r, &d);
 	return r;
+}
+
+/*
+ * A new binary brings new programs, so that each process installs once; after that only what is
+ * missing or was asked for differently.
+ */
+static bool stands(struct imds_guard *g)
+{
+	struct cgroup_view v;
+	char why[160];
+
+	view(g->plan, &v);
+	return g->cgroup_installed && cgroup_check(&v.options, why, sizeof(why), NULL) > CGROUP_ABSENT;
 }
 
 void imds_guard_cgroup_apply(struct imds_guard *g)
@@ -55,7 +69,8 @@ void imds_guard_cgroup_apply(struct imds_guard *g)
 	int r;
 
 	if (g->plan->cgroup_ebpf) {
-		(void)install(g);
+		if (!stands(g))
+			(void)install(g);
 		return;
 	}
 	r = imds_guard_cgroup_remove(g, &d);
@@ -83,6 +98,7 @@ int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d)
 	struct cgroup_view v;
 
 	view(g->plan, &v);
+	g->cgroup_installed = false;
 	/* Without a root to hang at we never put anything there: it is somebody else's host. */
 	if (!g->features.on_host && !v.options.root)
 		return 0;
@@ -122,4 +138,20 @@ void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_laye
 		keep_reason(g, r, &d);
 	if (g->cgroup_reason[0])
 		(void)snprintf(l->reason, sizeof(l->reason), "%s", g->cgroup_reason);
+}
+
+bool imds_guard_cgroup_differs(const struct imds_plan *a, const struct imds_plan *b)
+{
+	return memcmp(&a->slices, &b->slices, sizeof(a->slices)) != 0 || strcmp(a->cgroup_root, b->cgroup_root) != 0 ||
+	       strcmp(a->bpf_dir, b->bpf_dir) != 0;
+}
+
+int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, struct diag *d)
+{
+	struct cgroup_view v;
+
+	if (!g->plan || !g->plan->cgroup_ebpf)
+		return -ENOENT;
+	view(g->plan, &v);
+	return cgroup_layer_open(ret, &v.options, d);
 }

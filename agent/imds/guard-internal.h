@@ -13,6 +13,7 @@ struct imds_guard {
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
+	bool cgroup_installed;	 /* by this process, as the plan wants it */
 	char cgroup_reason[200]; /* why the cgroup layer could not be installed; "" */
 };
 
@@ -29,6 +30,9 @@ void imds_guard_cgroup_apply(struct imds_guard *g);
 
 /* Installs what is missing. Return: 1 when it was and now is not, else 0; adds to @what what it was. */
 int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what);
+
+/* Would the layer be installed differently? */
+bool imds_guard_cgroup_differs(const struct imds_plan *a, const struct imds_plan *b);
 
 int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d) _must_check_;
 void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_layer_status *l);

@@ -69,6 +69,8 @@ int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool
 	r = imds_plan_new(&p, c, &g->features, can_keep);
 	if (r < 0)
 		return r;
+	if (!g->plan || imds_guard_cgroup_differs(g->plan, p))
+		g->cgroup_installed = false;
 	(void)imds_plan_free(g->plan);
 	g->plan = p;
 	return 0;

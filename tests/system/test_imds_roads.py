@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every road, through the commands and the daemon: host-network tasks, awsvpc tasks, exceptions."""
 import json
+import signal
 
 import pytest
 
@@ -22,10 +23,30 @@ class Host:
 
     def configure(self, *lines):
         self.config.write_text("\n".join([
-            "[imds]", f"cgroup-root = {self.tree.inside(self.tree.root)}", f"bpf-dir = {self.tree.pins}", *lines, ""]))
+            "[daemon]", f"docker = {self.docker.url}", f"state-dir = {self.scratch}/state", "[imds]", f"cgroup-root = {self.tree.inside(self.tree.root)}", f"bpf-dir = {self.tree.pins}", *lines, ""]))
 
     def batten(self, *arguments, **options):
         return self.host.batten(*arguments, "--config", self.config, "--runtime-dir", self.runtime, **options)
+
+    def daemon(self):
+        """Started, and following Docker's stand-in."""
+        before = self.docker.listeners
+        log = open(self.scratch / "log", "a")
+        p = self.host.start(lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v",
+                            stderr=log)
+        lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon")
+        if self.docker.mood == "well":
+            lab.wait_for(lambda: self.docker.listeners > before, "the daemon to follow Docker")
+        return p
+
+    def log(self):
+        return (self.scratch / "log").read_text()
+
+    def wait_log(self, text, count=1):
+        lab.wait_for(lambda: self.log().count(text) >= count, text)
+
+    def events(self):
+        return [json.loads(line) for line in self.batten("events", "--json").stdout.splitlines()]
 
     def layers(self):
         p = self.batten("imds", "status", "--json", check=False)
@@ -86,10 +107,167 @@ def test_each_way_to_be_without_the_layer_is_said(h):
     assert state == "missing" and "bpffs" in why
 
 
+def line_number(h, line):
+    return h.config.read_text().splitlines().index(line) + 1
+
+
 @pytest.mark.parametrize("line, words", [
-    ("slices = a/b", "no name of a group"), ("slices = a,,b", "no name of a group"),
+    ("allow = web", "container:NAME"), ("allow = label:x", "container:NAME"), ("slices = a/b", "no name of a group"), ("slices = a,,b", "no name of a group"),
     ("cgroup-root = here", "absolute path"), ("bpf-dir = ../bpf", "absolute path")])
 def test_bad_settings_are_named_with_their_line(h, line, words):
     h.configure(line) if not line.startswith(("cgroup", "bpf")) else h.config.write_text(f"[imds]\n\n\n{line}\n")
     p = h.batten("imds", "block", check=False)
-    assert p.returncode == 2 and words in p.stderr and f"{h.config}:4" in p.stderr and p.stderr.count("\n") == 1
+    assert p.returncode == 2 and words in p.stderr and f"{h.config}:{line_number(h, line)}" in p.stderr and p.stderr.count("\n") == 1
+
+
+def on_bridge(h, bridge="default"):
+    """The container that stands on a bridge, and its address."""
+    c = h.ecs.containers[bridge]
+    return c, {"network": "bridge", "address": c.address}
+
+
+def reach(h, task, space):
+    seen = h.roads(task, "tcp4", "udp4", space=space)
+    assert len(set(seen.values())) == 1 or seen == {"tcp4": "ECONNREFUSED", "udp4": "TIMEOUT"}, seen
+    return seen["tcp4"] == "OK"
+
+
+def test_an_exception_follows_its_container(h):
+    space, where = on_bridge(h)
+    h.daemon()
+    web = h.tasks.run("web", space, **where)
+    other_space, other_where = on_bridge(h, "user")
+    other = h.tasks.run("other", other_space, family="other", **other_where)
+    assert not reach(h, web, space) and not reach(h, other, other_space)
+    h.batten("imds", "allow", "add", "family:web")
+    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    assert not reach(h, other, other_space), "for that container alone"
+    rows = json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]
+    assert rows[0]["rule"] == "family:web" and rows[0]["containers"] == ["web"] and rows[0]["since"] > 0 and rows[0]["by"]
+    p = h.batten("imds", "allow", "add", "family:web", check=False)
+    assert p.returncode == 2 and "already" in p.stderr
+    assert space.address in h.host.run("ip", "rule").stdout
+    # It ends: its address, which somebody else may get, is closed before that.
+    h.tasks.stop(web)
+    lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the rule to go")
+    assert space.address not in h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout
+    successor = h.tasks.run("successor", space, family="other", **where)
+    assert not reach(h, successor, space)
+    h.batten("imds", "allow", "remove", "family:web")
+    assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
+
+
+def test_an_exception_survives_the_daemon(h):
+    space, where = on_bridge(h)
+    web = h.tasks.run("web", space, **where)
+    h.configure("allow = container:tool")
+    p = h.daemon()
+    h.batten("imds", "allow", "add", "image:busybox:1")
+    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    p.kill()
+    p.wait()
+    assert reach(h, web, space), "what stands, stands without the daemon"
+    h.daemon()
+    lab.wait_for(lambda: reach(h, web, space), "the exception to be back")
+    assert [r["rule"] for r in json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]] == \
+        ["container:tool", "image:busybox:1"]
+
+
+def test_a_host_network_exception_is_for_its_cgroup(h):
+    daemon = h.daemon()
+    h.configure("allow = label:team=ops")
+    one, two = h.tasks.run("one", h.host, labels={"team": "ops"}), h.tasks.run("two", h.host)
+    assert h.roads(one, "tcp4") == {"tcp4": "EPERM"}
+    daemon.send_signal(signal.SIGHUP)
+    lab.wait_for(lambda: h.roads(one, "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}, "the exception")
+    assert h.roads(two, "tcp4") == {"tcp4": "EPERM"}
+
+
+def test_a_moved_address_is_not_borrowed(h):
+    """A neighbour with NET_ADMIN takes the allowed one's address on the same bridge."""
+    space, where = on_bridge(h)
+    h.configure("allow = container:web")
+    h.daemon()
+    web = h.tasks.run("web", space, **where)
+    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    thief_space = h.spaces.new("thief")
+    ecs_host.commands(h.host, f"link add vethT type veth peer name eth0 netns {thief_space.pid}",
+                      f"link set vethT master {space.bridge}", "link set vethT up")
+    ecs_host.commands(thief_space, "link set eth0 up")
+    thief = h.tasks.run("thief", thief_space, network="bridge", address="172.17.0.9", role="plain")
+    h.wait_log("following Docker")
+    ecs_host.commands(space, f"addr del {space.address}/16 dev eth0")
+    ecs_host.commands(thief_space, f"addr add {space.address}/16 dev eth0", f"route add default via {space.gateway}")
+    ipv4 = ("tcp4", "udp4", "icmp_raw", "whole_packet")
+    lab.wait_for(lambda: set(h.roads(thief, *ipv4, space=thief_space).values()) == {"EPERM"}, "the thief's row")
+
+
+def test_docker_run_and_the_agent(h):
+    """Outside of the slice: docker run is guarded once it runs, the ECS agent never."""
+    h.daemon()
+    plain = h.tasks.run("plain", h.host, role="plain")
+    agent = h.tasks.run("whatever", h.host, role="plain", mounts=[
+        {"Type": "bind", "Source": s, "Destination": d} for s, d in (
+            ("/var/lib/ecs/data", "/data"), ("/var/log/ecs", "/log"), ("/proc", "/host/proc"))])
+    lab.wait_for(lambda: h.roads(plain, "tcp4") == {"tcp4": "EPERM"}, "the row of docker run")
+    assert h.roads(agent, "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}
+
+
+def test_who_tried(h):
+    h.daemon()
+    web = h.tasks.run("web", h.host)
+    h.wait_log("following Docker")
+    lab.wait_for(lambda: h.roads(web, "tcp6") and h.events(), "an event")
+    e = h.events()[-1]
+    c = h.docker.containers[web]["Config"]["Labels"]
+    assert e["schema"] == "batten.event/1" and e["kind"] == "imds.blocked" and e["layer"] == "cgroup-ebpf"
+    assert e["container"] == "web" and e["family"] == "web" and e["image"] == "busybox:1"
+    assert e["task_arn"] == c["com.amazonaws.ecs.task-arn"] and e["process"].startswith("python3")
+    assert e["destination"] == lab.IMDS6 and e["port"] == 80 and e["certainty"] == "certain"
+    assert "container=web" in h.log() and "web tried to reach" in h.batten("events").stdout
+
+
+@pytest.mark.parametrize("mood", ["hang", "garbage", "error", "cut", "endless", "types"])
+def test_docker_in_a_bad_mood_changes_nothing(h, mood):
+    """The guard stands, the daemon answers at once, and follows again when Docker is well."""
+    web = h.tasks.run("web", h.host)
+    h.docker.mood = mood
+    h.daemon()
+    assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
+    assert h.layers()["forward", "ipv4"]["state"] == "active"
+    h.docker.mood = "well"
+    h.batten("imds", "allow", "add", "container:web")
+    lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the daemon to follow Docker", timeout=20)
+    # A stream of nonsense, then its end: followed again.
+    h.docker.raw_event(b"\xff{]\n" + b"[1]\n" + b'{"Type": 3}\n' + b"x" * 300000)
+    h.docker.cut_streams()
+    h.tasks.stop(web)
+    second = h.tasks.run("web", h.host)
+    lab.wait_for(lambda: h.roads(second, "tcp4") == {"tcp4": "OK"}, "the second one", timeout=20)
+
+
+def test_a_container_that_ends_while_docker_hangs(h):
+    space, where = on_bridge(h)
+    h.configure("allow = container:web")
+    web = h.tasks.run("web", space, **where)
+    h.daemon()
+    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    h.docker.mood = "hang"
+    h.tasks._made[web][1].kill()
+    lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the kernel's word to be enough")
+
+
+def test_docker_comes_and_goes(h):
+    """No socket, then one; then the socket is made anew, as a restart of Docker does."""
+    web = h.tasks.run("web", h.host)
+    h.configure("allow = container:web")
+    h.docker.__exit__()
+    h.docker.mood = "away"
+    h.daemon()
+    assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
+    h.docker.mood = "well"
+    for _ in range(2):
+        with h.docker:
+            lab.wait_for(lambda: h.docker.listeners == 1, "the daemon to find Docker")
+            lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
+        assert h.roads(web, "tcp4") == {"tcp4": "OK"}, "what runs stays allowed while Docker is away"

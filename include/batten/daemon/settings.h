@@ -10,6 +10,8 @@
 
 struct daemon_config {
 	int log_level; /* LOG_ERR … LOG_DEBUG */
+	char docker[256];    /* "": DOCKER_HOST, else the default socket */
+	char state_dir[256];
 };
 
 struct settings {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "batten/base/config.h"
+#include "batten/imds/exceptions.h"
 #include "batten/kernel/nft.h"
 
 #define IMDS_MAX_ALLOW 64
@@ -41,6 +42,7 @@ struct imds_config {
 	unsigned int log_group;
 	unsigned int log_rate; /* packets a second */
 	struct imds_address_list allow_address;
+	struct exceptions allow;
 	bool cgroup_ebpf;
 	struct imds_slices slices;
 	char cgroup_root[IMDS_PATH_SIZE]; /* "": where cgroup2 is mounted, on the host alone */

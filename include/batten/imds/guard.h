@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "batten/base/diag.h"
+#include "batten/imds/cgroup.h"
 #include "batten/imds/config.h"
 #include "batten/imds/features.h"
 #include "batten/imds/plan.h"
@@ -64,6 +65,12 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
  * process ends. Return: 0 or a negative errno.
  */
 int imds_guard_release(struct imds_guard *g, struct diag *d) _must_check_;
+
+/*
+ * imds_guard_open_cgroups - the cgroup layer's maps, where the plan wants the layer
+ * Return: 0 or -ENOENT when it is not wanted or not installed
+ */
+int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, struct diag *d) _must_check_;
 
 /* Removes table and rules. Return: 0, also when there are none, or a negative errno. */
 int imds_guard_remove(struct imds_guard *g, struct diag *d) _must_check_;

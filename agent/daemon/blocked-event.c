@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Attribution. The cgroup that the kernel saw is looked up among the containers; a group below a
+ * container's own (a nested one) is found by nobody, and the event then names the group alone.
+ */
+#include "daemon/blocked-event.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "batten/base/json.h"
+#include "batten/base/log.h"
+#include "batten/base/parse.h"
+
+static const struct log_message msg_blocked = { "7253c061492db1d5f3e480b1c2d3e427", "IMDS attempt blocked" };
+
+static void add_container(json_t *j, const struct container *c)
+{
+	const struct {
+		const char *key, *value;
+	} pairs[] = { { "container", c->name }, { "container_id", c->id },   { "task_arn", c->task_arn },
+		      { "family", c->family },	{ "image", c->image } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		if (pairs[i].value[0])
+			json_object_set_new(j, pairs[i].key, json_text(pairs[i].value));
+}
+
+void blocked_event_cgroup(struct event_log *log, const struct host_model *m, const struct cgroup_event *e)
+{
+	const struct container *c = host_model_find_cgroup(m, e->cgroup);
+	char address[INET6_ADDRSTRLEN] = "", process[sizeof(e->comm) + 1] = "", message[256];
+	const char *who;
+	json_t *j;
+
+	(void)inet_ntop(e->family == 4 ? AF_INET : AF_INET6, e->address, address, sizeof(address));
+	memcpy(process, e->comm, sizeof(e->comm));
+	who = c ? c->name : "a process outside of all known containers";
+	(void)snprintf(message, sizeof(message), "%.64s tried to reach %s %llu time%s (%s)", who, address,
+		       (unsigned long long)e->count, e->count == 1 ? "" : "s", cgroup_hook_name(e->hook));
+	j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:s, s:o}", "kind", "imds.blocked", "layer", "cgroup-ebpf",
+		      "hook", cgroup_hook_name(e->hook), "destination", address, "port", (int)e->port, "count",
+		      (json_int_t)e->count, "cgroup", (json_int_t)e->cgroup, "certainty", "certain", "message",
+		      json_text(message));
+	if (j && c)
+		add_container(j, c);
+	if (j && e->sender_known) {
+		json_object_set_new(j, "process", json_text(process));
+		json_object_set_new(j, "pid", json_integer((json_int_t)e->tgid));
+	}
+	event_log_add(log, j);
+	log_event(LOG_WARNING, &msg_blocked, "container", c ? c->name : NULL, "task_arn",
+		  c && c->task_arn[0] ? c->task_arn : NULL, "family", c && c->family[0] ? c->family : NULL, "image",
+		  c ? c->image : NULL, "process", e->sender_known ? process : NULL, "layer", "cgroup-ebpf", "destination",
+		  address, "count", U64S(e->count), "cgroup", U64S(e->cgroup));
+}

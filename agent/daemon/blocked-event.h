@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * A blocked attempt as an event for people: who it was, as far as it is certain.
+ */
+#include "batten/host/model.h"
+#include "batten/imds/cgroup.h"
+#include "daemon/event-log.h"
+
+/* Of the cgroup layer: the group is the kernel's word; the process is certain where it asked itself. */
+void blocked_event_cgroup(struct event_log *log, const struct host_model *m, const struct cgroup_event *e);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A ring of JSON lines. They are kept as text: a parsed document takes ten times the room.
+ */
+#include "daemon/event-log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_LINE 2048 /* a longer event, which no source of ours makes, is not kept */
+
+struct event_log {
+	char *lines[EVENT_LOG_MAX]; /* of event n at n % EVENT_LOG_MAX */
+	uint64_t next;
+};
+
+struct event_log *event_log_new(void)
+{
+	return calloc(1, sizeof(struct event_log));
+}
+
+struct event_log *event_log_free(struct event_log *l)
+{
+	if (!l)
+		return NULL;
+	for (size_t i = 0; i < EVENT_LOG_MAX; i++)
+		free(l->lines[i]);
+	free(l);
+	return NULL;
+}
+
+static json_t *now_text(void)
+{
+	struct timespec t;
+	char text[40], whole[64];
+	struct tm tm;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	(void)gmtime_r(&t.tv_sec, &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(whole, sizeof(whole), "%s.%03ldZ", text, t.tv_nsec / 1000000);
+	return json_string(whole);
+}
+
+void event_log_add(struct event_log *l, json_t *event)
+{
+	char *line;
+
+	if (!event)
+		return;
+	json_object_set_new(event, "schema", json_string("batten.event/1"));
+	json_object_set_new(event, "time", now_text());
+	line = json_dumps(event, JSON_COMPACT);
+	json_decref(event);
+	if (!line || strlen(line) > MAX_LINE) {
+		free(line);
+		return;
+	}
+	free(l->lines[l->next % EVENT_LOG_MAX]);
+	l->lines[l->next++ % EVENT_LOG_MAX] = line;
+}
+
+json_t *event_log_since(const struct event_log *l, uint64_t after)
+{
+	uint64_t first = l->next > EVENT_LOG_MAX ? l->next - EVENT_LOG_MAX : 0;
+	json_t *events = json_array();
+
+	for (uint64_t n = MAX(first, after); n < l->next; n++)
+		json_array_append_new(events, json_loads(l->lines[n % EVENT_LOG_MAX], 0, NULL));
+	return json_pack("{s:o, s:I}", "events", events, "next", (json_int_t)l->next);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Each container that runs gets its row in the cgroup layer: allowed, where an exception matches;
+ * guarded, where it stands outside of the tasks' slices; none inside them, where the slice's holds,
+ * and none for the ECS agent. The addresses of allowed containers go to the guard as one list,
+ * which is made anew whenever a container comes or goes, so that no address outlives its container.
+ */
+#include "daemon/host-service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "batten/base/json.h"
+#include "batten/base/log.h"
+#include "batten/base/parse.h"
+#include "batten/daemon/priorities.h"
+#include "batten/host/watch.h"
+#include "batten/imds/cgroup.h"
+#include "daemon/blocked-event.h"
+
+static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
+static const struct log_message msg_no_docker = { "2d0e7b1cf4d85c80ae9f3b6c7d8e9f22",
+						   "Docker cannot be followed, trying again" };
+static const struct log_message msg_opened = { "3e1f8c2d05e96d91bfa04c7d8e9fa023", "IMDS opened for a container" };
+static const struct log_message msg_closed = { "4f209d3e16fa7ea2c0b15d8e9fa0b124",
+						"IMDS closed again: the container ended or its exception was removed" };
+static const struct log_message msg_row = { "5031ae4f270b8fb3d1c26e9fa0b1c225", "a container's cgroup cannot be set" };
+static const struct log_message msg_apply = { "6142bf50381ca0c4e2d37fa0b1c2d326", "exceptions cannot be applied" };
+
+struct host_service {
+	sd_event *event; /* referenced */
+	struct guard_service *guard;
+	struct event_log *log;
+	struct host_watch *watch;
+	struct cgroup_layer *layer; /* NULL where there is none */
+	sd_event_source *ring;
+	struct imds_config imds;
+	struct exceptions stored;
+	char path[512], directory[256];
+};
+
+static const struct exception *exception_of(const struct host_service *s, const struct container *c)
+{
+	const struct exception *e = exceptions_match(&s->imds.allow, c);
+
+	return e ? e : exceptions_match(&s->stored, c);
+}
+
+/* ---- rows of the cgroup layer ---------------------------------------------------------------- */
+
+static bool in_slice(const struct host_service *s, const struct container *c)
+{
+	for (size_t i = 0; i < s->imds.slices.n; i++) {
+		char part[80];
+
+		(void)snprintf(part, sizeof(part), "/%s/", s->imds.slices.names[i]);
+		if (strstr(c->cgroup, part))
+			return true;
+	}
+	return false;
+}
+
+static void set_row(struct host_service *s, const struct container *c)
+{
+	int r;
+
+	if (!s->layer || c->cgroup_id == 0)
+		return;
+	if (exception_of(s, c))
+		r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_ALLOW);
+	else if (c->role == ROLE_ECS_AGENT || in_slice(s, c))
+		r = cgroup_layer_drop(s->layer, c->cgroup_id);
+	else
+		r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_GUARD);
+	if (r < 0)
+		log_event(LOG_ERR, &msg_row, "container", c->name, "reason", strerror(-r));
+}
+
+static void on_attempt(void *user, const struct cgroup_event *e)
+{
+	struct host_service *s = user;
+
+	blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
+}
+
+static int on_ring(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct host_service *s = data;
+
+	return cgroup_layer_read(s->layer);
+}
+
+/* The maps may have been made anew by whoever installed last. */
+static void open_layer(struct host_service *s)
+{
+	struct diag d = { 0 };
+	int r;
+
+	s->ring = sd_event_source_disable_unref(s->ring);
+	s->layer = cgroup_layer_free(s->layer);
+	r = guard_service_open_cgroups(s->guard, &s->layer, &d);
+	if (r >= 0)
+		r = cgroup_layer_listen(s->layer, on_attempt, s, &d);
+	if (r >= 0)
+		r = sd_event_add_io(s->event, &s->ring, cgroup_layer_fd(s->layer), EPOLLIN, on_ring, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->ring, PRIORITY_BACKGROUND);
+	(void)r; /* a layer that is not there is told by the status */
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+static void add_address(struct imds_address_list *l, int family, const void *bytes)
+{
+	static const uint8_t none[16];
+	struct ip_address a = { .family = family };
+
+	if (memcmp(bytes, none, ip_length(family)) == 0 || l->n == IMDS_MAX_ALLOW)
+		return;
+	memcpy(a.bytes, bytes, ip_length(family));
+	for (size_t i = 0; i < l->n; i++)
+		if (memcmp(&l->addresses[i], &a, sizeof(a)) == 0)
+			return;
+	l->addresses[l->n++] = a;
+}
+
+/* All addresses of allowed containers but @without. */
+static void set_addresses(struct host_service *s, const struct container *without)
+{
+	struct imds_address_list l = { 0 };
+	struct diag d = { 0 };
+	int r;
+
+	host_model_each(pos, host_watch_model(s->watch)) {
+		const struct container *c = host_container(pos);
+
+		if (c == without || !exception_of(s, c))
+			continue;
+		for (size_t i = 0; i < c->n_networks; i++) {
+			add_address(&l, AF_INET, &c->networks[i].ip4);
+			add_address(&l, AF_INET6, &c->networks[i].ip6);
+		}
+	}
+	r = guard_service_allow(s->guard, &l, &d);
+	if (r < 0)
+		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
+}
+
+/* ---- containers come and go ------------------------------------------------------------------ */
+
+static void on_runs(void *user, struct container *c)
+{
+	const struct exception *e;
+	struct host_service *s = user;
+
+	set_row(s, c);
+	e = exception_of(s, c);
+	if (!e)
+		return;
+	set_addresses(s, NULL);
+	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
+		  "exception", e->rule, "by", e->by);
+}
+
+static void on_ended(void *user, struct container *c)
+{
+	struct host_service *s = user;
+
+	if (!exception_of(s, c))
+		return;
+	/* The kernel removes the row with the group; a group that lives on must not keep it. */
+	if (s->layer && c->cgroup_id != 0 && cgroup_layer_drop(s->layer, c->cgroup_id) < 0)
+		log_event(LOG_ERR, &msg_row, "container", c->name);
+	set_addresses(s, c);
+	log_event(LOG_NOTICE, &msg_closed, "container", c->name);
+}
+
+static void on_docker(void *user, bool followed, const struct diag *d)
+{
+	if (followed)
+		log_event(LOG_INFO, &msg_docker);
+	else
+		log_event(LOG_NOTICE, &msg_no_docker, "where", d ? d->where : NULL, "reason", d ? d->what : NULL);
+}
+
+static void set_everything(struct host_service *s)
+{
+	host_model_each(pos, host_watch_model(s->watch))
+		set_row(s, host_container(pos));
+	set_addresses(s, NULL);
+}
+
+/* ---- exceptions at run time ------------------------------------------------------------------- */
+
+static int save(struct host_service *s, const struct exceptions *l, struct diag *d)
+{
+	if (mkdir(s->directory, 0700) < 0 && errno != EEXIST)
+		return diag_errno(d, -errno, s->directory, "cannot make the state directory");
+	return exceptions_save(l, s->path, d);
+}
+
+int host_service_allow(struct host_service *s, const char *rule, const char *by, struct diag *d)
+{
+	struct exceptions l = s->stored;
+	int r;
+
+	r = exceptions_add(&l, rule, by, (int64_t)time(NULL), d);
+	if (r >= 0)
+		r = save(s, &l, d);
+	if (r < 0)
+		return r;
+	s->stored = l;
+	set_everything(s);
+	return 0;
+}
+
+int host_service_disallow(struct host_service *s, const char *rule, struct diag *d)
+{
+	struct exceptions l = s->stored;
+	int r;
+
+	r = exceptions_remove(&l, rule, d);
+	if (r >= 0)
+		r = save(s, &l, d);
+	if (r < 0)
+		return r;
+	s->stored = l;
+	set_everything(s);
+	return 0;
+}
+
+static void add_rows(const struct host_service *s, const struct exceptions *l, json_t *rows)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct exception *e = &l->items[i];
+		json_t *names = json_array(), *row;
+
+		host_model_each(pos, host_watch_model(s->watch))
+			if (exception_matches(e, host_container(pos)))
+				json_array_append_new(names, json_text(host_container(pos)->name));
+		row = json_pack("{s:o, s:o, s:o}", "rule", json_text(e->rule), "by", json_text(e->by), "containers", names);
+		if (row && e->since > 0)
+			json_object_set_new(row, "since", json_integer((json_int_t)e->since));
+		json_array_append_new(rows, row);
+	}
+}
+
+json_t *host_service_exceptions(const struct host_service *s)
+{
+	json_t *rows = json_array();
+
+	add_rows(s, &s->imds.allow, rows);
+	add_rows(s, &s->stored, rows);
+	return json_pack("{s:s, s:o}", "schema", "batten.imds-allow/1", "allow", rows);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void host_service_configure(struct host_service *s, const struct settings *settings)
+{
+	s->imds = settings->imds;
+	open_layer(s);
+	set_everything(s);
+}
+
+int host_service_new(struct host_service **ret, sd_event *event, const struct settings *settings,
+		     struct guard_service *guard, struct event_log *log, struct diag *d)
+{
+	static const struct host_watch_calls calls = { .runs = on_runs, .ended = on_ended, .docker = on_docker };
+	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
+	const char *docker = settings->daemon.docker;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->event = sd_event_ref(event);
+	s->guard = guard;
+	s->log = log;
+	s->imds = settings->imds;
+	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
+	(void)snprintf(s->path, sizeof(s->path), "%s/imds-allow.json", s->directory);
+	r = exceptions_load(&s->stored, s->path, d);
+	if (r >= 0)
+		r = host_watch_new(&s->watch, event, docker[0] ? docker : NULL, &calls, s, d);
+	if (r < 0)
+		return r;
+	open_layer(s);
+	*ret = take_ptr(s);
+	return 0;
+}
+
+struct host_service *host_service_free(struct host_service *s)
+{
+	if (!s)
+		return NULL;
+	s->watch = host_watch_free(s->watch);
+	(void)sd_event_source_disable_unref(s->ring);
+	s->layer = cgroup_layer_free(s->layer);
+	(void)sd_event_unref(s->event);
+	free(s);
+	return NULL;
+}

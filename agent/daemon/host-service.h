@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The host in the daemon's loop: containers as they come and go, exceptions that follow them, the
+ * cgroup layer's rows, and who tried.
+ */
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+#include "batten/daemon/settings.h"
+#include "daemon/event-log.h"
+#include "daemon/guard-service.h"
+
+struct host_service;
+
+/*
+ * host_service_new - follow Docker and the cgroup layer
+ * @guard, @log: the caller's; outlive the service
+ * Docker need not be there. Return: 0 or a negative errno: -EINVAL for a bad socket, -EBADMSG for a
+ * broken file of exceptions.
+ */
+int host_service_new(struct host_service **ret, sd_event *event, const struct settings *s,
+		     struct guard_service *guard, struct event_log *log, struct diag *d) _must_check_;
+struct host_service *host_service_free(struct host_service *s);
+DEFINE_CLEANUP(struct host_service *, host_service_free)
+
+/* Takes new exceptions of the configuration, and looks at a cgroup layer that was made anew. */
+void host_service_configure(struct host_service *s, const struct settings *settings);
+
+/* Exceptions at run time, kept in the state directory. */
+int host_service_allow(struct host_service *s, const char *rule, const char *by, struct diag *d) _must_check_;
+int host_service_disallow(struct host_service *s, const char *rule, struct diag *d) _must_check_;
+
+/* {"schema": "batten.imds-allow/1", "allow": [{rule, by, since, containers: []}]}; NULL on no memory. */
+json_t *host_service_exceptions(const struct host_service *s);
