@@ -25,6 +25,7 @@ const struct command *const commands[] = {
 	&cmd_seccomp_generate,
 	&cmd_seccomp_import,
 	&cmd_seccomp_list,
+	&cmd_seccomp_measure_runtime,
 	&cmd_seccomp_merge,
 	&cmd_seccomp_record,
 	&cmd_seccomp_show,

@@ -24,6 +24,7 @@ extern const struct command cmd_seccomp_explain;
 extern const struct command cmd_seccomp_generate;
 extern const struct command cmd_seccomp_import;
 extern const struct command cmd_seccomp_list;
+extern const struct command cmd_seccomp_measure_runtime;
 extern const struct command cmd_seccomp_merge;
 extern const struct command cmd_seccomp_record;
 extern const struct command cmd_seccomp_show;

@@ -17,6 +17,7 @@
 
 #include "batten/base/fd.h"
 #include "batten/base/parse.h"
+#include "batten/host/model.h"
 #include "batten/kernel/cgroup.h"
 #include "batten/seccomp/observer.h"
 #include "cli/commands.h"
@@ -29,8 +30,10 @@ struct recording {
 	struct invocation *inv;
 	struct observer *observer;
 	uint64_t group;
-	char cgroup[PATH_MAX];
+	char cgroup[PATH_MAX]; /* "": a mount namespace is observed */
 	bool own;	       /* we made the cgroup */
+	char id[CONTAINER_ID_SIZE], image[256], image_id[128]; /* of --container */
+	pid_t pid;
 	uint64_t duration_ms;  /* 0: until it ends by itself or by a signal */
 	pid_t child;
 	int child_status;
@@ -121,7 +124,7 @@ static bool ended(const struct recording *rec)
 	int populated;
 
 	if (rec->cgroup[0] == '\0')
-		return false;
+		return kill(rec->pid, 0) < 0 && errno == ESRCH;
 	populated = cgroup_populated(rec->cgroup);
 	if (rec->own)
 		return rec->child <= 0 && populated <= 0;
@@ -207,7 +210,10 @@ static int record(struct recording *rec, const char *output, struct diag *d)
 
 	if (!o)
 		return -ENOMEM;
-	r = observer_watch_cgroup(rec->observer, rec->cgroup, rec->own, &rec->group, d);
+	if (rec->cgroup[0])
+		r = observer_watch_cgroup(rec->observer, rec->cgroup, rec->own, &rec->group, d);
+	else
+		r = observer_watch_mntns(rec->observer, rec->pid, &rec->group, d);
 	if (r == 0)
 		r = catch_signals(rec);
 	if (r == 0 && rec->own)
@@ -222,10 +228,53 @@ static int record(struct recording *rec, const char *output, struct diag *d)
 	r = observer_collect(rec->observer, rec->group, id, o, d);
 	if (r == 0 && host[0])
 		r = labels_add(&o->hosts, host);
+	if (r == 0 && rec->image[0])
+		r = labels_add(&o->images, rec->image);
+	if (r == 0 && rec->image_id[0])
+		r = labels_add(&o->digests, rec->image_id);
 	if (r == 0)
 		r = observation_write(o, output, d);
 	if (r == 0)
 		tell_what_was_seen(rec, o);
+	return r;
+}
+
+/* Is it the one that the user named: by name, by id or by the beginning of the id? */
+static bool is_named(const struct container *c, const char *name)
+{
+	return strcmp(c->name, name) == 0 || (strlen(name) >= 4 && strncmp(c->id, name, strlen(name)) == 0);
+}
+
+/*
+ * The container's cgroup; on a host whose containers have none in cgroup2, its mount namespace.
+ */
+static int choose_container(struct recording *rec, const char *name, struct diag *d)
+{
+	_cleanup_(docker_freep) struct docker *docker = NULL;
+	struct host_model model;
+	int r;
+
+	r = docker_new(&docker, invocation_value(rec->inv, "docker"), d);
+	if (r < 0)
+		return r;
+	host_model_init(&model);
+	r = host_model_snapshot(&model, docker, false, 0, d);
+	host_model_each(pos, &model) {
+		const struct container *c = host_container(pos);
+
+		if (r < 0 || !is_named(c, name))
+			continue;
+		(void)snprintf(rec->id, sizeof(rec->id), "%s", c->id);
+		(void)snprintf(rec->image, sizeof(rec->image), "%s", c->image);
+		(void)snprintf(rec->image_id, sizeof(rec->image_id), "%s", c->image_id);
+		rec->pid = c->pid;
+		/* The root of a hybrid hierarchy is no container's. */
+		if (strstr(c->cgroup, c->id))
+			(void)snprintf(rec->cgroup, sizeof(rec->cgroup), "%s", c->cgroup);
+	}
+	host_model_done(&model);
+	if (r == 0 && !rec->id[0])
+		r = diag_fail(d, -ENOENT, name, "no such running container");
 	return r;
 }
 
@@ -236,12 +285,12 @@ static int choose_group(struct recording *rec, struct diag *d)
 	char mount[PATH_MAX];
 	int r;
 
+	if (rec->id[0])
+		return 0;
 	if (!path) {
 		rec->own = true;
 		return cgroup_make("batten-record", rec->cgroup, d);
 	}
-	if (rec->inv->n_args > 0)
-		return diag_fail(d, -EINVAL, "--cgroup", "observes what runs there; give no command with it");
 	if (access(path, F_OK) == 0) {
 		(void)snprintf(rec->cgroup, sizeof(rec->cgroup), "%s", path);
 		return 0;
@@ -260,19 +309,22 @@ static int choose_group(struct recording *rec, struct diag *d)
 static enum exit_status record_run(struct invocation *inv)
 {
 	struct recording rec = { .inv = inv, .signals = -1 };
-	const char *duration = invocation_value(inv, "duration");
+	const char *duration = invocation_value(inv, "duration"), *container = invocation_value(inv, "container");
 	_cleanup_(observer_freep) struct observer *observer = NULL;
 	struct observer_options observing = { .max_groups = 4 };
 	struct diag d = { 0 };
 	int r = 0;
 
-	if (!invocation_value(inv, "cgroup") && inv->n_args == 0)
-		r = diag_fail(&d, -EINVAL, "seccomp record", "give --cgroup PATH or -- COMMAND");
+	if (!!invocation_value(inv, "cgroup") + !!container + (inv->n_args > 0) != 1)
+		r = diag_fail(&d, -EINVAL, "seccomp record", "give one of --container NAME, --cgroup PATH, -- COMMAND");
 	else if (duration && parse_duration_ms(slice_of(duration), 1, MAX_DURATION_MS, &rec.duration_ms) < 0)
 		r = diag_fail(&d, -EINVAL, "--duration", "\"%s\" is no duration; write 500ms, 30s, 10m or 2h", duration);
+	else if (container)
+		r = choose_container(&rec, container, &d);
 	if (r < 0)
 		return invocation_fail(&d, r);
-	observing.denials_from_start = invocation_value(inv, "cgroup") != NULL;
+	observing.denials_from_start = inv->n_args == 0;
+	observing.by_mntns = container && !rec.cgroup[0];
 	r = observer_new(&observer, &observing, NULL, NULL, &d);
 	rec.observer = observer;
 	if (r == 0)
@@ -286,6 +338,8 @@ static enum exit_status record_run(struct invocation *inv)
 
 static const struct option_row options[] = {
 	{ "cgroup", 0, "PATH", "observe a cgroup2 group and all below it, also an empty one", false },
+	{ "container", 0, "NAME", "observe a running container, by name or id", false },
+	{ "docker", 0, "URL", "Docker's socket, for --container", false },
 	{ "duration", 0, "T", "stop after 500ms, 30s, 10m, 2h", false },
 	{ "output", 'o', "OBSERVATION", "file to write instead of standard output", false },
 	{ 0 },
@@ -294,7 +348,7 @@ static const struct option_row options[] = {
 const struct command cmd_seccomp_record = {
 	.name = "seccomp record",
 	.args = "[-- COMMAND...]",
-	.help = "observe the system calls of a command, or of what runs in a cgroup",
+	.help = "observe the system calls of a command, a container or a cgroup",
 	.details = "A command runs in a cgroup of its own until all its processes have ended. While the\n"
 		   "observation goes to standard output, the command's output goes to standard error.\n"
 		   "A cgroup may be empty, and may be removed and made anew; without --duration the\n"

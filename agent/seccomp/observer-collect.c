@@ -36,6 +36,8 @@ static unsigned int phase_of(const struct obs_row *r, unsigned int row)
 	case OBS_SERVE:
 		return PHASE_SERVE;
 	case OBS_XPRE:
+		if (own) /* no container: a process that moved in and went on */
+			return PHASE_EXEC;
 		return filtered ? PHASE_RUNTIME : 0;
 	case OBS_EXEC:
 		return PHASE_EXEC;

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "batten/base/parse.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
 #include "seccomp/observer-internal.h"
@@ -351,8 +352,10 @@ static int watch(struct observer *o, uint64_t id, uint32_t maker_mntns, bool run
 
 	memset(&row, 0, sizeof(row));
 	row.made_ns = boot_now_ns();
-	row.running_ns = running ? row.made_ns : 0;
 	row.maker_mntns = maker_mntns;
+	/* Its workload has been executed long ago: who enters now is a session. */
+	if (running)
+		row.running_ns = row.exec_same_ns = row.exec_other_ns = row.made_ns;
 	if (bpf_map_update_elem(rows_fd(o), &id, &row, BPF_NOEXIST) < 0 && errno != EEXIST)
 		return diag_errno(d, -errno, NULL, "cannot watch one more group");
 	if (!group_add(o, id))
@@ -360,6 +363,32 @@ static int watch(struct observer *o, uint64_t id, uint32_t maker_mntns, bool run
 	if (add_alias(o, id, id) < 0)
 		return diag_errno(d, -errno, NULL, "cannot watch one more group");
 	return 0;
+}
+
+/* Does the first process that is found in the group or below live in that mount namespace? */
+static bool lives_in(const char *path, uint32_t mntns, unsigned int depth)
+{
+	DIR *dir = depth < MAX_DEPTH ? opendir(path) : NULL;
+	char name[PATH_MAX], text[32];
+	bool found = false;
+	struct dirent *e;
+	FILE *procs;
+	uint64_t pid;
+
+	(void)snprintf(name, sizeof(name), "%s/cgroup.procs", path);
+	procs = fopen(name, "re");
+	if (procs && fgets(text, sizeof(text), procs) && parse_u64(slice_trim(slice_of(text)), 1, INT32_MAX, &pid) == 0)
+		found = mntns_of((pid_t)pid) == mntns;
+	else
+		while (dir && !found && (e = readdir(dir)))
+			if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
+			    snprintf(name, sizeof(name), "%s/%s", path, e->d_name) < (int)sizeof(name))
+				found = lives_in(name, mntns, depth + 1);
+	if (procs)
+		(void)fclose(procs);
+	if (dir)
+		(void)closedir(dir);
+	return found;
 }
 
 /* When the directory is made anew, what runs in it belongs to the same row. */
@@ -387,8 +416,9 @@ static void await_again(struct observer *o, const char *path, uint64_t owner)
 
 int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64_t *ret, struct diag *d)
 {
-	uint64_t id;
 	int r, populated;
+	uint32_t maker;
+	uint64_t id;
 
 	r = cgroup_id(path, &id, d);
 	if (r < 0)
@@ -396,7 +426,11 @@ int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64
 	populated = cgroup_populated(path);
 	if (populated < 0)
 		return diag_errno(d, populated, path, "cannot tell whether anything runs in it");
-	r = watch(o, id, own ? 0 : mntns_of(0), populated > 0, d);
+	maker = mntns_of(0);
+	/* A service of the host's has no mount namespace by which its own execs could be told. */
+	if (own || (populated > 0 && lives_in(path, maker, 0)))
+		maker = 0;
+	r = watch(o, id, maker, populated > 0, d);
 	if (r < 0)
 		return r;
 	add_below(o, path, id, 0);
@@ -416,7 +450,7 @@ int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct di
 	if (inode == 0)
 		return diag_fail(d, -ESRCH, NULL, "process %d is gone", (int)pid);
 	*ret = OBS_BY_MNTNS | inode;
-	r = watch(o, *ret, 0, true, d);
+	r = watch(o, *ret, mntns_of(0), true, d);
 	return r;
 }
 

@@ -139,7 +139,8 @@ def test_bad_usage_of_record(scratch):
     for arguments, status, words in (
             ([], 2, "COMMAND"), (["--duration", "5", "--", "true"], 2, "duration"),
             (["--cgroup", "/no/such/group"], 2, "no such cgroup"), (["--cgroup", "/tmp"], 2, "cgroup2"),
-            (["--cgroup", "/tmp", "--", "true"], 2, "no command"),
+            (["--cgroup", "/tmp", "--", "true"], 2, "give one of"),
+            (["--container", "x", "--docker", "/no/docker.sock"], 3, "docker"),
             (["--", "/no/such/program"], 2, "/no/such/program")):
         p = batten("seccomp", "record", *arguments)
         assert p.returncode == status and words in p.stderr and p.stderr.count("\n") == 1, (arguments, p)

@@ -180,3 +180,26 @@ def test_servers_serve_the_same_under_their_profile(bundles, scratch, server):
         profile = generate(scratch / "o.json", scratch / "p.json", "--runtime", runtime)
         got = bundles.run(runtime, shell, seccomp=profile)
         assert got.stdout == expected, got
+
+
+@pytest.mark.parametrize("runtime,needs", [
+    ("runc", {"close", "epoll_ctl", "execve", "fstatfs", "getdents64", "getpid", "openat", "write", "capset", "setgroups",
+              "prctl"}),
+    ("crun", {"close", "execve", "capset", "prctl", "setresuid", "setresgid", "write"})])
+def test_the_runtime_is_measured_on_this_host(bundles, scratch, runtime, needs):
+    p = subprocess.run([lab.BATTEN, "seccomp", "measure-runtime", runtime, "-o", scratch / "m.json"], text=True,
+                       capture_output=True)
+    assert p.returncode == 0, p.stderr
+    calls = json.loads((scratch / "m.json").read_text())["abis"]["x86_64"]["syscalls"]
+    assert needs <= set(calls)
+    assert all(c["phase"] == "runtime" for c in calls.values())
+    # What ships for this runtime covers what this host's needs.
+    bundles.record(lambda cgroup: bundles.run(runtime, ["busybox", "true"], cgroup=cgroup), scratch / "o.json")
+    profile = generate(scratch / "o.json", scratch / "p.json", "--runtime", runtime)
+    assert all(answers(profile, name) == "ALLOW" for name in calls)
+
+
+def test_measuring_what_is_not_installed_says_so(scratch):
+    for name in ("no-such-runtime", "../runc"):
+        p = subprocess.run([lab.BATTEN, "seccomp", "measure-runtime", name], text=True, capture_output=True)
+        assert p.returncode == 2 and name in p.stderr and p.stderr.count("\n") == 1, p
