@@ -10,7 +10,7 @@
 #include "batten/host/docker.h"
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/generate.h"
-#include "batten/seccomp/store.h"
+#include "batten/seccomp/observation-store.h"
 #include "batten/seccomp/verify.h"
 #include "cli/commands.h"
 #include "cli/seccomp-input.h"
@@ -127,7 +127,7 @@ static int generate(const struct invocation *inv, struct diag *d)
 	if (host && !inv->quiet) {
 		struct narrower n = { &options, profile_count_allowed(p, o->machine) };
 
-		r = store_each(seccomp_state(inv), tell_narrower, &n, d);
+		r = observation_store_each(seccomp_state(inv), tell_narrower, &n, d);
 	}
 	return r;
 }

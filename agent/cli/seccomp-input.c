@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "batten/seccomp/store.h"
+#include "batten/seccomp/observation-store.h"
 
 const char *seccomp_state(const struct invocation *inv)
 {
@@ -31,7 +31,7 @@ int seccomp_load(const struct invocation *inv, unsigned int first, struct observ
 		if (strcmp(name, "-") == 0 || access(name, F_OK) == 0 || strchr(name, '/') == name)
 			r = observation_read(name, &o, d);
 		else
-			r = store_find(seccomp_state(inv), name, &o, d);
+			r = observation_store_find(seccomp_state(inv), name, &o, d);
 		if (r == 0)
 			r = observation_merge(all, o, d);
 		if (r < 0)
@@ -63,7 +63,7 @@ int seccomp_load_host(const struct invocation *inv, struct observation **ret, si
 
 	if (!all)
 		return -ENOMEM;
-	r = store_each(seccomp_state(inv), add_one, &u, d);
+	r = observation_store_each(seccomp_state(inv), add_one, &u, d);
 	if (r < 0)
 		return r;
 	if (u.n == 0)

@@ -9,7 +9,7 @@
 
 #include "batten/base/table.h"
 #include "batten/seccomp/base.h"
-#include "batten/seccomp/store.h"
+#include "batten/seccomp/observation-store.h"
 #include "cli/commands.h"
 #include "cli/seccomp-input.h"
 
@@ -309,7 +309,7 @@ static enum exit_status list_run(struct invocation *inv)
 	for (size_t i = 0; i < 7; i++)
 		table_cell(t, STYLE_HEAD, (const char *const[]){ "IMAGE", "DIGEST", "CALLS", "RUNS", "HOURS", "LAST NEW",
 								  "SATURATION" }[i]);
-	r = store_each(seccomp_state(inv), list_one, &l, &d);
+	r = observation_store_each(seccomp_state(inv), list_one, &l, &d);
 	if (r == 0 && strcmp(invocation_format(inv), "json") == 0) {
 		doc = json_pack("{s:s, s:O}", "schema", "batten.seccomp-list/1", "images", images);
 		r = doc ? json_print(STDOUT_FILENO, doc) : -ENOMEM;

@@ -3,7 +3,7 @@
  * Files named by digest in a directory of their own. The lock is on the directory, for a daemon and
  * a command may store at the same time.
  */
-#include "batten/seccomp/store.h"
+#include "batten/seccomp/observation-store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -93,7 +93,7 @@ static void make_room(const char *dir)
 		(void)closedir(list);
 }
 
-int store_merge(const char *dir, const char *digest, const struct observation *o, struct diag *d)
+int observation_store_merge(const char *dir, const char *digest, const struct observation *o, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *all = NULL;
 	_cleanup_(fd_closep) int lock = -1;
@@ -134,7 +134,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-int store_each(const char *dir, int (*fn)(void *userdata, const char *digest, const struct observation *o),
+int observation_store_each(const char *dir, int (*fn)(void *userdata, const char *digest, const struct observation *o),
 	       void *userdata, struct diag *d)
 {
 	struct dirent **names = NULL;
@@ -189,10 +189,10 @@ static int look(void *userdata, const char *digest, const struct observation *o)
 	return s->found ? observation_merge(s->found, o, NULL) : -ENOMEM;
 }
 
-int store_find(const char *dir, const char *name, struct observation **ret, struct diag *d)
+int observation_store_find(const char *dir, const char *name, struct observation **ret, struct diag *d)
 {
 	struct search s = { .name = name };
-	int r = store_each(dir, look, &s, d);
+	int r = observation_store_each(dir, look, &s, d);
 
 	if (r == 0 && s.n == 0)
 		r = diag_fail(d, -ENOENT, name, "neither a file nor an image that was observed (batten seccomp list)");

@@ -12,24 +12,24 @@
 #define MAX_STORED 1024 /* images; the one that was seen longest ago makes room */
 
 /*
- * store_merge - add to what is kept for an image
+ * observation_store_merge - add to what is kept for an image
  * @dir:    made when it is missing
  * @digest: "sha256:…"
  * A file that cannot be read any more is set aside as NAME.bad and said in @d; the new one is kept.
  * Return: 0 or a negative errno; on failure what was kept stays as it was
  */
-int store_merge(const char *dir, const char *digest, const struct observation *o, struct diag *d) _must_check_;
+int observation_store_merge(const char *dir, const char *digest, const struct observation *o, struct diag *d) _must_check_;
 
 /*
- * store_each - walk what is kept, in the order of the names
+ * observation_store_each - walk what is kept, in the order of the names
  * @fn: its result ends the walk when it is not 0; the observation dies with the call
  * Return: 0, the result of @fn, or a negative errno; a store that does not exist is empty
  */
-int store_each(const char *dir, int (*fn)(void *userdata, const char *digest, const struct observation *o),
+int observation_store_each(const char *dir, int (*fn)(void *userdata, const char *digest, const struct observation *o),
 	       void *userdata, struct diag *d) _must_check_;
 
 /*
- * store_find - by digest, by its beginning (12 digits at least) or by the name of an image
+ * observation_store_find - by digest, by its beginning (12 digits at least) or by the name of an image
  * Return: 0; -ENOENT; -EEXIST when several fit
  */
-int store_find(const char *dir, const char *name, struct observation **ret, struct diag *d) _must_check_;
+int observation_store_find(const char *dir, const char *name, struct observation **ret, struct diag *d) _must_check_;
