@@ -178,14 +178,14 @@ analyze-shell:
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
-APT_TEST  := libcmocka-dev python3 python3-pytest nftables iptables iproute2 busybox-static docker.io \
+APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
              zstd pigz libarchive-tools skopeo umoci
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
              zlib-devel libzstd-devel libcap-ng-devel
-DNF_TEST  := libcmocka-devel python3 python3-pytest nftables iptables-nft iproute busybox docker strace \
+DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema nftables iptables-nft iproute busybox docker strace \
              procps-ng zstd pigz bsdtar skopeo umoci
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 

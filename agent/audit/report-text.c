@@ -11,22 +11,10 @@
 #include "batten/audit/profile.h"
 #include "batten/base/table.h"
 
-static void put(FILE *f, const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c < 0x20 || c == 0x7f)
-			(void)fprintf(f, "\\x%02x", c);
-		else
-			(void)fputc(c, f);
-	}
-}
-
 static void put_styled(FILE *f, enum table_style style, const char *text)
 {
 	(void)fputs(style_begin(f, style), f);
-	put(f, text);
+	report_put_text(f, text);
 	(void)fputs(style_end(f, style), f);
 }
 
@@ -67,7 +55,7 @@ static void print_summary(const struct report *r, FILE *f)
 
 	(void)fputs(style_begin(f, STYLE_HEAD), f);
 	(void)fputs("batten audit of ", f);
-	put(f, a->host);
+	report_put_text(f, a->host);
 	(void)fputs(style_end(f, STYLE_HEAD), f);
 	(void)fprintf(f, ", %s", report_time(when, a->started));
 	if (a->options.profile)
@@ -91,19 +79,19 @@ static void print_heading(const struct audit *a, const struct subject *s, FILE *
 	(void)fprintf(f, "\n%s", style_begin(f, STYLE_HEAD));
 	if (!s->container_id && s->kind != SUBJECT_IMAGE) {
 		(void)fputs("host ", f);
-		put(f, a->host);
+		report_put_text(f, a->host);
 	} else {
 		(void)fprintf(f, "%s ", subject_kind_name(s->kind));
-		put(f, s->name);
+		report_put_text(f, s->name);
 	}
 	(void)fputs(style_end(f, STYLE_HEAD), f);
 	if (s->family) {
 		(void)fputs(", family ", f);
-		put(f, s->family);
+		report_put_text(f, s->family);
 	}
 	if (s->task_arn) {
 		(void)fputs(", task ", f);
-		put(f, s->task_arn);
+		report_put_text(f, s->task_arn);
 	}
 	(void)fputc('\n', f);
 }
@@ -112,10 +100,10 @@ static void print_evidence(const struct finding *o, FILE *f)
 {
 	(void)fputs("           ", f);
 	if (o->subject.kind == SUBJECT_FILE || o->subject.kind == SUBJECT_PROCESS) {
-		put(f, o->subject.name);
+		report_put_text(f, o->subject.name);
 		(void)fputs(": ", f);
 	}
-	put(f, o->evidence);
+	report_put_text(f, o->evidence);
 	(void)fputc('\n', f);
 }
 
@@ -138,7 +126,7 @@ static void print_control(const struct audit *a, size_t first, bool *printed, FI
 	}
 	(void)fputs("           ", f);
 	put_styled(f, STYLE_DIM, "mend: ");
-	put(f, o->control->remedy);
+	report_put_text(f, o->control->remedy);
 	(void)fputc('\n', f);
 }
 
@@ -178,7 +166,7 @@ static void print_unknown(const struct audit *a, bool *printed, FILE *f)
 				      style_end(f, STYLE_HEAD));
 		heading = true;
 		(void)fputs("  ", f);
-		put(f, first->evidence);
+		report_put_text(f, first->evidence);
 		for (size_t j = i; j < a->n_findings; j++) {
 			const struct finding *o = &a->findings[j];
 
@@ -207,11 +195,11 @@ static void print_waived(const struct audit *a, FILE *f)
 			(void)fprintf(f, "\n%swaived%s\n", style_begin(f, STYLE_HEAD), style_end(f, STYLE_HEAD));
 		heading = true;
 		(void)fprintf(f, "  %s ", o->control->id);
-		put(f, o->subject.name);
+		report_put_text(f, o->subject.name);
 		(void)fputs(": ", f);
-		put(f, o->waiver_reason);
+		report_put_text(f, o->waiver_reason);
 		(void)fputs(" (", f);
-		put(f, o->waiver_owner);
+		report_put_text(f, o->waiver_owner);
 		(void)fprintf(f, ", until %s)\n", o->waiver_until);
 	}
 }
@@ -225,9 +213,9 @@ static void print_passed(const struct audit *a, FILE *f)
 		if (o->status != STATUS_PASS)
 			continue;
 		(void)fprintf(f, "  %s ", o->control->id);
-		put(f, o->subject.name);
+		report_put_text(f, o->subject.name);
 		(void)fputs(": ", f);
-		put(f, o->evidence);
+		report_put_text(f, o->evidence);
 		(void)fputc('\n', f);
 	}
 }

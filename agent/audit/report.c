@@ -15,7 +15,8 @@ static const struct {
 	report_writer write;
 } writers[] = {
 	{ "text", report_text },
-	{ "json", report_json },
+	{ "json", report_json },   { "junit", report_junit }, { "sarif", report_sarif },
+	{ "asff", report_asff },   { "ocsf", report_ocsf },	{ "html", report_html },
 };
 
 int report_write(const struct report *r, const char *format, FILE *f)

@@ -94,7 +94,7 @@ static int parse_request(const struct invocation *inv, struct request *q, struct
 }
 
 /* Region, account and instance for the formats that want them, from what the run already knows. */
-static void identify(struct report *r, struct facts *f, struct arena *arena)
+static void identify(const struct invocation *inv, struct report *r, struct facts *f, struct arena *arena)
 {
 	const char *arn = facts_json_string(facts_introspection(f, "metadata"), "ContainerInstanceArn", "");
 	const char *parts[6] = { 0 };
@@ -110,7 +110,16 @@ static void identify(struct report *r, struct facts *f, struct arena *arena)
 		r->region = parts[3];
 		r->account = parts[4];
 	}
+	if (invocation_value(inv, "region"))
+		r->region = invocation_value(inv, "region");
+	if (invocation_value(inv, "account"))
+		r->account = invocation_value(inv, "account");
 	r->instance_id = facts_line(f, "/var/lib/cloud/data/instance-id");
+}
+
+static bool account_ok(const char *account)
+{
+	return account && strlen(account) == 12 && strspn(account, "0123456789") == 12;
 }
 
 static int write_report(const struct invocation *inv, const struct report *r, struct diag *d)
@@ -166,9 +175,13 @@ static enum exit_status audit_and_report(const struct invocation *inv, struct re
 
 	r = audit_run(&a, facts, &q->options);
 	if (r >= 0) {
-		identify(&report, facts, &a.arena);
-		r = write_report(inv, &report, &d);
+		identify(inv, &report, facts, &a.arena);
+		if (strcmp(invocation_format(inv), "asff") == 0 && (!account_ok(report.account) || !report.region))
+			r = diag_fail(&d, -EINVAL, "asff", "needs the account (12 digits) and the region, and the ECS agent "
+				      "does not tell them: give --account and --region");
 	}
+	if (r >= 0)
+		r = write_report(inv, &report, &d);
 	status = r < 0 ? invocation_fail(&d, r) : conclude(inv, q, &a, facts);
 	audit_done(&a);
 	return status;
@@ -219,6 +232,7 @@ static enum exit_status audit_command(struct invocation *inv)
 }
 
 static const struct option_row audit_options[] = {
+	{ "account", 0, "ID", "12 digits, for asff; the ECS agent's when it answers", false },
 	{ "area", 0, "AREA,...", "only these areas (see --list)", true },
 	{ "control", 0, "ID,...", "only these controls", true },
 	{ "docker", 0, "URL", "Docker Engine, as unix:///run/docker.sock", false },
@@ -227,6 +241,7 @@ static const struct option_row audit_options[] = {
 	{ "list", 0, NULL, "print the catalogue of controls", false },
 	{ "output", 'o', "FILE", "write the report there; - is standard output", false },
 	{ "profile", 0, "NAME", "ecs (default), cis-docker, managed-instances, or the path of one", false },
+	{ "region", 0, "NAME", "for asff; the ECS agent's when it answers", false },
 	{ "root", 0, "DIR", "audit an unpacked image or a mounted disk instead of this host", false },
 	{ "waivers", 0, "FILE", "instead of " DEFAULT_WAIVERS, false },
 	{ 0 },

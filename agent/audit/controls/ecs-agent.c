@@ -352,8 +352,8 @@ static int check_logs(struct audit *a, const struct control *c, const struct sub
 	time_t newest = 0;
 	int n = facts_list(a->facts, LOG_DIRECTORY, &names);
 
-	if (n < 0) {
-		audit_not_applicable(a, s, LOG_DIRECTORY " is not there: no agent, or its logs are shipped");
+	if (n <= 0) {
+		audit_not_applicable(a, s, LOG_DIRECTORY " is empty or not there: no agent, or its logs are shipped");
 		return 0;
 	}
 	for (int i = 0; i < n; i++) {
