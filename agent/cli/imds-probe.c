@@ -38,6 +38,7 @@ struct probe_run {
 	struct subject *subjects;
 	size_t n, size;
 	struct settings settings;
+	struct exceptions stored; /* those of `batten imds allow` */
 };
 
 static void run_done(struct probe_run *p)
@@ -92,7 +93,8 @@ static bool address_listed(const struct imds_address_list *l, int family, const 
 
 static bool may_reach(const struct probe_run *p, const struct container *c)
 {
-	if (!p->settings.imds.enabled || c->role == ROLE_ECS_AGENT)
+	if (!p->settings.imds.enabled || c->role == ROLE_ECS_AGENT ||
+	    exceptions_match(&p->settings.imds.allow, c) || exceptions_match(&p->stored, c))
 		return true;
 	for (size_t i = 0; i < c->n_networks; i++)
 		if (address_listed(&p->settings.imds.allow_address, AF_INET, &c->networks[i].ip4) ||
@@ -261,6 +263,7 @@ static int probe(struct invocation *inv, struct probe_run *p, size_t *ret_reacha
 {
 	const char *timeout = invocation_value(inv, "timeout");
 	uint64_t timeout_ms = PROBE_TIMEOUT_MS;
+	char path[320];
 	int r;
 
 	if (timeout && parse_duration_ms(slice_of(timeout), 1, MAX_TIMEOUT_MS, &timeout_ms) < 0)
@@ -270,6 +273,10 @@ static int probe(struct invocation *inv, struct probe_run *p, size_t *ret_reacha
 				 "this is no EC2 instance, and whoever has the addresses here would be contacted; "
 				 "--anywhere does it all the same");
 	r = invocation_settings(inv, &p->settings, d);
+	if (r >= 0) {
+		(void)snprintf(path, sizeof(path), "%s/" EXCEPTIONS_FILE, p->settings.daemon.state_dir);
+		r = exceptions_load(&p->stored, path, d);
+	}
 	if (r >= 0)
 		r = collect(inv, p, d);
 	if (r >= 0)

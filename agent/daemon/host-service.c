@@ -281,7 +281,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->log = log;
 	s->imds = settings->imds;
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
-	(void)snprintf(s->path, sizeof(s->path), "%s/imds-allow.json", s->directory);
+	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
 	r = exceptions_load(&s->stored, s->path, d);
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, docker[0] ? docker : NULL, &calls, s, d);

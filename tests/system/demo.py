@@ -12,7 +12,9 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import ecs_host  # noqa: E402  (needs the path above)
+import docker_standin  # noqa: E402  (needs the path above)
+import ecs_host  # noqa: E402
+import groups  # noqa: E402
 import guard  # noqa: E402
 import lab  # noqa: E402
 import roads  # noqa: E402
@@ -166,6 +168,61 @@ def killed(host, g):
     tally(h, "a dead daemon lets nothing through")
 
 
+ROADS = (("TCP, IPv4", "tcp4"), ("TCP, IPv6", "tcp6"), ("UDP", "udp4"), ("raw socket", "icmp_raw"))
+
+
+def tasks_reach(places, wanted):
+    """A table of processes in their cgroups; green is what should be on a guarded host."""
+    rows, right = [], True
+    for name, group, space in places:
+        seen = groups.roads(group, space, *(road for _, road in ROADS))
+        right = right and set(seen.values()) == {wanted(name)}
+        safe = "OK" if name == "a service of the host" else "EPERM"
+        rows.append([(name, PLAIN)] + [({"OK": "reaches", "EPERM": "refused"}.get(seen[r], seen[r]),
+                                        GREEN if seen[r] == safe else RED) for _, r in ROADS])
+    table(["from", *(title for title, _ in ROADS)], rows)
+    say()
+    return right
+
+
+def beyond_the_firewall(spaces, directory):
+    chapter(6, "Tasks that no firewall of the host can tell apart or see")
+    say("A task in host network mode is, to the firewall, the host itself; an awsvpc task has an interface of\n"
+        "its own and never passes the host. batten refuses both by their cgroup, inside connect().\n\n")
+    host = ecs_host.EcsHost(spaces, mounts=True)
+    vpc = ecs_host.awsvpc_task(spaces, host)
+    with groups.Groups(host.host, directory) as tree, docker_standin.DockerStandin(directory / "docker") as docker:
+        tasks = docker_standin.Tasks(tree, docker)
+        web, own = tasks.run("web", host.host), tasks.run("report", vpc, family="report")
+        places = [("host-network task", tasks.group(web), host.host), ("awsvpc task", tasks.group(own), vpc),
+                  ("a service of the host", tree.make("system.slice/agent.service"), host.host)]
+        right = tasks_reach(places, lambda name: "OK")
+        check("before: such tasks reach the service", "they do" if right else "not all of them", right)
+        g = guard.Guard(host.host, directory, {
+            "daemon": {"docker": docker.url, "state-dir": directory / "state"},
+            "imds": {"cgroup-root": tree.inside(tree.root), "bpf-dir": tree.pins}})
+        try:
+            shell("host", "batten daemon")
+            g.start()
+            lab.wait_for(lambda: docker.listeners, "the daemon to follow Docker")
+            before = host.uplink.arrivals()
+            right = tasks_reach(places[:2], lambda name: "EPERM")
+            left = host.uplink.arrivals() - before
+            check("host-network and awsvpc tasks are refused", "yes" if right else "no", right)
+            check("not one packet of theirs leaves", f"{left} left", left == 0)
+            right = tasks_reach(places[2:], lambda name: "OK")
+            check("the host's own services go on", "yes" if right else "no", right)
+            shell("host", "batten events")
+            say(g.command("events").stdout)
+            shell("host", "batten imds allow add family:report")
+            g.command("imds", "allow", "add", "family:report")
+            lab.wait_for(lambda: groups.roads(tasks.group(own), vpc, "tcp4") == {"tcp4": "OK"}, "the exception")
+            right = tasks_reach(places[:2], lambda name: "OK" if name == "awsvpc task" else "EPERM")
+            check("an exception opens the road for one task alone", "yes" if right else "no", right)
+        finally:
+            g.close()
+
+
 def summary(seconds):
     chapter("", "What was promised, what was seen")
     table(["promised", "seen", ""], [[(promise, PLAIN), (seen, PLAIN),
@@ -196,6 +253,9 @@ Their own credentials ("task credentials") come from {ecs_host.CREDENTIALS} and 
             before(host)
             for step in (started, flushed, healed, killed):
                 step(host, g)
+            beyond = pathlib.Path(directory) / "tasks"
+            beyond.mkdir()
+            beyond_the_firewall(spaces, beyond)
         except (AssertionError, OSError) as e:  # a TimeoutError is one
             say(paint(RED, f"The demonstration cannot go on: {e}"))
             check("the demonstration comes to its end", "it did not", False)

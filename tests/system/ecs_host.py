@@ -129,6 +129,16 @@ class EcsHost:
         commands(self.uplink.space, follow.format("all"), follow.format("eth0"))
 
 
+def awsvpc_task(spaces, host):
+    """A namespace with an interface of its own towards the metadata service, past the host."""
+    task, uplink = spaces.new("awsvpc"), host.uplink.space
+    spaces.veth(task, "eth0", uplink, "eni1")
+    commands(uplink, "addr add 10.1.0.1/24 dev eni1", "addr add 2001:db8:a::1/64 dev eni1 nodad")
+    commands(task, "addr add 10.1.0.2/24 dev eth0", "addr add 2001:db8:a::2/64 dev eth0 nodad",
+             "route add default via 10.1.0.1", "route add default via 2001:db8:a::1")
+    return task
+
+
 def commands(space, *lines):
     """Lines for one `ip -batch`; those that say "sysctl KEY=VALUE" are written before it runs."""
     with space.inside():

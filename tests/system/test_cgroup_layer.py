@@ -50,11 +50,7 @@ def test_every_road_of_a_host_network_task(host, tree, task):
 
 def test_an_awsvpc_task_with_every_capability(host, tree, task, spaces):
     """A namespace with its own way out: the host's packet filters never see it."""
-    awsvpc = spaces.new("awsvpc")
-    spaces.veth(awsvpc, "eth0", host.uplink.space, "eni1")
-    ecs_host.commands(host.uplink.space, "addr add 10.1.0.1/24 dev eni1", "addr add 2001:db8:a::1/64 dev eni1 nodad")
-    ecs_host.commands(awsvpc, "addr add 10.1.0.2/24 dev eth0", "addr add 2001:db8:a::2/64 dev eth0 nodad",
-                      "route add default via 10.1.0.1", "route add default via 2001:db8:a::1")
+    awsvpc = ecs_host.awsvpc_task(spaces, host)
     assert set(groups.roads(task, awsvpc).values()) == {"OK"}
     tree.guard("install")
     # CAP_NET_ADMIN: routes, addresses and a firewall of its own change nothing.

@@ -63,18 +63,8 @@ def h(spaces, scratch):
         yield Host(spaces, scratch, tree, docker, ecs)
 
 
-def awsvpc(h):
-    """A task's namespace with an interface of its own towards the metadata service."""
-    task, uplink = h.spaces.new("awsvpc"), h.ecs.uplink.space
-    h.spaces.veth(task, "eth0", uplink, "eni1")
-    ecs_host.commands(uplink, "addr add 10.1.0.1/24 dev eni1", "addr add 2001:db8:a::1/64 dev eni1 nodad")
-    ecs_host.commands(task, "addr add 10.1.0.2/24 dev eth0", "addr add 2001:db8:a::2/64 dev eth0 nodad",
-                      "route add default via 10.1.0.1", "route add default via 2001:db8:a::1")
-    return task
-
-
 def test_block_closes_host_network_and_awsvpc_tasks(h):
-    web, own = h.tasks.run("web", h.host), awsvpc(h)
+    web, own = h.tasks.run("web", h.host), ecs_host.awsvpc_task(h.spaces, h.ecs)
     vpc = h.tasks.run("vpc", own)
     assert set({**h.roads(web), **h.roads(vpc, space=own)}.values()) == {"OK"}
     h.batten("imds", "block")
@@ -143,6 +133,10 @@ def test_an_exception_follows_its_container(h):
     lab.wait_for(lambda: reach(h, web, space), "the exception")
     assert not reach(h, other, other_space), "for that container alone"
     rows = json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]
+    probed = h.host.json(lab.BATTEN, "imds", "probe", "--anywhere", "--json", "--docker", h.docker.url, "--timeout", "1s",
+                         "--config", h.config)
+    assert {(r["container"], r["outcome"]) for r in probed["results"] if r["target"] == lab.IMDS4} == \
+        {("web", "allowed"), ("other", "blocked")} and probed["reachable"] == 0
     assert rows[0]["rule"] == "family:web" and rows[0]["containers"] == ["web"] and rows[0]["since"] > 0 and rows[0]["by"]
     p = h.batten("imds", "allow", "add", "family:web", check=False)
     assert p.returncode == 2 and "already" in p.stderr

@@ -15,6 +15,7 @@
 
 #define EXCEPTION_SIZE 256
 #define MAX_EXCEPTIONS 64
+#define EXCEPTIONS_FILE "imds-allow.json" /* in the state directory */
 
 struct exception {
 	char rule[EXCEPTION_SIZE]; /* "family:web" */
