@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands around profiles, on files: what they print, how they end, and what bad input does."""
+import json
+import subprocess
+
+import pytest
+
+import lab
+
+TRACE = """execve("/bin/x", ["x"], 0x7ffd) = 0
+socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3
+uname({sysname="Linux"}) = 0
+write(1, "x", 1) = 1
+exit_group(0) = ?
+"""
+
+
+def batten(*arguments, **options):
+    return subprocess.run([lab.BATTEN, "seccomp", *map(str, arguments)], text=True, capture_output=True, timeout=60,
+                          **options)
+
+
+@pytest.fixture
+def observation(scratch):
+    (scratch / "trace").write_text(TRACE)
+    p = batten("import", "--from", "strace", scratch / "trace", "-o", scratch / "o.json")
+    assert p.returncode == 0, p.stderr
+    return scratch / "o.json"
+
+
+@pytest.fixture
+def profile(observation, scratch):
+    p = batten("generate", observation, "--runtime", "runc", "-o", scratch / "p.json")
+    assert p.returncode == 0 and "young" in p.stderr, p.stderr
+    return scratch / "p.json"
+
+
+def test_generated_profiles_are_sorted_grouped_and_commented(profile):
+    p = json.loads(profile.read_text())
+    assert (p["defaultAction"], p["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 38)
+    assert p["architectures"] == ["SCMP_ARCH_X86_64"]
+    names = [n for r in p["syscalls"] for n in r["names"]]
+    assert len(names) == len(set(names)) and all(r["names"] == sorted(r["names"]) and r["comment"] for r in p["syscalls"])
+    by_name = {n: r for r in p["syscalls"] for n in r["names"]}
+    for must in ("exit", "exit_group", "rt_sigreturn", "restart_syscall"):
+        assert by_name[must]["action"] == "SCMP_ACT_ALLOW"
+    assert by_name["clone3"]["errnoRet"] == 38 and by_name["mount"]["errnoRet"] == 1
+
+
+def test_verify_prints_denied_names_and_exits_1(profile, observation, scratch):
+    p = batten("verify", profile, "--against", observation)
+    assert (p.returncode, p.stdout) == (0, ""), p
+    j = json.loads(profile.read_text())
+    for rule in j["syscalls"]:
+        rule["names"] = [n for n in rule["names"] if n not in ("uname", "exit_group")] or ["getsid"]
+    (scratch / "worse.json").write_text(json.dumps(j))
+    p = batten("verify", scratch / "worse.json", "--against", observation)
+    assert p.returncode == 1 and sorted(p.stdout.split("\n")) == ["", "exit_group", "uname"], p
+    j = json.loads(batten("verify", scratch / "worse.json", "--against", observation, "--json").stdout)
+    assert {d["call"] for d in j["denied"]} == {"uname", "exit_group"} and j["checked"] > 5
+
+
+def test_a_profile_from_elsewhere_is_checked_too(scratch):
+    (scratch / "p.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["read", "clone", "frobnicate", "exit", "exit_group", "rt_sigreturn", "restart_syscall"],
+         "action": "SCMP_ACT_ALLOW"}]}))
+    p = batten("verify", scratch / "p.json")
+    assert p.returncode == 1 and "frobnicate" in p.stderr and "clone3" in p.stderr
+
+
+def test_diff_explain_show_and_list(profile, observation, scratch):
+    d = json.loads(batten("diff", profile, "--json").stdout)
+    assert "mkdir" in d["removed"] and "ptrace" in d["removed"] and not d["added"]
+    assert d["allowed"] < d["allowed_there"]
+    assert "against" in d and batten("diff", profile, profile).stdout.startswith(f"{d['allowed']} calls")
+    assert "removed" in batten("diff", profile).stdout
+    e = json.loads(batten("explain", observation, "--call", "socket", "--json").stdout)["calls"][0]
+    assert e["phases"] == "start" and "AF_ALG" in e["denying_stops"]
+    assert batten("explain", observation, "--call", "mount").returncode == 2
+    s = json.loads(batten("show", observation, "--json").stdout)
+    assert s["syscalls"] == 5 and s["young"] and s["runs"] == 1 and s["saturation"] == 0
+    assert "saturation" in batten("show", observation).stdout
+    assert json.loads(batten("list", "--state", scratch / "none", "--json").stdout)["images"] == []
+
+
+def test_the_store_gives_images_and_the_host_union(observation, scratch):
+    store = scratch / "store"
+    store.mkdir()
+    digests = {}
+    for i, image in enumerate(("web:1", "db:2")):
+        o = json.loads(observation.read_text())
+        digests[image] = "sha256:" + f"{i}" * 64
+        o["image"], o["digest"] = image, digests[image]
+        o["abis"]["x86_64"]["syscalls"][("listen", "fsync")[i]] = {"phase": "serve"}
+        (store / f"sha256-{str(i) * 64}.json").write_text(json.dumps(o))
+    p = batten("list", "--state", store, "--json")
+    assert [i["image"] for i in json.loads(p.stdout)["images"]] == ["web:1", "db:2"]
+    assert "SATURATION" in batten("list", "--state", store).stdout
+    for name in ("web:1", digests["web:1"], "000000000000"):
+        p = batten("generate", name, "--state", store, "--runtime", "crun")
+        names = [n for r in json.loads(p.stdout)["syscalls"] if r["action"] == "SCMP_ACT_ALLOW" for n in r["names"]]
+        assert "listen" in names and "fsync" not in names, name
+    p = batten("generate", "--host", "--state", store, "--runtime", "runc", "-o", scratch / "host.json")
+    assert p.returncode == 0 and "web:1" in p.stderr and "fewer" in p.stderr
+    assert batten("verify", scratch / "host.json", "--against", store / f"sha256-{'0' * 64}.json").returncode == 0
+    p = batten("generate", "nosuch", "--state", store)
+    assert p.returncode == 2 and "nosuch" in p.stderr
+
+
+def test_a_base_is_allowed_besides(observation, scratch):
+    (scratch / "base.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["mkdir", "write"], "action": "SCMP_ACT_ALLOW"}]}))
+    p = batten("generate", observation, "--base", scratch / "base.json", "--runtime", "runc")
+    rule = next(r for r in json.loads(p.stdout)["syscalls"] if "mkdir" in r["names"])
+    assert rule["action"] == "SCMP_ACT_ALLOW" and rule["names"] == ["mkdir"] and "base" in rule["comment"]
+
+
+def test_importing_a_profile_and_merging(observation, scratch):
+    (scratch / "d.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["mkdir", "open"], "action": "SCMP_ACT_ALLOW"}, {"names": ["mount"], "action": "SCMP_ACT_ERRNO"}]}))
+    d = batten("import", "--from", "docker", scratch / "d.json", "-o", scratch / "imported.json")
+    assert d.returncode == 0, d.stderr
+    one = batten("merge", observation, scratch / "imported.json").stdout
+    other = batten("merge", scratch / "imported.json", observation, observation).stdout
+    assert json.loads(one) == json.loads(other)
+    assert {"mkdir", "open", "socket"} <= set(json.loads(one)["abis"]["x86_64"]["syscalls"])
+
+
+def one_line(p, *words):
+    assert p.returncode == 2 and p.stderr.count("\n") == 1 and not p.stdout, p
+    assert all(w in p.stderr for w in words), (words, p.stderr)
+
+
+def test_bad_profiles_and_observations_are_refused_in_one_line(observation, scratch):
+    f = scratch / "bad.json"
+
+    def profile(text):
+        f.write_text(text if isinstance(text, str) else json.dumps(text))
+        return batten("verify", f, "--against", observation)
+    one_line(profile("{ broken"), "bad.json")
+    one_line(profile(""), "bad.json")
+    one_line(profile({"defaultAction": "SCMP_ACT_ALLWO"}), "bad.json", "SCMP_ACT_ALLWO")
+    one_line(profile({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_AARCH64"]}), "architecture")
+    one_line(profile({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"},
+                                                                     {"names": ["x"], "action": "no"}]}), "syscalls[1]")
+    text = observation.read_text()
+    for cut in (1, len(text) // 3, len(text) // 2, len(text) - 3):
+        f.write_text(text[:cut])
+        for command in (("generate", f), ("merge", f), ("show", f), ("explain", f)):
+            one_line(batten(*command), "bad.json")
+    f.write_text("nothing of strace\n")
+    one_line(batten("import", "--from", "strace", f), "strace")
+    one_line(batten("import", "--from", "audit", f), "audit")
+    one_line(batten("import", "--from", "tcpdump", f), "strace, audit or docker")
+    one_line(batten("generate", scratch / "missing.json"), "missing.json")
+    one_line(batten("generate"), "--host")
+    one_line(batten("generate", observation, "--runtime", "lxc"), "lxc")
+
+
+def test_ten_thousand_rules_are_no_trouble(observation, scratch):
+    names = [n for r in json.loads(batten("generate", observation, "--runtime", "runc").stdout)["syscalls"]
+             for n in r["names"]]
+    rules = [{"names": [names[i % len(names)]], "action": "SCMP_ACT_ALLOW",
+              "args": [{"index": 0, "value": i, "op": "SCMP_CMP_EQ"}]} for i in range(10000)]
+    rules.append({"names": names, "action": "SCMP_ACT_ALLOW"})
+    (scratch / "many.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
+    p = batten("verify", scratch / "many.json", "--against", observation)
+    assert p.returncode in (0, 1), p.stderr
+    (scratch / "more.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules * 2}))
+    one_line(batten("verify", scratch / "more.json", "--against", observation), "too many rules")
+
+
+def test_a_full_disk_loses_nothing(observation, scratch, spaces):
+    space = spaces.new("full", mounts=True)
+    small = scratch / "small"
+    small.mkdir()
+    space.run("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small)
+    space.run("sh", "-c", f"echo kept > {small}/p.json; dd if=/dev/zero of={small}/fill bs=1k count=100 2>/dev/null",
+              check=False)
+    p = space.batten("seccomp", "generate", observation, "-o", small / "p.json", check=False)
+    assert p.returncode == 3 and "p.json" in p.stderr, p
+    assert space.run("cat", small / "p.json").stdout == "kept\n"
+    assert space.run("ls", small).stdout.split() == ["fill", "p.json"]

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "unit.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "batten/seccomp/base.h"
+#include "batten/seccomp/filter.h"
+#include "batten/seccomp/generate.h"
+#include "batten/seccomp/import.h"
+#include "batten/seccomp/verify.h"
+
+/* Everything here is about x86-64; the interpreter runs any machine's filter. */
+static struct profile_context docker_on_x86_64(void)
+{
+	struct profile_context c;
+
+	profile_context_docker(&c);
+	c.machine = ABI_X86_64;
+	return c;
+}
+
+static struct profile *parse(const char *text)
+{
+	struct profile_context c = docker_on_x86_64();
+	struct profile *p = NULL;
+	struct diag d = { 0 };
+
+	if (profile_parse(text, strlen(text), "test", &c, &p, &d) < 0)
+		fail_msg("%s: %s", d.where, d.what);
+	return p;
+}
+
+static uint32_t ask(const struct filter *f, const char *call, uint64_t a0, uint64_t a1)
+{
+	struct seccomp_data data = {
+		.nr = abi_call_number(ABI_X86_64, call),
+		.arch = abi_audit_arch(ABI_X86_64),
+		.args = { a0, a1, a0 },
+	};
+	uint32_t answer = 0;
+
+	assert_int_equal(filter_run(f->code, f->n_code, &data, &answer), 0);
+	return answer;
+}
+
+static void dockers_default_answers_as_it_says(void **state)
+{
+	struct profile_context c = docker_on_x86_64();
+	struct labels unknown = { 0 };
+	struct filter f = { 0 };
+	struct profile *p;
+
+	assert_int_equal(docker_default_profile(&c, &p), 0);
+	assert_int_equal(filter_compile(p, &f, &unknown, NULL), 0);
+	assert_int_equal(ask(&f, "read", 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+	assert_int_equal(ask(&f, "mount", 0, 0), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&f, "socket", 2, 1), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "socket", 38, 1), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&f, "socket", 39, 1), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "socket", 40, 1), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&f, "clone", 0x11, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "clone", 0x10000000, 0), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&f, "personality", 8, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "personality", 0x40000, 0), SECCOMP_RET_ERRNO | EPERM);
+	/* Figures that the facts give for the usual capabilities: about 300 calls. */
+	assert_in_range(profile_count_allowed(p, ABI_X86_64), 285, 330);
+	filter_done(&f);
+	for (size_t i = 0; i < unknown.n; i++)
+		free(unknown.v[i]);
+	free(unknown.v);
+	profile_free(p);
+}
+
+static void the_interpreter_agrees_with_itself_on_odd_programs(void **state)
+{
+	struct seccomp_data data = { .nr = 7, .args = { 5 } };
+	uint32_t answer = 1;
+	static const struct sock_filter sums[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 16), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 3),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0), BPF_STMT(BPF_ST, 3),
+		BPF_STMT(BPF_LD | BPF_IMM, 0),		BPF_STMT(BPF_LD | BPF_MEM, 3),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 46, 1, 0), BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	static const struct sock_filter past_the_end[] = { BPF_STMT(BPF_JMP | BPF_JA, 7) };
+	static const struct sock_filter no_return[] = { BPF_STMT(BPF_LD | BPF_IMM, 7) };
+	static const struct sock_filter unaligned[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2), BPF_STMT(BPF_RET, 0) };
+	static const struct sock_filter outside[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 64), BPF_STMT(BPF_RET, 0) };
+	static const struct sock_filter by_zero[] = { BPF_STMT(BPF_ALU | BPF_DIV | BPF_K, 0), BPF_STMT(BPF_RET, 0) };
+	static const struct sock_filter memory[] = { BPF_STMT(BPF_ST, 16), BPF_STMT(BPF_RET, 0) };
+
+	assert_int_equal(filter_run(sums, ARRAY_SIZE(sums), &data, &answer), 0);
+	assert_int_equal(answer, 47);
+	assert_int_equal(filter_run(past_the_end, 1, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(no_return, 1, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(unaligned, 2, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(outside, 2, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(by_zero, 2, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(memory, 2, &data, &answer), -EINVAL);
+	assert_int_equal(filter_run(NULL, 0, &data, &answer), -EINVAL);
+}
+
+static void repeated_comparisons_are_alternatives(void **state)
+{
+	struct profile *p = parse("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"personality\"],\"action\":"
+				  "\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},{\"index\":0,"
+				  "\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+	struct filter f = { 0 };
+
+	assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+	assert_int_equal(ask(&f, "personality", 1, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "personality", 2, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(ask(&f, "personality", 3, 0), SECCOMP_RET_ERRNO | EPERM);
+	filter_done(&f);
+	profile_free(p);
+}
+
+static struct observation *imported(const char *text)
+{
+	struct observation *o = NULL;
+	struct diag d = { 0 };
+
+	if (import_strace(text, strlen(text), "trace", &o, &d) < 0)
+		fail_msg("%s: %s", d.where, d.what);
+	return o;
+}
+
+static struct profile *generated(const struct observation *o, bool args)
+{
+	struct profile *p = NULL;
+	struct diag d = { 0 };
+
+	if (profile_generate(o, &(struct generate_options){ .runtime = "any", .args = args }, &p, &d) < 0)
+		fail_msg("%s: %s", d.where, d.what);
+	return p;
+}
+
+static void what_is_generated_holds_and_denies(void **state)
+{
+	struct observation *o = imported("socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3\n"
+					 "socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 4\n"
+					 "mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f0000000000\n"
+					 "mmap(NULL, 4096, PROT_READ|PROT_EXEC, MAP_PRIVATE, 3, 0) = 0x7f0000000000\n"
+					 "clone3({flags=CLONE_VM}, 88) = -1 ENOSYS (Function not implemented)\n"
+					 "uname({sysname=\"Linux\"}) = 0\n");
+
+	for (int args = 0; args < 2; args++) {
+		struct profile *p = generated(o, args);
+		struct filter f = { 0 };
+		struct verify_result v;
+
+		assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+		assert_true(f.n_code <= BPF_MAXINSNS);
+		for (uint64_t family = 0; family < 60; family++) {
+			for (uint64_t type = 0; type < 16; type++) {
+				bool seen = (family == 1 && type == 1) || (family == 2 && type == 2);
+				uint32_t answer = ask(&f, "socket", family, type | 02000000),
+					 high = ask(&f, "socket", family | 0xffffffff00000000u, type);
+
+				assert_int_equal(filter_answer_passes(answer), seen || !args);
+				assert_int_equal(high, answer);
+				if (args && !seen && family < 47)
+					assert_int_equal(answer, SECCOMP_RET_ERRNO | EPERM);
+			}
+		}
+		/* ask() passes the first argument as the third too. */
+		assert_int_equal(ask(&f, "mmap", 5, 0), SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(&f, "mmap", 7, 0), args ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(&f, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+		assert_int_equal(ask(&f, "keyctl", 0, 0), SECCOMP_RET_ERRNO | EPERM);
+		assert_int_equal(ask(&f, "exit_group", 0, 0), SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(&f, "rt_sigreturn", 0, 0), SECCOMP_RET_ALLOW);
+		assert_int_equal(ask(&f, "restart_syscall", 0, 0), SECCOMP_RET_ALLOW);
+		assert_false(p->abis[ABI_X86]);
+		assert_int_equal(profile_verify(p, o, &v, NULL), 0);
+		assert_int_equal(v.n_denials, 0);
+		assert_false(v.thread_trap);
+		verify_result_done(&v);
+		filter_done(&f);
+		profile_free(p);
+	}
+	observation_free(o);
+}
+
+static void verify_lists_what_would_be_denied(void **state)
+{
+	struct observation *o = imported("uname({}) = 0\nclone3({}, 88) = -1 ENOSYS (x)\nsocket(AF_INET, SOCK_STREAM, 0) = 3\n");
+	/* Compares 64 bits, lacks rt_sigreturn, answers clone3 with EPERM, names a call that is none. */
+	struct profile *p = parse("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"exit\",\"exit_group\","
+				  "\"restart_syscall\",\"nosuchcall\"],\"action\":\"SCMP_ACT_ALLOW\"},{\"names\":[\"socket\"],"
+				  "\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+	static const char *const denied[] = { "rt_sigreturn", "clone3", "socket", "uname" };
+	struct verify_result v;
+
+	assert_int_equal(profile_verify(p, o, &v, NULL), 0);
+	assert_int_equal(v.n_denials, ARRAY_SIZE(denied));
+	for (size_t i = 0; i < ARRAY_SIZE(denied); i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < v.n_denials; k++)
+			found |= strcmp(v.denials[k].name, denied[i]) == 0;
+		assert_true(found);
+	}
+	assert_true(v.thread_trap);
+	assert_int_equal(v.unknown.n, 1);
+	assert_string_equal(v.unknown.v[0], "nosuchcall");
+	verify_result_done(&v);
+	profile_free(p);
+	observation_free(o);
+}
+
+static void the_32_bit_interface_is_added_only_when_seen(void **state)
+{
+	struct observation *o = imported("[ Process PID=7 runs in 32 bit mode. ]\n7 socketcall(1) = 3\n7 write(1, \"\", 0) = 0\n"
+					 "[ Process PID=7 runs in 64 bit mode. ]\n7 uname({}) = 0\n");
+	struct profile *p = generated(o, false);
+	struct verify_result v;
+
+	assert_non_null(observation_find(o, ABI_X86, "socketcall"));
+	assert_null(observation_find(o, ABI_X86_64, "write"));
+	assert_non_null(observation_find(o, ABI_X86_64, "uname"));
+	assert_true(p->abis[ABI_X86]);
+	assert_false(p->abis[ABI_X32]);
+	assert_int_equal(profile_verify(p, o, &v, NULL), 0);
+	assert_int_equal(v.n_denials, 0);
+	verify_result_done(&v);
+	profile_free(p);
+	observation_free(o);
+}
+
+static void an_empty_observation_makes_no_profile(void **state)
+{
+	struct observation *o = observation_new();
+	struct profile *p = NULL;
+	struct diag d = { 0 };
+
+	assert_int_equal(profile_generate(o, &(struct generate_options){ .runtime = "runc" }, &p, &d), -EINVAL);
+	assert_null(p);
+	assert_non_null(strstr(d.what, "no call"));
+	observation_free(o);
+}
+
+static void strace_is_read_in_all_its_forms(void **state)
+{
+	struct observation *o = imported(
+		"execve(\"/bin/x\", [\"x\"], 0x7ffd /* 9 vars */) = 0\n"
+		"[pid  4711] openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3\n"
+		"4712 12:01:02.123456 read(3, \"(\", 1) = 1 <0.000010>\n"
+		"12:01:02 fstat(3, {st_mode=S_IFREG|0644}) = 0\n"
+		"1700000000.123456 lseek(3, 0, SEEK_SET) = 0\n"
+		"     0.000012 dup(3) = 4\n"
+		"[00007f1234567890] getuid() = 0\n"
+		"4712 futex(0x7f, FUTEX_WAIT, 2, NULL <unfinished ...>\n"
+		"4713 clone3({flags=0} <unfinished ...>\n"
+		"4712 <... futex resumed>) = 0\n"
+		"4713 <... clone3 resumed>) = -1 ENOSYS (Function not implemented)\n"
+		"4714 exit_group(0 <unfinished ...>\n"
+		"--- SIGCHLD {si_signo=SIGCHLD} ---\n"
+		"+++ exited with 0 +++\n"
+		"strace: Process 9 attached\n"
+		"% time     seconds  usecs/call     calls    errors syscall\n"
+		"------ ----------- ----------- --------- --------- ----------------\n"
+		" 50.00    0.000100          10        10         1 sendto\n"
+		" 50.00    0.000100          10         7           recvfrom\n"
+		"------ ----------- ----------- --------- --------- ----------------\n"
+		"100.00    0.000200                    17         1 total\n");
+	static const char *const needed[] = { "execve", "openat", "read", "fstat", "lseek", "dup", "getuid", "futex",
+					      "exit_group", "sendto", "recvfrom" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		struct observed_call *c = observation_find(o, ABI_X86_64, needed[i]);
+
+		if (!c || !c->phases)
+			fail_msg("%s was not taken", needed[i]);
+	}
+	assert_int_equal(o->abis[ABI_X86_64].n, ARRAY_SIZE(needed) + 1);
+	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->phases, 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->denied, DENIED_ENOSYS);
+	assert_int_equal(observation_find(o, ABI_X86_64, "sendto")->count, 10);
+	assert_int_equal(observation_find(o, ABI_X86_64, "recvfrom")->count, 7);
+	observation_free(o);
+}
+
+static void audit_records_are_read(void **state)
+{
+	static const char text[] =
+		"type=SECCOMP msg=audit(1700000000.250:42): auid=0 uid=0 pid=7 comm=\"x\" exe=\"/usr/bin/x\" sig=0 arch=c000003e "
+		"syscall=165 compat=0 ip=0x7f code=0x7ffc0000\n"
+		"[  12.5] audit: type=1326 audit(1700000001.000:43): pid=7 exe=\"/usr/bin/x\" sig=31 arch=40000003 syscall=102 "
+		"compat=1 ip=0x7f code=0x0\n"
+		"type=SECCOMP msg=audit(1700000002.000:44): exe=\"/x\" sig=0 arch=x86_64 syscall=clone3 code=0x50026\n"
+		"type=CWD msg=audit(1700000002.000:44): cwd=\"/\"\n";
+	struct observation *o = NULL;
+	struct diag d = { 0 };
+
+	assert_int_equal(import_audit(text, strlen(text), "audit", &o, &d), 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "mount")->first_ms, 1700000000250);
+	assert_string_equal(observation_find(o, ABI_X86_64, "mount")->by, "x");
+	assert_int_equal(observation_find(o, ABI_X86, "socketcall")->phases, PHASE_START);
+	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->phases, 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->denied, DENIED_ENOSYS);
+	observation_free(o);
+	o = NULL;
+	assert_int_equal(import_audit("type=SECCOMP arch=c000003e\n", 27, "audit", &o, &d), -EINVAL);
+	assert_string_equal(d.where, "audit:1");
+	assert_null(o);
+}
+
+static void bad_profiles_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *what;
+	} cases[] = {
+		{ "", "" },
+		{ "{\"syscalls\":", "" },
+		{ "[]", "defaultAction" },
+		{ "{}", "defaultAction" },
+		{ "{\"defaultAction\":\"SCMP_ACT_PERMIT\"}", "SCMP_ACT_PERMIT" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":99999}", "errno" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_AARCH64\"]}", "architecture" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86_64\"],\"archMap\":[{}]}", "archMap" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":{}}", "list" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"]}]}", "action" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\"}]}", "names" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"name\":\"read\",\"names\":[\"read\"],\"action\":"
+		  "\"SCMP_ACT_ALLOW\"}]}",
+		  "keep one" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\","
+		  "\"args\":[{\"index\":6,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+		  "index" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\","
+		  "\"args\":[{\"index\":0,\"value\":1,\"op\":\"=\"}]}]}",
+		  "comparison" },
+	};
+	struct profile_context context = docker_on_x86_64();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct profile *p = NULL;
+		struct diag d = { 0 };
+
+		assert_true(profile_parse(cases[i].text, strlen(cases[i].text), "f", &context, &p, &d) < 0);
+		assert_null(p);
+		if (!strstr(d.what, cases[i].what))
+			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, d.what, cases[i].what);
+	}
+}
+
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dockers_default_answers_as_it_says),
+		cmocka_unit_test(the_interpreter_agrees_with_itself_on_odd_programs),
+		cmocka_unit_test(repeated_comparisons_are_alternatives),
+		cmocka_unit_test(what_is_generated_holds_and_denies),
+		cmocka_unit_test(verify_lists_what_would_be_denied),
+		cmocka_unit_test(the_32_bit_interface_is_added_only_when_seen),
+		cmocka_unit_test(an_empty_observation_makes_no_profile),
+		cmocka_unit_test(strace_is_read_in_all_its_forms),
+		cmocka_unit_test(audit_records_are_read),
+		cmocka_unit_test(bad_profiles_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
