@@ -37,7 +37,13 @@ static void print_counts(const struct report *r, FILE *f)
 		      s.passed, s.failed, s.waived, s.unknown, s.not_applicable);
 	if (score_percent(&s) >= 0)
 		(void)fprintf(f, "; score %d of 100", score_percent(&s));
-	(void)fputs("\n  findings: ", f);
+	(void)fputc('\n', f);
+	if (a->options.profile) {
+		(void)fputs("  ", f);
+		report_put_text(f, audit_profile_title(a->options.profile));
+		(void)fprintf(f, ": %u of %u hold\n", s.passed, s.passed + s.failed);
+	}
+	(void)fputs("  findings: ", f);
 	for (int i = _SEV_MAX - 1; i >= 0; i--) {
 		if (n[i] == 0)
 			continue;

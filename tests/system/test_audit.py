@@ -126,3 +126,96 @@ def test_a_docker_that_hangs_delays_nothing_but_itself(tmp_path):
     assert {f["status"] for f in report if f["control"] == "CTR-01"} == {"unknown"}
     assert any(f["status"] == "pass" or f["status"] == "fail" for f in report if f["area"] == "host")
     s.close()
+
+
+ODD = ["etc/docker/daemon.json", "etc/group", "etc/hostname", "var/lib/cloud/instance/user-data.txt", "etc/ecs/ecs.config",
+       "var/log/ecs/ecs-agent.log", "etc/passwd", "var/lib/update-motd/motd", "etc/ecs/ecs.config.json"]
+
+
+def make_odd(kind, path, outside):
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "huge":
+        with open(path, "wb") as f:
+            f.truncate(1 << 30)
+    elif kind == "forbidden":
+        path.write_text("x")
+        path.chmod(0)
+    elif kind == "dangling":
+        path.symlink_to("nowhere")
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "outside":
+        path.symlink_to("../" * 20 + str(outside))
+    elif kind == "absolute":
+        path.symlink_to(outside)
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    elif kind == "nul":
+        path.write_bytes(b"\0\xff" * 1000)
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "huge", "forbidden", "dangling", "loop", "outside", "absolute", "zero",
+                                  "nul"])
+def test_odd_files_neither_hang_nor_escape(tmp_path, tree, kind):
+    outside = tmp_path / "outside"
+    outside.write_text("docker:x:1:OUTSIDE\nPASSWORD=OUTSIDE-SECRET\nOUTSIDE\n")
+    for name in ODD:
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.unlink()
+        make_odd(kind, path, outside)
+    p = run("--root", tree, "--json", timeout=10)
+    assert p.returncode in (0, 1), p.stderr
+    assert "OUTSIDE" not in p.stdout
+    assert json.loads(p.stdout)["schema"] == "batten.audit/1"
+
+
+def test_odd_directories_neither_hang_nor_escape(tmp_path, tree):
+    outside = tmp_path / "outside"
+    (outside / "ecs").mkdir(parents=True)
+    (outside / "ecs/ecs.config").write_text("ECS_CLUSTER=OUTSIDE\nECS_FOO=OUTSIDE\n")
+    (outside / "group").write_text("docker:x:1:OUTSIDE\n")
+    import shutil
+    shutil.rmtree(tree / "etc")
+    (tree / "etc").symlink_to(outside)
+    p = run("--root", tree, "--json", timeout=10)
+    assert p.returncode in (0, 1) and "OUTSIDE" not in p.stdout
+
+
+def test_profiles_choose_and_say_how_far(tmp_path):
+    managed = json.loads(run("--profile", "managed-instances", "--json").stdout)
+    assert managed["profile"] == "managed-instances"
+    assert {f["control"] for f in managed["findings"]} < {r["control"] for r in json.loads(
+        run("--list", "--json").stdout)["controls"]}
+    assert " hold\n" in run("--profile", "managed-instances").stdout
+    age = [f for f in managed["findings"] if f["control"] == "HST-03"]
+    assert age and age[0]["severity"] == "high"
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"schema": "batten.audit-profile/1", "name": "own", "title": "Own", "controls": ["HST-1[01]"]}))
+    assert {f["control"] for f in findings("--profile", own)} == {"HST-10", "HST-11"}
+    own.write_text(json.dumps({"schema": "batten.audit-profile/1", "name": "own", "title": "Own", "controls": ["XXX-*"]}))
+    one_line(run("--profile", own), "XXX-*", "own.json")
+
+
+def test_fail_on_decides(tmp_path, tree):
+    (tree / "etc/docker").chmod(0o777)  # DKF-02, medium
+    for severity, expected in (("low", 1), ("medium", 1), ("high", 0), ("critical", 0)):
+        run("--root", tree, "--control", "DKF-02", "--fail-on", severity, check=expected)
+    w = write_waivers(tmp_path / "w.json", waiver(control="DKF-02", scope={"path": "/etc/docker"}))
+    p = run("--root", tree, "--control", "DKF-02", "--fail-on", "low", "--waivers", w, check=0)
+    assert "waived" in p.stdout and "DKF-02" in p.stdout
+    w = write_waivers(tmp_path / "w.json", waiver(control="DKF-02", scope={"path": "/etc/other"}))
+    p = run("--root", tree, "--control", "DKF-02", "--fail-on", "low", "--waivers", w, check=1)
+    assert "WVR-02" in p.stdout
+
+
+def test_without_root_it_audits_what_it_can():
+    p = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.BATTEN, "audit", "--json"],
+                       text=True, capture_output=True, timeout=30)
+    lab.need("Permission denied" not in p.stderr or p.stdout, "this user cannot run the binary")
+    report = json.loads(p.stdout)
+    assert p.returncode in (0, 1) and report["summary"]["unknown"] > 0 and report["summary"]["pass"] > 0
