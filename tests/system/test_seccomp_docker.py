@@ -67,3 +67,22 @@ def test_a_running_container_is_observed_with_its_exec_sessions(observes, docker
     assert {"execve", "getdents64", "exit_group"} <= set(calls)
     assert {"start", "exec"} <= set(calls["getdents64"]["phases"])
     assert not {"mount", "pivot_root", "unshare"} & set(calls), sorted(calls)
+
+
+def test_containers_are_stored_by_image(observes, docker_host, scratch):
+    """What the daemon does with its containers: each run is one, whatever it is stored how often."""
+    store = scratch / "store"
+    watch = docker_host.space.start(lab.TOOLS / "seccomp-watch", docker_host.socket, store, "6", stdout=subprocess.PIPE)
+    assert watch.stdout.readline() == "watching\n"
+    for _ in range(2):
+        docker_host.docker("run", "--network", "none", "--name", "stored", "busybox", "sh", "-c",
+                           "sleep 1; ls / >/dev/null; sleep 0.5")
+        lab.time.sleep(0.4)
+        docker_host.docker("rm", "-f", "stored")
+    out, _ = watch.communicate(timeout=20)
+    assert watch.returncode == 0 and "getdents64" in out
+    listed = json.loads(batten("seccomp", "list", "--state", store, "--json").stdout)["images"]
+    assert len(listed) == 1 and listed[0]["image"] == "busybox" and listed[0]["runs"] == 2, listed
+    assert 0 < listed[0]["saturation"] <= 1
+    shown = batten("seccomp", "show", "busybox", "--state", store)
+    assert shown.returncode == 0 and "getdents64" in shown.stdout
