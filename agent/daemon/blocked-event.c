@@ -6,6 +6,8 @@
 #include "daemon/blocked-event.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,4 +56,35 @@ void blocked_event_cgroup(struct event_log *log, const struct host_model *m, con
 		  c && c->task_arn[0] ? c->task_arn : NULL, "family", c && c->family[0] ? c->family : NULL, "image",
 		  c ? c->image : NULL, "process", e->sender_known ? process : NULL, "layer", "cgroup-ebpf", "destination",
 		  address, "count", U64S(e->count), "cgroup", U64S(e->cgroup));
+}
+
+static const char *layer_of(unsigned int hook)
+{
+	return hook == NF_INET_PRE_ROUTING ? "prerouting" : hook == NF_INET_FORWARD ? "forward" : "postrouting";
+}
+
+void blocked_event_packet(struct event_log *log, const struct host_model *m, const struct nflog_packet *p,
+			  uint64_t held_back)
+{
+	const struct container *c = host_model_find_address(m, p->family, p->source);
+	char from[INET6_ADDRSTRLEN] = "", to[INET6_ADDRSTRLEN] = "", device[IF_NAMESIZE] = "", message[256];
+	json_t *j;
+
+	(void)inet_ntop(p->family, p->source, from, sizeof(from));
+	(void)inet_ntop(p->family, p->destination, to, sizeof(to));
+	if (p->input == 0 || !if_indextoname(p->input, device))
+		device[0] = '\0';
+	(void)snprintf(message, sizeof(message), "%.64s%s%s%s on %s tried to reach %s", c ? c->name : from, c ? " (" : "",
+		       c ? from : "", c ? ")" : "", device[0] ? device : "an unknown device", to);
+	j = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:o}", "kind", "imds.blocked", "layer", layer_of(p->hook),
+		      "destination", to, "port", (int)p->port, "source", from, "device", device, "count", 1, "certainty",
+		      "claimed", "message", json_text(message));
+	if (j && c)
+		add_container(j, c);
+	if (j && held_back > 0)
+		json_object_set_new(j, "suppressed", json_integer((json_int_t)held_back));
+	event_log_add(log, j);
+	log_event(LOG_WARNING, &msg_blocked, "claimed_container", c ? c->name : NULL, "task_arn",
+		  c && c->task_arn[0] ? c->task_arn : NULL, "source", from, "device", device[0] ? device : NULL, "layer",
+		  layer_of(p->hook), "destination", to, "suppressed", held_back > 0 ? U64S(held_back) : NULL);
 }

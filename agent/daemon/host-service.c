@@ -19,6 +19,7 @@
 #include "batten/daemon/priorities.h"
 #include "batten/host/watch.h"
 #include "batten/imds/cgroup.h"
+#include "batten/kernel/nflog.h"
 #include "daemon/blocked-event.h"
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
@@ -30,6 +31,9 @@ static const struct log_message msg_closed = { "4f209d3e16fa7ea2c0b15d8e9fa0b124
 static const struct log_message msg_row = { "5031ae4f270b8fb3d1c26e9fa0b1c225", "a container's cgroup cannot be set" };
 static const struct log_message msg_apply = { "6142bf50381ca0c4e2d37fa0b1c2d326", "exceptions cannot be applied" };
 
+static const struct log_message msg_nflog = { "8364d1725ac3e2e604f591c2d3e4f528",
+					       "blocked packets cannot be listened to" };
+
 struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
@@ -37,6 +41,9 @@ struct host_service {
 	struct host_watch *watch;
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
+	struct nflog *nflog; /* NULL where nothing is logged, or somebody else listens */
+	sd_event_source *packets;
+	struct log_limit limit;
 	struct imds_config imds;
 	struct exceptions stored;
 	char path[512], directory[256];
@@ -109,6 +116,48 @@ static void open_layer(struct host_service *s)
 	if (r >= 0)
 		r = sd_event_source_set_priority(s->ring, PRIORITY_BACKGROUND);
 	(void)r; /* a layer that is not there is told by the status */
+}
+
+/* ---- packets that the table refused ------------------------------------------------------------ */
+
+static void on_packet(void *user, const struct nflog_packet *p)
+{
+	struct host_service *s = user;
+	uint64_t held_back = 0;
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	if (log_limit_allow(&s->limit, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000, &held_back))
+		blocked_event_packet(s->log, host_watch_model(s->watch), p, held_back);
+}
+
+static int on_packets(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct host_service *s = data;
+	uint64_t lost = 0;
+	int r;
+
+	r = nflog_read(s->nflog, on_packet, s, &lost);
+	s->limit.held_back += lost;
+	return r;
+}
+
+static void open_nflog(struct host_service *s)
+{
+	struct diag d = { 0 };
+	int r;
+
+	s->packets = sd_event_source_disable_unref(s->packets);
+	s->nflog = nflog_free(s->nflog);
+	if (!s->imds.enabled || !s->imds.log)
+		return;
+	r = nflog_open(&s->nflog, (uint16_t)s->imds.log_group, &d);
+	if (r >= 0)
+		r = sd_event_add_io(s->event, &s->packets, nflog_fd(s->nflog), EPOLLIN, on_packets, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->packets, PRIORITY_BACKGROUND);
+	if (r < 0)
+		log_event(LOG_WARNING, &msg_nflog, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -263,6 +312,7 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 {
 	s->imds = settings->imds;
 	open_layer(s);
+	open_nflog(s);
 	set_everything(s);
 }
 
@@ -280,6 +330,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->guard = guard;
 	s->log = log;
 	s->imds = settings->imds;
+	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 10 };
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
 	r = exceptions_load(&s->stored, s->path, d);
@@ -288,6 +339,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	if (r < 0)
 		return r;
 	open_layer(s);
+	open_nflog(s);
 	*ret = take_ptr(s);
 	return 0;
 }
@@ -297,6 +349,8 @@ struct host_service *host_service_free(struct host_service *s)
 	if (!s)
 		return NULL;
 	s->watch = host_watch_free(s->watch);
+	(void)sd_event_source_disable_unref(s->packets);
+	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);
 	s->layer = cgroup_layer_free(s->layer);
 	(void)sd_event_unref(s->event);

@@ -52,6 +52,19 @@ struct container *host_model_find(const struct host_model *m, const char *id)
 	return NULL;
 }
 
+struct container *host_model_find_address(const struct host_model *m, int family, const void *address)
+{
+	host_model_each(pos, m) {
+		struct container *c = host_container(pos);
+
+		for (size_t i = 0; c->running && i < c->n_networks; i++)
+			if (family == AF_INET ? memcmp(&c->networks[i].ip4, address, 4) == 0 :
+						memcmp(&c->networks[i].ip6, address, 16) == 0)
+				return c;
+	}
+	return NULL;
+}
+
 struct container *host_model_find_cgroup(const struct host_model *m, uint64_t cgroup_id)
 {
 	host_model_each(pos, m)

@@ -265,3 +265,33 @@ def test_docker_comes_and_goes(h):
             lab.wait_for(lambda: h.docker.listeners == 1, "the daemon to find Docker")
             lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
         assert h.roads(web, "tcp4") == {"tcp4": "OK"}, "what runs stays allowed while Docker is away"
+
+
+def test_packets_that_the_table_refused_are_told_as_claims(h):
+    """A bridged container where the cgroup layer is off; then a neighbour that writes its address."""
+    h.configure("cgroup-ebpf = no")
+    h.daemon()
+    space, where = on_bridge(h)
+    h.tasks.run("web", space, **where)
+    h.wait_log("following Docker")
+    assert lab.connect(space, lab.IMDS4)[0] == "ECONNREFUSED"
+    e = lab.wait_for(h.events, "an event")[-1]
+    assert e["layer"] == "prerouting" and e["source"] == space.address and e["device"] == space.bridge
+    assert e["destination"] == lab.IMDS4 and e["port"] == 80 and e["certainty"] == "claimed"
+    assert "[claimed]" in h.batten("events").stdout
+    assert lab.connect(h.ecs.containers["user"], lab.IMDS6)[0] == "ECONNREFUSED"
+    lab.wait_for(lambda: any(e["destination"] == lab.IMDS6 for e in h.events()), "the event of IPv6")
+
+
+def test_a_flood_is_bounded_and_counted(h):
+    """The kernel drops it before the log; what the log held back is said, counters stay exact."""
+    h.configure("cgroup-ebpf = no", "log-rate = 1000")
+    h.daemon()
+    space, _ = on_bridge(h)
+    hammer = space.start(lab.TOOLS / "hammer", "-s", "2", "-t", "500", lab.IMDS4, "80", stdout=-1)
+    attempts = json.loads(hammer.communicate()[0].splitlines()[-1])["attempts"]
+    assert attempts > 2000
+    events = [e for e in h.events() if e["kind"] == "imds.blocked"]
+    assert 10 <= len(events) <= 60, "ten a second"
+    assert sum(e.get("suppressed", 0) for e in events) > 100
+    assert h.layers()["prerouting", "ipv4"]["packets"] >= attempts

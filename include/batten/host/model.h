@@ -26,6 +26,8 @@ int host_model_put(struct host_model *m, struct container *c) _must_check_;
 void host_model_remove(struct host_model *m, struct container *c);
 
 struct container *host_model_find(const struct host_model *m, const char *id);
+/* The running container that has the address (AF_INET or AF_INET6, network order), or NULL. */
+struct container *host_model_find_address(const struct host_model *m, int family, const void *address);
 struct container *host_model_find_cgroup(const struct host_model *m, uint64_t cgroup_id);
 
 /*
