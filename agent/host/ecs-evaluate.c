@@ -300,15 +300,13 @@ static int ask_documents(struct ecs_result *r, const struct ecs_sources *s, size
 
 static int take_default(const struct ecs_variable *row, struct ecs_value *v)
 {
-	struct ecs_value d = { .zero = true };
+	_cleanup_(ecs_value_done) struct ecs_value d = { .zero = true };
 	int e = 0;
 
 	if (row->fallback && (row->kind == ECS_DURATION || row->kind == ECS_INT))
 		e = ecs_value_from_text(row, slice_of(row->fallback), &d);
 	else if (row->fallback)
-		d.text = strdup(row->fallback);
-	if (e == 0 && row->fallback && !d.text)
-		e = -ENOMEM;
+		e = ecs_value_set_text(&d, row->fallback, strlen(row->fallback));
 	if (e < 0)
 		return e;
 	free(v->text);
@@ -613,6 +611,22 @@ static int evaluate_others(struct ecs_config *c, const struct ecs_lines *lines, 
 	return e;
 }
 
+/* No process can be started with a NUL in its environment, so the agent's is not. */
+static int find_nul(struct ecs_config *c, const struct ecs_sources *s, const struct ecs_lines *lines,
+		    const char *file)
+{
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < lines->n; i++) {
+		const struct ecs_line *l = &lines->v[i];
+		bool nul = memchr(l->name.p, '\0', l->name.n) || (l->value.n > 0 && memchr(l->value.p, '\0', l->value.n));
+
+		if (nul && l->last && (lines == &s->user || !ecs_lines_find(&s->user, l->name)))
+			e = ecs_fatal_add(c, "%s:%u: a NUL byte: the agent's container does not start", file, l->line);
+	}
+	return e;
+}
+
 /* What was added while the documents were read goes behind the table's rows. */
 static int move_to_end(struct ecs_config *c, size_t n_first)
 {
@@ -643,5 +657,9 @@ int ecs_evaluate(struct ecs_config *c, const struct ecs_sources *s)
 		e = evaluate_others(c, &s->user, ECS_CONFIG_FILE);
 	if (e == 0)
 		e = evaluate_others(c, &s->instance, ECS_INSTANCE_FILE);
+	if (e == 0)
+		e = find_nul(c, s, &s->user, ECS_CONFIG_FILE);
+	if (e == 0)
+		e = find_nul(c, s, &s->instance, ECS_INSTANCE_FILE);
 	return e < 0 ? e : ecs_exceptions(c, s);
 }

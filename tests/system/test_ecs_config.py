@@ -5,6 +5,7 @@ tests/golden/ecs-config/NAME.in holds a tree: lines "== PATH" each begin a file,
 instance's user data. Beside it stand NAME.json (the variables that somebody wrote or that are not
 well) and NAME.txt (exit code and text). GOLDEN=write writes them anew; read the difference.
 """
+import http.client
 import json
 import os
 import pathlib
@@ -205,6 +206,36 @@ def test_wrong_usage(batten, scratch):
     for arguments in (["--root", str(scratch / "none")], ["--user-data", str(scratch / "none")], ["more"]):
         p = subprocess.run([batten, "ecs", "config", *arguments], text=True, capture_output=True)
         assert p.returncode == 2 and p.stderr.count("\n") == 1 and not p.stdout, arguments
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("docker")
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def ask_docker(host, path, body=None):
+    connection = UnixConnection(host.socket)
+    connection.request("POST", f"/v1.41{path}", json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read() or "null")
+
+
+def test_docker_refuses_what_is_called_fatal(docker_host, batten, scratch):
+    """ecs-init hands the lines to Docker's API: what it does with odd ones, from a real dockerd."""
+    host = docker_host
+    for number, (variable, fatal) in enumerate((("K=v", False), ("=x", True), ("K=a\0b", True), ("# K=v", False),
+                                                ("K =v", False), ("export K=v", False))):
+        status, answer = ask_docker(host, "/containers/create", {"Image": "busybox", "Cmd": ["true"], "Env": [variable]})
+        if status == 201:
+            status, _ = ask_docker(host, f"/containers/{answer['Id']}/start")
+        assert (status >= 400) == fatal, (variable, status, answer)
+        document = get(batten, make(scratch / str(number), variable + "\nECS_CLUSTER=x\n"))
+        assert bool(document["fatal"]) == fatal, variable
 
 
 class Agent:
