@@ -129,10 +129,25 @@ static int rates(struct ecs_config *c, const struct ecs_sources *s)
 	return ecs_result_set(r, slice_of(both), source);
 }
 
-/* The instance level follows the level, or is off when a log driver is set. */
+/* Levels as the agent's logger (seelog) spells them; ECS_LOGLEVEL has its own spelling. */
+static bool logger_knows(struct slice level)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error", "critical", "off" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (slice_eq(level, levels[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The level of the log file is off when a log driver is set, else ECS_LOGLEVEL letter by letter,
+ * without the translation that its own reader makes. A level that the logger does not know makes it
+ * refuse its whole configuration, and then there is no log file at all.
+ */
 static int instance_level(struct ecs_config *c, const struct ecs_sources *s)
 {
-	struct ecs_result *r = ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE");
+	struct ecs_result *r = ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), *level = ecs_result_of(c, "ECS_LOGLEVEL");
 	struct slice v;
 	int e;
 
@@ -142,9 +157,28 @@ static int instance_level(struct ecs_config *c, const struct ecs_sources *s)
 		e = ecs_result_set(r, slice_of("none"), ECS_FROM_DEFAULT);
 		return e < 0 || r->verdict != ECS_OK ? e : ecs_result_judge(r, ECS_OK, "off because ECS_LOG_DRIVER is set");
 	}
-	if (environment_value(s, "ECS_LOGLEVEL", &v))
-		return ecs_result_set(r, slice_of(ecs_result_of(c, "ECS_LOGLEVEL")->effective), ECS_FROM_DEFAULT);
-	return 0;
+	if (!environment_value(s, "ECS_LOGLEVEL", &v))
+		return 0;
+	if (logger_knows(v))
+		return ecs_result_set(r, v, ECS_FROM_DEFAULT);
+	e = ecs_result_set(r, slice_of("none"), ECS_FROM_DEFAULT);
+	if (e < 0)
+		return e;
+	return ecs_result_judge(level, ECS_INVALID,
+				"the logger takes debug, info, warn or error from here, in lower case; for this one it "
+				"writes no log file unless ECS_LOGLEVEL_ON_INSTANCE is set");
+}
+
+/* The same refusal for a format. */
+static int log_format(struct ecs_config *c, const struct ecs_sources *s)
+{
+	struct ecs_result *r = ecs_result_of(c, "ECS_LOG_OUTPUT_FORMAT");
+
+	if (r->verdict != ECS_OUT_OF_RANGE)
+		return 0;
+	if (ecs_result_set(ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), slice_of("none"), ECS_FROM_DEFAULT) < 0)
+		return -ENOMEM;
+	return ecs_result_judge(r, ECS_INVALID, "the logger does not know it and writes no log file");
 }
 
 static int prometheus(struct ecs_config *c, const struct ecs_sources *s)
@@ -230,7 +264,7 @@ static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 int ecs_exceptions(struct ecs_config *c, const struct ecs_sources *s)
 {
 	static int (*const all[])(struct ecs_config *, const struct ecs_sources *) = {
-		checkpoint, trunking, polling, rates,  instance_level, prometheus,
+		checkpoint,	  trunking, polling,  rates, instance_level, log_format, prometheus,
 		service_accounts, region, external, gpu,
 	};
 	int e = 0;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
@@ -130,6 +131,7 @@ int ecs_config_compare(struct ecs_config *c, struct slice block)
 static bool is_agent(int proc, struct slice cmdline, struct slice block)
 {
 	_cleanup_(freep) char *cgroup = NULL;
+	struct stat ours, theirs;
 	const char *slash;
 	struct slice ignored;
 	size_t n;
@@ -139,6 +141,10 @@ static bool is_agent(int proc, struct slice cmdline, struct slice block)
 	if (!slash || (strcmp(slash, "/agent") != 0 && strcmp(slash, "/amazon-ecs-agent") != 0))
 		return false;
 	if (!block_find(block, "ECS_DATADIR", &ignored) && !block_find(block, "ECS_CLUSTER", &ignored))
+		return false;
+	/* The agent shares the host's network; a container with one of its own is somebody else. */
+	if (fstatat(proc, "ns/net", &theirs, 0) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+	    theirs.st_ino != ours.st_ino)
 		return false;
 	/* Tasks live in cgroups of their own; the agent never does. */
 	if (file_read_proc(proc, "cgroup", MAX_CMDLINE, &cgroup, &n) < 0)

@@ -24,7 +24,7 @@ static const char *const words_log_driver[] = {
 	"awslogs", "fluentd", "gelf", "json-file", "journald", "logentries", "syslog", "splunk",
 	NULL,
 };
-static const char *const words_log_rollover_type[] = { "size", "hourly", NULL };
+static const char *const words_log_rollover_type[] = { "size", "hourly", "none", NULL };
 static const char *const words_log_output_format[] = { "logfmt", "json", NULL };
 static const char *const words_available_logging_drivers[] = {
 	"json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "logentries",
