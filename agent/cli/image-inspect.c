@@ -19,8 +19,9 @@ static enum exit_status print(struct invocation *inv, struct image_run *run)
 		r = image_run_print_json(run, stdout);
 	} else {
 		r = image_run_print_text(run, stdout);
-		(void)printf("%" PRIu64 " setuid, %" PRIu64 " setgid, %" PRIu64 " with capabilities, %" PRIu64
-			     " shells and download tools; %" PRIu64 " to strip, %" PRIu64 " kept by rule\n",
+		(void)printf("%" PRIu64 " setuid, %" PRIu64 " setgid, %" PRIu64
+			     " with capabilities, %" PRIu64 " shells and download tools; %" PRIu64
+			     " to strip, %" PRIu64 " kept by rule\n",
 			     t.setuid, t.setgid, t.capabilities, t.tools, t.stripped, t.kept);
 	}
 	if (r < 0)

@@ -14,7 +14,8 @@ static void on_progress(void *arg, const char *what, uint64_t done, uint64_t tot
 {
 	unsigned int n = total ? (unsigned int)(done * BAR / total) : BAR;
 
-	(void)fprintf(stderr, "\r%-9s [%.*s%*s] %3u %%", what, (int)n, "##############################", (int)(BAR - n), "",
+	(void)fprintf(stderr, "\r%-9s [%.*s%*s] %3u %%", what, (int)n,
+		      "##############################", (int)(BAR - n), "",
 		      (unsigned int)(total ? done * 100 / total : 100));
 	if (done >= total)
 		(void)fputs("\r\033[K", stderr);

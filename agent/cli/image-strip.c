@@ -10,7 +10,8 @@
 #include "cli/image-options.h"
 
 /* Standard output may be the image: what is told goes to standard error. */
-static enum exit_status tell(struct invocation *inv, const struct image_options *o, struct image_run *run)
+static enum exit_status tell(struct invocation *inv, const struct image_options *o,
+			     struct image_run *run)
 {
 	struct image_totals t = image_run_totals(run);
 	int r = 0;
@@ -26,11 +27,13 @@ static enum exit_status tell(struct invocation *inv, const struct image_options 
 	if (inv->quiet)
 		return EXIT_DONE;
 	if (image_run_old_name(run))
-		(void)fprintf(stderr, "the image as it was is kept as %s\n", image_run_old_name(run));
+		(void)fprintf(stderr, "the image as it was is kept as %s\n",
+			      image_run_old_name(run));
 	if (!t.changed)
 		(void)fputs("nothing to strip\n", stderr);
 	else
-		(void)fprintf(stderr, "stripped %" PRIu64 ", removed %" PRIu64 ", kept %" PRIu64
+		(void)fprintf(stderr,
+			      "stripped %" PRIu64 ", removed %" PRIu64 ", kept %" PRIu64
 			      " by rule; %u of %u layers changed%s%s\n",
 			      t.stripped, t.removed, t.kept, t.n_changed, t.n_layers,
 			      image_run_new_digest(run) ? "; now " : "",
@@ -54,7 +57,8 @@ static int read_options(const struct invocation *inv, struct image_options *o, s
 	o->keep_attestations = invocation_value(inv, "keep-attestations");
 	o->destination = inv->n_args > 1 ? inv->args[1] : NULL;
 	if (!o->destination && !o->dry_run)
-		return diag_fail(d, -EINVAL, "image strip", "missing DESTINATION; see `batten help image strip`");
+		return diag_fail(d, -EINVAL, "image strip",
+				 "missing DESTINATION; see `batten help image strip`");
 	return 0;
 }
 
@@ -74,11 +78,14 @@ static enum exit_status run(struct invocation *inv)
 
 static const struct option_row options[] = {
 	IMAGE_RULE_OPTIONS,
-	{ "remove", 0, "PATH", "take what this glob matches out of its layer, and links to it", true },
-	{ "scope", 0, "SCOPE", "all (default), or effective: leave what an upper layer hides", false },
+	{ "remove", 0, "PATH", "take what this glob matches out of its layer, and links to it",
+	  true },
+	{ "scope", 0, "SCOPE", "all (default), or effective: leave what an upper layer hides",
+	  false },
 	{ "dry-run", 0, NULL, "print what would be done, write nothing", false },
 	{ "no-verify", 0, NULL, "do not read again what was written", false },
-	{ "keep-attestations", 0, NULL, "keep signatures and statements about the old image", false },
+	{ "keep-attestations", 0, NULL, "keep signatures and statements about the old image",
+	  false },
 	{ 0 },
 };
 

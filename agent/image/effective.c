@@ -29,7 +29,7 @@ struct watched {
 struct batch {
 	struct watched *names;
 	size_t n;
-	uint8_t **view;	  /* per layer */
+	uint8_t **view;   /* per layer */
 	uint8_t **pinned; /* the same shape: hidden or not, it stays effective */
 };
 
@@ -71,7 +71,8 @@ int finding_reader_next(struct finding_reader *r)
 	if (fread(&r->now.f, sizeof(r->now.f), 1, r->file) != 1)
 		return ferror(r->file) ? -EIO : 0;
 	/* Workers are confined because they may be subverted: what they say is checked. */
-	if (r->now.f.n_path > TAR_MAX_HEADERS || r->now.f.n_link > TAR_MAX_HEADERS || r->now.f.n_caps > 64)
+	if (r->now.f.n_path > TAR_MAX_HEADERS || r->now.f.n_link > TAR_MAX_HEADERS ||
+	    r->now.f.n_caps > 64)
 		return -EIO;
 	e = read_some(r, r->now.f.n_path, &r->now.path);
 	if (e >= 0)
@@ -98,7 +99,8 @@ static int by_hash(const void *a, const void *b)
 
 static void see(struct batch *b, const struct watched *w, uint32_t layer, uint64_t kind)
 {
-	uint8_t *hidden = &b->view[w->layer][w->finding], *pinned = &b->pinned[w->layer][w->finding];
+	uint8_t *hidden = &b->view[w->layer][w->finding],
+		*pinned = &b->pinned[w->layer][w->finding];
 	bool above = layer > w->layer;
 
 	switch (kind) {
@@ -150,7 +152,8 @@ static int see_layer(struct batch *b, const struct worker_task *t, uint32_t laye
 	return n < 0 ? -errno : 0;
 }
 
-static int look_up(struct batch *b, const struct worker_task *tasks, const uint32_t *layers, uint32_t n_layers)
+static int look_up(struct batch *b, const struct worker_task *tasks, const uint32_t *layers,
+		   uint32_t n_layers)
 {
 	int r = 0;
 
@@ -170,7 +173,8 @@ static void watch(struct batch *b, const char *path, uint32_t layer, uint32_t fi
 	while (n > 0 && b->n < MAX_NAMES) {
 		while (n > 0 && path[--n] != '/')
 			;
-		b->names[b->n++] = (struct watched){ worker_hash(path, n), layer, finding, ROLE_ABOVE };
+		b->names[b->n++] =
+			(struct watched){ worker_hash(path, n), layer, finding, ROLE_ABOVE };
 	}
 }
 
@@ -214,7 +218,8 @@ static int batch_layer(struct batch *b, const struct worker_task *tasks, const u
 			break;
 		b->view[layer][i] = 0;
 		/* A path deeper than a batch is none that a kernel takes; it stays effective. */
-		b->pinned[layer][i] = f->f.kind == TAR_LINK || f->f.kind == TAR_GLOBAL || depth(f->path) > MAX_NAMES;
+		b->pinned[layer][i] = f->f.kind == TAR_LINK || f->f.kind == TAR_GLOBAL ||
+				      depth(f->path) > MAX_NAMES;
 		if (b->n + depth(f->path) > MAX_NAMES)
 			r = look_up(b, tasks, layers, n_layers);
 		if (r >= 0 && !b->pinned[layer][i])
@@ -226,8 +231,8 @@ static int batch_layer(struct batch *b, const struct worker_task *tasks, const u
 	return r;
 }
 
-int effective_view(const struct worker_task *tasks, const uint32_t *layers, uint32_t n_layers, uint8_t **ret,
-		   struct diag *d)
+int effective_view(const struct worker_task *tasks, const uint32_t *layers, uint32_t n_layers,
+		   uint8_t **ret, struct diag *d)
 {
 	struct batch b = { .names = calloc(MAX_NAMES, sizeof(*b.names)), .view = ret };
 	_cleanup_(freep) uint32_t *n = calloc(MAX(n_layers, 1U), sizeof(*n));
@@ -237,7 +242,8 @@ int effective_view(const struct worker_task *tasks, const uint32_t *layers, uint
 	if (!b.names || !b.pinned || !n)
 		r = -ENOMEM;
 	for (uint32_t i = 0; i < n_layers && r >= 0; i++)
-		r = layers[i] == STORE_NONE ? 0 : batch_layer(&b, tasks, layers, n_layers, i, &n[i]);
+		r = layers[i] == STORE_NONE ? 0
+					    : batch_layer(&b, tasks, layers, n_layers, i, &n[i]);
 	if (r >= 0)
 		r = look_up(&b, tasks, layers, n_layers);
 	for (uint32_t i = 0; i < n_layers && r >= 0; i++)

@@ -17,7 +17,7 @@
 struct gzip_result {
 	bool changed;
 	struct digest old_sum, new_sum; /* of the compressed bytes; new_sum only when changed */
-	uint64_t new_size;		/* bytes written to the output */
+	uint64_t new_size;              /* bytes written to the output */
 	uint64_t n_members;
 };
 
@@ -31,6 +31,6 @@ struct gzip_result {
  * @tick:   told the bytes of input that were done; may be NULL
  * Return: 0 or a negative errno: -EBADMSG damaged or malformed, -EFBIG, or from the stage.
  */
-int gzip_patch(int in_fd, uint64_t begin, uint64_t size, int out_fd, struct stage *s, uint64_t max_plain,
-	       const char *name, void (*tick)(void *arg, uint64_t done), void *tick_arg,
-	       struct gzip_result *ret, struct diag *d) _must_check_;
+int gzip_patch(int in_fd, uint64_t begin, uint64_t size, int out_fd, struct stage *s,
+	       uint64_t max_plain, const char *name, void (*tick)(void *arg, uint64_t done),
+	       void *tick_arg, struct gzip_result *ret, struct diag *d) _must_check_;

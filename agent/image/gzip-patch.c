@@ -96,7 +96,8 @@ static int put_fixed_literal(struct gzip_patch *g, uint8_t c, struct diag *d)
 }
 
 /* End the block, put the literal into one with fixed codes, begin the block again. */
-static int put_literal_apart(struct gzip_patch *g, const struct gzip_part *p, uint8_t c, struct diag *d)
+static int put_literal_apart(struct gzip_patch *g, const struct gzip_part *p, uint8_t c,
+			     struct diag *d)
 {
 	uint32_t end;
 	unsigned int n = inflate_code(g->tokens, 256, &end);
@@ -125,7 +126,8 @@ static int put_literal(struct gzip_patch *g, const struct gzip_part *p, uint8_t 
 }
 
 static int replace_token(struct gzip_patch *g, const struct stage *s, const struct gzip_part *p,
-			 const struct inflate_token *t, uint64_t at, const uint8_t *bytes, struct diag *d)
+			 const struct inflate_token *t, uint64_t at, const uint8_t *bytes,
+			 struct diag *d)
 {
 	int r = copy_to(g, t->bit, d);
 
@@ -151,8 +153,8 @@ static int seek_tokens(struct gzip_patch *g, const struct gzip_part *p, struct d
 }
 
 /* @window: edited bytes from @low on, up to the part's end */
-static bool still_valid(const struct stage *s, const struct inflate_token *t, uint64_t at, uint64_t low,
-			const uint8_t *window)
+static bool still_valid(const struct stage *s, const struct inflate_token *t, uint64_t at,
+			uint64_t low, const uint8_t *window)
 {
 	const uint8_t *new = window + (at - low);
 
@@ -164,7 +166,8 @@ static bool still_valid(const struct stage *s, const struct inflate_token *t, ui
 static int patch_codes(struct gzip_patch *g, const struct stage *s, const struct gzip_part *p,
 		       struct diag *d)
 {
-	uint64_t low = MAX(s->base, p->plain > STAGE_HISTORY ? p->plain - STAGE_HISTORY : 0), at = p->plain;
+	uint64_t low = MAX(s->base, p->plain > STAGE_HISTORY ? p->plain - STAGE_HISTORY : 0),
+		 at = p->plain;
 	int r;
 
 	stage_copy_new(s, low, p->plain_end, g->window);
@@ -175,9 +178,11 @@ static int patch_codes(struct gzip_patch *g, const struct stage *s, const struct
 		r = inflate_token(g->tokens, &t, d);
 		if (r < 0)
 			break;
-		/* The first pass has decoded the same bits; anything else is a file that changes. */
+		/* The first pass has decoded the same bits; anything else is a file that changes.
+		 */
 		if (t.end || t.length > p->plain_end - at || t.distance > at - low)
-			return diag_fail(d, -EIO, g->out.name, "the layer changed while it was being read");
+			return diag_fail(d, -EIO, g->out.name,
+					 "the layer changed while it was being read");
 		if (!still_valid(s, &t, at, low, g->window))
 			r = replace_token(g, s, p, &t, at, g->window + (at - low), d);
 		at += t.length;

@@ -17,7 +17,7 @@ struct gzip_part {
 	/* What follows the subfield's id and length: 16 hexadecimal digits and "STARGZ". */
 #define GZIP_STARGZ_SIZE 22
 
-enum gzip_part_kind kind;
+	enum gzip_part_kind kind;
 	uint64_t bit, bit_end;
 	uint64_t plain, plain_end;
 	/* a part of a block */
@@ -33,12 +33,12 @@ enum gzip_part_kind kind;
 struct gzip_patch {
 	struct splice out;
 	struct inflate *tokens; /* a second decoder, for the parts that are looked at again */
-	bool writing;		/* an edit has been met */
-	bool member_touched;	/* in this member */
-	uint64_t final_bit;	/* the flag of the last block, UINT64_MAX when it was dealt with */
-	uint64_t codes_bit;	/* header of the block whose codes @tokens has */
-	uint32_t crc;		/* of the member's edited bytes */
-	uint64_t n_plain;	/* how many these are */
+	bool writing;           /* an edit has been met */
+	bool member_touched;    /* in this member */
+	uint64_t final_bit;     /* the flag of the last block, UINT64_MAX when it was dealt with */
+	uint64_t codes_bit;     /* header of the block whose codes @tokens has */
+	uint32_t crc;           /* of the member's edited bytes */
+	uint64_t n_plain;       /* how many these are */
 	bool enabled;
 	uint8_t *window; /* edited bytes of a part and what a match may reach before it */
 };
@@ -57,7 +57,8 @@ int gzip_patch_block(struct gzip_patch *g, const struct stage *s, const struct g
 /* Edited bytes, in order. */
 void gzip_patch_sum(struct gzip_patch *g, const uint8_t *data, size_t n);
 
-int gzip_patch_trailer(struct gzip_patch *g, const struct gzip_part *p, struct diag *d) _must_check_;
+int gzip_patch_trailer(struct gzip_patch *g, const struct gzip_part *p,
+		       struct diag *d) _must_check_;
 
 /* Copies the rest. */
 int gzip_patch_end(struct gzip_patch *g, struct digest *ret_sum, uint64_t *ret_size,

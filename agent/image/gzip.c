@@ -42,7 +42,8 @@ static int add_part(struct gzip *g, const struct gzip_part *p, struct diag *d)
 		g->first = 0;
 	}
 	if (g->n == MAX_PARTS)
-		return diag_fail(d, -E2BIG, g->name, "too many blocks within the headers of one member");
+		return diag_fail(d, -E2BIG, g->name,
+				 "too many blocks within the headers of one member");
 	g->parts[g->n++] = *p;
 	return 0;
 }
@@ -70,7 +71,8 @@ static int commit_part(struct gzip *g, const struct gzip_part *p, struct diag *d
 		return stage_commit(g->s, p->plain_end, new_bytes, g, d);
 	case PART_TRAILER:
 		if (g->old_crc != p->crc)
-			return diag_fail(d, -EBADMSG, g->name, "the gzip data is damaged: a checksum is wrong");
+			return diag_fail(d, -EBADMSG, g->name,
+					 "the gzip data is damaged: a checksum is wrong");
 		return gzip_patch_trailer(&g->patch, p, d);
 	}
 	return -EINVAL;
@@ -133,8 +135,9 @@ static int member_header(struct gzip *g, struct diag *d)
 		return r;
 	if (h[0] != 0x1f || h[1] != 0x8b)
 		return diag_fail(d, -EBADMSG, g->name, "%s",
-				 g->n_members ? "bytes behind the gzip data; readers disagree about them" :
-						"not gzip data");
+				 g->n_members
+					 ? "bytes behind the gzip data; readers disagree about them"
+					 : "not gzip data");
 	if (h[2] != 8 || h[3] & 0xe0)
 		return diag_fail(d, -EBADMSG, g->name, "gzip data of an unknown kind");
 	if (h[3] & FEXTRA)
@@ -169,7 +172,8 @@ static int member_trailer(struct gzip *g, struct diag *d)
 		return r;
 	part.plain = part.plain_end = g->s->base + g->s->n;
 	if (u32le(t + 4) != (uint32_t)(part.plain - g->member_plain))
-		return diag_fail(d, -EBADMSG, g->name, "the gzip data is damaged: a length is wrong");
+		return diag_fail(d, -EBADMSG, g->name,
+				 "the gzip data is damaged: a length is wrong");
 	part.crc = u32le(t);
 	part.bit_end = inflate_bit(&g->in);
 	return add_part(g, &part, d);
@@ -270,9 +274,9 @@ static int run(struct gzip *g, struct gzip_result *ret, struct diag *d)
 	return 0;
 }
 
-int gzip_patch(int in_fd, uint64_t begin, uint64_t size, int out_fd, struct stage *s, uint64_t max_plain,
-	       const char *name, void (*tick)(void *arg, uint64_t done), void *tick_arg,
-	       struct gzip_result *ret, struct diag *d)
+int gzip_patch(int in_fd, uint64_t begin, uint64_t size, int out_fd, struct stage *s,
+	       uint64_t max_plain, const char *name, void (*tick)(void *arg, uint64_t done),
+	       void *tick_arg, struct gzip_result *ret, struct diag *d)
 {
 	struct gzip *g;
 	int r;
@@ -291,7 +295,8 @@ int gzip_patch(int in_fd, uint64_t begin, uint64_t size, int out_fd, struct stag
 	inflate_init(&g->in, in_fd, begin, size, name);
 	g->in.on_input = sum_input;
 	g->in.on_input_arg = g->sum;
-	r = g->parts && g->sum ? gzip_patch_init(&g->patch, in_fd, begin, size, out_fd, name) : -ENOMEM;
+	r = g->parts && g->sum ? gzip_patch_init(&g->patch, in_fd, begin, size, out_fd, name)
+			       : -ENOMEM;
 	if (r >= 0)
 		r = run(g, ret, d);
 	gzip_patch_done(&g->patch);

@@ -23,8 +23,9 @@ static uint32_t precode_symbol(unsigned int s)
 
 static uint32_t litlen_symbol(unsigned int s)
 {
-	static const uint16_t base[29] = { 3,  4,  5,  6,  7,  8,  9,  10, 11,	13,  15,  17,  19,  23, 27,
-					   31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258 };
+	static const uint16_t base[29] = { 3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+					   15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+					   67, 83, 99, 115, 131, 163, 195, 227, 258 };
 	static const uint8_t extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
 					   2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
 
@@ -56,7 +57,8 @@ static unsigned int reverse(unsigned int code, unsigned int n)
 }
 
 /* How many bits the second table behind @prefix needs: enough for the codes still to come. */
-static unsigned int second_bits(const unsigned int *count, unsigned int len, unsigned int table_bits)
+static unsigned int second_bits(const unsigned int *count, unsigned int len,
+				unsigned int table_bits)
 {
 	unsigned int n = len - table_bits;
 	int left = 1 << n;
@@ -71,14 +73,15 @@ static unsigned int second_bits(const unsigned int *count, unsigned int len, uns
 	return n;
 }
 
-static void put(uint32_t *table, unsigned int size, unsigned int index, unsigned int step, uint32_t entry)
+static void put(uint32_t *table, unsigned int size, unsigned int index, unsigned int step,
+		uint32_t entry)
 {
 	for (; index < size; index += step)
 		table[index] = entry;
 }
 
-static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entries, const uint8_t *lens,
-		 unsigned int n, symbol_fn *describe, bool incomplete_allowed)
+static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entries,
+		 const uint8_t *lens, unsigned int n, symbol_fn *describe, bool incomplete_allowed)
 {
 	unsigned int count[MAX_BITS + 2] = { 0 }, first[MAX_BITS + 2], at = 1U << table_bits;
 	unsigned int code = 0, second_at = 0, second_n = 0, prefix = ~0U;
@@ -94,8 +97,8 @@ static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entrie
 			return -EBADMSG;
 	}
 	/* A code may be incomplete when it is one code of one bit, or none at all. */
-	if (left > 0 && !(incomplete_allowed && (left == 1 << MAX_BITS || (left == 1 << (MAX_BITS - 1) &&
-									     count[1] == 1))))
+	if (left > 0 && !(incomplete_allowed && (left == 1 << MAX_BITS ||
+						 (left == 1 << (MAX_BITS - 1) && count[1] == 1))))
 		return -EBADMSG;
 	for (unsigned int i = 0; i < n_entries; i++)
 		table[i] = ENTRY_INVALID;
@@ -122,7 +125,8 @@ static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entrie
 				at += 1U << second_n;
 				if (at > n_entries)
 					return -EBADMSG;
-				table[prefix] = ENTRY_POINTER | second_at << 16 | second_n << 8 | table_bits;
+				table[prefix] = ENTRY_POINTER | second_at << 16 | second_n << 8 |
+						table_bits;
 			}
 			len -= table_bits;
 			put(table + second_at, 1U << second_n, bits >> table_bits, 1U << len,
@@ -157,7 +161,8 @@ void inflate_lengths_fixed(uint8_t *lens)
 	memset(lens + 288, 5, 32);
 }
 
-unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol, uint32_t *ret)
+unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol,
+			       uint32_t *ret)
 {
 	unsigned int len = symbol < n ? lens[symbol] : 0, code = 0;
 

@@ -34,4 +34,5 @@ int inflate_table_dist(uint32_t *table, const uint8_t *lens, unsigned int n);
 void inflate_lengths_fixed(uint8_t *lens);
 
 /* A symbol's code as it is written, least significant bit first. Return: its length or 0. */
-unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol, uint32_t *ret);
+unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol,
+			       uint32_t *ret);

@@ -88,7 +88,8 @@ static int fill(struct inflate *z, struct diag *d)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return diag_fail(d, n < 0 ? -errno : -EIO, z->name, "cannot read the layer");
+			return diag_fail(d, n < 0 ? -errno : -EIO, z->name,
+					 "cannot read the layer");
 		if (z->on_input && at + (uint64_t)n > z->loaded)
 			z->on_input(z->on_input_arg, z->buf + z->filled + (z->loaded - at),
 				    (size_t)(at + (uint64_t)n - z->loaded));
@@ -258,7 +259,8 @@ static int read_lengths(struct inflate *z, const uint32_t *precode, struct diag 
 
 static int dynamic_header(struct inflate *z, struct diag *d)
 {
-	static const uint8_t order[19] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15 };
+	static const uint8_t order[19] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+					   11, 4,  12, 3, 13, 2, 14, 1, 15 };
 	uint32_t precode[128];
 	uint8_t lens[19] = { 0 };
 	unsigned int n_precode, v;
@@ -478,7 +480,8 @@ static int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at,
 		if (e & (ENTRY_POINTER | ENTRY_END | ENTRY_INVALID)) {
 			if (e & ENTRY_POINTER) {
 				DROP(LITLEN_BITS);
-				e = litlen[entry_value(e) + (bits & ((1U << entry_code_bits(e)) - 1))];
+				e = litlen[entry_value(e) +
+					   (bits & ((1U << entry_code_bits(e)) - 1))];
 				if (e & ENTRY_LITERAL) {
 					DROP(e & 0xff);
 					*o++ = (uint8_t)entry_value(e);
@@ -496,8 +499,8 @@ static int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at,
 			}
 		}
 		total = e & 0xff;
-		length = entry_value(e) +
-			 (unsigned int)((bits & (((uint64_t)1 << total) - 1)) >> entry_code_bits(e));
+		length = entry_value(e) + (unsigned int)((bits & (((uint64_t)1 << total) - 1)) >>
+							 entry_code_bits(e));
 		DROP(total);
 		e = dist[bits & ((1U << DIST_BITS) - 1)];
 		if (e & ENTRY_POINTER) {
@@ -509,8 +512,9 @@ static int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at,
 			break;
 		}
 		total = e & 0xff;
-		distance = entry_distance(e) +
-			   (unsigned int)((bits & (((uint64_t)1 << total) - 1)) >> entry_code_bits(e));
+		distance =
+			entry_distance(e) +
+			(unsigned int)((bits & (((uint64_t)1 << total) - 1)) >> entry_code_bits(e));
 		DROP(total);
 		if (distance > (size_t)(o - low)) {
 			bad = "a distance reaches before the beginning";

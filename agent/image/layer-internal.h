@@ -16,14 +16,16 @@ struct layer_job {
 	struct stage stage;
 };
 
-int layer_copy(int from, uint64_t offset, uint64_t n, int to, const char *name, struct diag *d) _must_check_;
+int layer_copy(int from, uint64_t offset, uint64_t n, int to, const char *name,
+	       struct diag *d) _must_check_;
 int layer_write(int fd, const void *data, size_t n, const char *name, struct diag *d) _must_check_;
 void layer_tick(const struct layer_job *j, uint64_t done);
 
 int layer_run_plain(struct layer_job *j, struct layer_result *ret, struct diag *d) _must_check_;
 int layer_run_zstd(struct layer_job *j, struct layer_result *ret, struct diag *d) _must_check_;
 
-/* A walker and a stage for one pass over the plain bytes. layer_end() takes a job that never began. */
+/* A walker and a stage for one pass over the plain bytes. layer_end() takes a job that never began.
+ */
 int layer_begin(struct layer_job *j, struct diag *d) _must_check_;
 void layer_end(struct layer_job *j);
 

@@ -40,8 +40,8 @@ static int zstd_failed(const struct layer_job *j, size_t code, struct diag *d)
 
 /* Decodes what is in @in. Return: 0 or a negative errno. @ret_left: what zstd wants next, 0 at the
  * end of a frame. */
-static int decode(struct layer_job *j, ZSTD_DCtx *ctx, ZSTD_inBuffer *in, stage_sink *sink, void *arg,
-		  size_t *ret_left, struct diag *d)
+static int decode(struct layer_job *j, ZSTD_DCtx *ctx, ZSTD_inBuffer *in, stage_sink *sink,
+		  void *arg, size_t *ret_left, struct diag *d)
 {
 	struct stage *s = &j->stage;
 	ZSTD_outBuffer out;
@@ -56,7 +56,8 @@ static int decode(struct layer_job *j, ZSTD_DCtx *ctx, ZSTD_inBuffer *in, stage_
 		if (ZSTD_isError(*ret_left))
 			return zstd_failed(j, *ret_left, d);
 		if (s->base + s->n + out.pos > j->max_plain)
-			return diag_fail(d, -EFBIG, j->src->name, "unpacks to more than the limit of %llu bytes",
+			return diag_fail(d, -EFBIG, j->src->name,
+					 "unpacks to more than the limit of %llu bytes",
 					 (unsigned long long)j->max_plain);
 		r = stage_push(s, out.pos, d);
 		if (r >= 0)
@@ -66,7 +67,8 @@ static int decode(struct layer_job *j, ZSTD_DCtx *ctx, ZSTD_inBuffer *in, stage_
 }
 
 /* One pass. @sum: of the compressed bytes, may be NULL */
-static int pass(struct layer_job *j, struct digester *sum, stage_sink *sink, void *arg, struct diag *d)
+static int pass(struct layer_job *j, struct digester *sum, stage_sink *sink, void *arg,
+		struct diag *d)
 {
 	_cleanup_(dctx_freep) ZSTD_DCtx *ctx = ZSTD_createDCtx();
 	uint8_t buf[BUFFER_SIZE];
@@ -78,13 +80,15 @@ static int pass(struct layer_job *j, struct digester *sum, stage_sink *sink, voi
 		return -ENOMEM;
 	r = layer_begin(j, d);
 	while (r >= 0 && at < j->src->size) {
-		ssize_t k = pread(j->src->fd, buf, (size_t)MIN((uint64_t)sizeof(buf), j->src->size - at),
+		ssize_t k = pread(j->src->fd, buf,
+				  (size_t)MIN((uint64_t)sizeof(buf), j->src->size - at),
 				  (off_t)(j->src->offset + at));
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return diag_fail(d, k < 0 ? -errno : -EIO, j->src->name, "cannot read the layer");
+			return diag_fail(d, k < 0 ? -errno : -EIO, j->src->name,
+					 "cannot read the layer");
 		if (sum)
 			digester_add(sum, buf, (size_t)k);
 		at += (uint64_t)k;
@@ -108,7 +112,8 @@ static int compress(struct writer *w, ZSTD_inBuffer *in, ZSTD_EndDirective mode,
 
 		left = ZSTD_compressStream2(w->ctx, &out, in, mode);
 		if (ZSTD_isError(left))
-			return diag_fail(d, -EIO, w->job->src->name, "cannot compress: %s", ZSTD_getErrorName(left));
+			return diag_fail(d, -EIO, w->job->src->name, "cannot compress: %s",
+					 ZSTD_getErrorName(left));
 		digester_add(w->sum, w->out, out.pos);
 		w->n_written += out.pos;
 		r = layer_write(w->job->out_fd, w->out, out.pos, w->job->src->name, d);

@@ -26,12 +26,13 @@ int layer_copy(int from, uint64_t offset, uint64_t n, int to, const char *name, 
 
 	while (n > 0) {
 		size_t want = (size_t)MIN(n, (uint64_t)1 << 30);
-		ssize_t k = in_kernel ? copy_file_range(from, &at, to, NULL, want, 0) :
-					pread(from, buf, MIN(want, sizeof(buf)), at);
+		ssize_t k = in_kernel ? copy_file_range(from, &at, to, NULL, want, 0)
+				      : pread(from, buf, MIN(want, sizeof(buf)), at);
 
 		if (k < 0 && errno == EINTR)
 			continue;
-		/* Across file systems, out of special files, or under a filter that does not know the call. */
+		/* Across file systems, out of special files, or under a filter that does not know
+		 * the call. */
 		if (k <= 0 && in_kernel && (k == 0 || errno != ENOSPC)) {
 			in_kernel = false;
 			continue;
@@ -63,7 +64,8 @@ static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 
 	if (r < 0)
 		return r;
-	/* A table of contents that describes the layer as it was must not stay beside the new one. */
+	/* A table of contents that describes the layer as it was must not stay beside the new one.
+	 */
 	if (m->kind == TAR_FILE && strcmp(m->path, "/stargz.index.json") == 0) {
 		j->has_toc = true;
 		if (j->stage.n_total_edits > 0 || r != 0)
@@ -146,12 +148,14 @@ int layer_run_plain(struct layer_job *j, struct layer_result *ret, struct diag *
 		r = stage_make_room(s, STAGE_PIECE, d);
 		if (r < 0)
 			break;
-		k = pread(j->src->fd, s->data + s->n, (size_t)MIN((uint64_t)STAGE_PIECE, j->src->size - at),
+		k = pread(j->src->fd, s->data + s->n,
+			  (size_t)MIN((uint64_t)STAGE_PIECE, j->src->size - at),
 			  (off_t)(j->src->offset + at));
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return diag_fail(d, k < 0 ? -errno : -EIO, j->src->name, "cannot read the layer");
+			return diag_fail(d, k < 0 ? -errno : -EIO, j->src->name,
+					 "cannot read the layer");
 		at += (uint64_t)k;
 		r = stage_push(s, (size_t)k, d);
 		if (r >= 0)
@@ -177,8 +181,8 @@ static int run_gzip(struct layer_job *j, struct layer_result *ret, struct diag *
 
 	r = layer_begin(j, d);
 	if (r >= 0)
-		r = gzip_patch(j->src->fd, j->src->offset, j->src->size, j->out_fd, &j->stage, j->max_plain,
-			       j->src->name, j->watch->tick, j->watch->arg, &g, d);
+		r = gzip_patch(j->src->fd, j->src->offset, j->src->size, j->out_fd, &j->stage,
+			       j->max_plain, j->src->name, j->watch->tick, j->watch->arg, &g, d);
 	if (r >= 0)
 		r = layer_plain_sums(j, ret);
 	if (r < 0)
@@ -197,7 +201,10 @@ static int compression_of(const uint8_t p[static 8], enum layer_compression *ret
 	} else if (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0 ||
 		   ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)) {
 		*ret = LAYER_ZSTD;
-	} else if (memcmp(p, "BZh", 3) == 0 || memcmp(p, "\xfd" "7zXZ", 5) == 0) {
+	} else if (memcmp(p, "BZh", 3) == 0 || memcmp(p,
+						      "\xfd"
+						      "7zXZ",
+						      5) == 0) {
 		return -EOPNOTSUPP;
 	} else {
 		*ret = LAYER_PLAIN;
@@ -221,7 +228,8 @@ int layer_run(const struct layer_source *src, int out_fd, const struct layer_wat
 	if (pread(src->fd, magic, (size_t)MIN(sizeof(magic), src->size), (off_t)src->offset) < 0)
 		return diag_errno(d, -errno, src->name, "cannot read the layer");
 	if (compression_of(magic, &result.compression) < 0)
-		return diag_fail(d, -EOPNOTSUPP, src->name, "compressed with bzip2 or xz; only gzip and zstd are for layers");
+		return diag_fail(d, -EOPNOTSUPP, src->name,
+				 "compressed with bzip2 or xz; only gzip and zstd are for layers");
 	j.max_plain = MIN(LAYER_MAX_PLAIN, src->size * LAYER_MAX_RATIO + (1 << 20));
 	r = runs[result.compression](&j, &result, d);
 	layer_end(&j);

@@ -54,8 +54,8 @@ static int add_child(struct model_doc *doc, uint32_t child)
 /* ---- documents ------------------------------------------------------------------------------ */
 
 /* @expected: the digest that it must have, or NULL. @ret_known: it was loaded before. */
-static int load_doc(struct model *m, uint32_t entry, enum doc_kind kind, const struct digest *expected,
-		    uint32_t *ret, bool *ret_known, struct diag *d)
+static int load_doc(struct model *m, uint32_t entry, enum doc_kind kind,
+		    const struct digest *expected, uint32_t *ret, bool *ret_known, struct diag *d)
 {
 	const char *name = m->store->entries[entry].name;
 	struct model_doc doc = { .kind = kind, .entry = entry }, *grown;
@@ -66,16 +66,20 @@ static int load_doc(struct model *m, uint32_t entry, enum doc_kind kind, const s
 		if (m->docs[i].entry != entry)
 			continue;
 		if (m->docs[i].kind != kind)
-			return diag_fail(d, -EBADMSG, name, "is described as two kinds of document");
+			return diag_fail(d, -EBADMSG, name,
+					 "is described as two kinds of document");
 		if (expected && !digest_eq(expected, &m->docs[i].digest))
-			return diag_fail(d, -EBADMSG, name, "has another digest than a description says");
+			return diag_fail(d, -EBADMSG, name,
+					 "has another digest than a description says");
 		*ret = i;
 		*ret_known = true;
 		return 0;
 	}
 	if (m->n_docs == MODEL_MAX_DOCS)
-		return diag_fail(d, -E2BIG, m->store->name, "more than %d manifests and configurations", MODEL_MAX_DOCS);
-	r = store_read(m->store, entry, MIN((size_t)SPAN_MAX_TEXT, MODEL_MAX_TEXT - m->n_text), &doc.text, &n, d);
+		return diag_fail(d, -E2BIG, m->store->name,
+				 "more than %d manifests and configurations", MODEL_MAX_DOCS);
+	r = store_read(m->store, entry, MIN((size_t)SPAN_MAX_TEXT, MODEL_MAX_TEXT - m->n_text),
+		       &doc.text, &n, d);
 	if (r >= 0)
 		r = digest_of(doc.text, n, &doc.digest);
 	if (r >= 0 && expected && !digest_eq(expected, &doc.digest))
@@ -114,7 +118,8 @@ static int descriptor(struct model *m, const struct span_doc *doc, uint32_t at, 
 		return r;
 	r = digest_from_text(span_raw(doc, digest), ret);
 	if (r == -EOPNOTSUPP)
-		return diag_fail(d, r, doc->name, "a digest is not SHA-256, the only kind that every runtime takes");
+		return diag_fail(d, r, doc->name,
+				 "a digest is not SHA-256, the only kind that every runtime takes");
 	if (r < 0)
 		return diag_fail(d, -EBADMSG, doc->name, "a digest is malformed");
 	memcpy(name, "blobs/sha256/", 13);
@@ -122,12 +127,14 @@ static int descriptor(struct model *m, const struct span_doc *doc, uint32_t at, 
 	*ret_entry = blob_store_find(m->store, name);
 	if (*ret_entry != STORE_NONE && m->store->entries[*ret_entry].size != n)
 		return diag_fail(d, -EBADMSG, name, "has %llu bytes, but %s says %llu",
-				 (unsigned long long)m->store->entries[*ret_entry].size, doc->name, (unsigned long long)n);
+				 (unsigned long long)m->store->entries[*ret_entry].size, doc->name,
+				 (unsigned long long)n);
 	return 0;
 }
 
 /* A string member, or "" when it is not there. */
-static int text_of(const struct span_doc *doc, uint32_t at, const char *key, char **ret, struct diag *d)
+static int text_of(const struct span_doc *doc, uint32_t at, const char *key, char **ret,
+		   struct diag *d)
 {
 	uint32_t v;
 	int r = span_get(doc, at, key, SPAN_STRING, &v, d);
@@ -140,7 +147,8 @@ static int text_of(const struct span_doc *doc, uint32_t at, const char *key, cha
 	return *ret ? 0 : -ENOMEM;
 }
 
-static int annotation(const struct span_doc *doc, uint32_t at, const char *key, char **ret, struct diag *d)
+static int annotation(const struct span_doc *doc, uint32_t at, const char *key, char **ret,
+		      struct diag *d)
 {
 	uint32_t v;
 	int r = span_get(doc, at, "annotations", SPAN_OBJECT, &v, d);
@@ -168,7 +176,8 @@ static int add_layer(struct model *m, uint32_t entry, uint32_t *ret, struct diag
 		}
 	}
 	if (m->n_layers == MODEL_MAX_LAYERS)
-		return diag_fail(d, -E2BIG, m->store->name, "more than %d layers", MODEL_MAX_LAYERS);
+		return diag_fail(d, -E2BIG, m->store->name, "more than %d layers",
+				 MODEL_MAX_LAYERS);
 	if (strncmp(name, blobs, strlen(blobs)) == 0)
 		layer.named = digest_from_hex(slice_of(name + strlen(blobs)), &layer.name) == 0;
 	grown = reallocarray(m->layers, m->n_layers + 1, sizeof(*grown));
@@ -262,7 +271,8 @@ static enum layer_type layer_type_of(const char *media_type)
 	return TYPE_UNKNOWN;
 }
 
-static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint32_t *ret, struct diag *d)
+static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint32_t *ret,
+			  struct diag *d)
 {
 	struct model_doc *doc = &m->docs[doc_index];
 	_cleanup_(freep) char *type = NULL;
@@ -281,7 +291,8 @@ static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint
 	kind = layer_type_of(type);
 	*ret = STORE_NONE;
 	if (kind == TYPE_ENCRYPTED)
-		return diag_fail(d, -EOPNOTSUPP, doc->spans.name, "an encrypted layer cannot be read; decrypt the image first");
+		return diag_fail(d, -EOPNOTSUPP, doc->spans.name,
+				 "an encrypted layer cannot be read; decrypt the image first");
 	if (strncmp(type, "application/vnd.in-toto", strlen("application/vnd.in-toto")) == 0)
 		return 0;
 	if (kind == TYPE_FOREIGN || kind == TYPE_UNKNOWN) {
@@ -289,7 +300,8 @@ static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint
 		return 0;
 	}
 	if (entry == STORE_NONE)
-		return diag_fail(d, -EBADMSG, doc->spans.name, "names a layer that is not in the image");
+		return diag_fail(d, -EBADMSG, doc->spans.name,
+				 "names a layer that is not in the image");
 	return add_layer(m, entry, ret, d);
 }
 
@@ -305,7 +317,8 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 
 	r = span_get(doc, 0, "manifests", SPAN_ARRAY, &other, d);
 	if (r > 0)
-		return diag_fail(d, -EBADMSG, doc->name, "is a manifest and an index at the same time");
+		return diag_fail(d, -EBADMSG, doc->name,
+				 "is a manifest and an index at the same time");
 	if (r >= 0)
 		r = span_need(doc, 0, "config", SPAN_OBJECT, &config, d);
 	if (r >= 0)
@@ -320,7 +333,8 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 		return r;
 	if (strcmp(type, "application/vnd.oci.image.config.v1+json") != 0 &&
 	    strcmp(type, "application/vnd.docker.container.image.v1+json") != 0) {
-		/* An artifact: a signature, a chart. Its blobs belong to it, and to nobody's file system. */
+		/* An artifact: a signature, a chart. Its blobs belong to it, and to nobody's file
+		 * system. */
 		for (uint32_t i = span_first(doc, layers); i && r >= 0; i = span_next(doc, i)) {
 			r = descriptor(m, doc, i, &digest, &entry, d);
 			if (r >= 0 && entry != STORE_NONE)
@@ -329,7 +343,8 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 		return r;
 	}
 	if (entry == STORE_NONE)
-		return diag_fail(d, -EBADMSG, doc->name, "names a configuration that is not in the image");
+		return diag_fail(d, -EBADMSG, doc->name,
+				 "names a configuration that is not in the image");
 	r = load_doc(m, entry, DOC_CONFIG, &digest, &config_doc, &known, d);
 	if (r >= 0)
 		r = add_image(m, name, config_doc, index, &image, d);
@@ -351,13 +366,15 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 	}
 	if (n == 0 && image->n_layers == 0)
 		return 0;
-	return diag_fail(d, -EBADMSG, doc->name, "has another number of layers than its configuration has diff_ids");
+	return diag_fail(d, -EBADMSG, doc->name,
+			 "has another number of layers than its configuration has diff_ids");
 }
 
-static int load_index(struct model *m, uint32_t index, const char *name, unsigned int depth, struct diag *d);
+static int load_index(struct model *m, uint32_t index, const char *name, unsigned int depth,
+		      struct diag *d);
 
-static int load_element(struct model *m, uint32_t index, uint32_t at, const char *name, unsigned int depth,
-			struct diag *d)
+static int load_element(struct model *m, uint32_t index, uint32_t at, const char *name,
+			unsigned int depth, struct diag *d)
 {
 	const struct span_doc *doc = &m->docs[index].spans;
 	_cleanup_(freep) char *type = NULL, *ref = NULL, *own = NULL, *full = NULL;
@@ -400,16 +417,19 @@ static int load_element(struct model *m, uint32_t index, uint32_t at, const char
 	return is_index ? load_index(m, child, own, depth + 1, d) : load_manifest(m, child, own, d);
 }
 
-static int load_index(struct model *m, uint32_t index, const char *name, unsigned int depth, struct diag *d)
+static int load_index(struct model *m, uint32_t index, const char *name, unsigned int depth,
+		      struct diag *d)
 {
 	uint32_t list, other;
 	int r;
 
 	if (depth > MODEL_MAX_DEPTH)
-		return diag_fail(d, -E2BIG, m->docs[index].spans.name, "indexes nested deeper than %d", MODEL_MAX_DEPTH);
+		return diag_fail(d, -E2BIG, m->docs[index].spans.name,
+				 "indexes nested deeper than %d", MODEL_MAX_DEPTH);
 	r = span_get(&m->docs[index].spans, 0, "layers", SPAN_ARRAY, &other, d);
 	if (r > 0)
-		return diag_fail(d, -EBADMSG, m->docs[index].spans.name, "is a manifest and an index at the same time");
+		return diag_fail(d, -EBADMSG, m->docs[index].spans.name,
+				 "is a manifest and an index at the same time");
 	/* Docker 25 wrote null for an image without a name. */
 	if (r >= 0)
 		r = span_get(&m->docs[index].spans, 0, "manifests", SPAN_ARRAY, &list, d);
@@ -424,7 +444,8 @@ static int load_index(struct model *m, uint32_t index, const char *name, unsigne
 
 /* ---- Docker's description ------------------------------------------------------------------- */
 
-static int find_path(struct model *m, const struct span_doc *doc, uint32_t at, uint32_t *ret, struct diag *d)
+static int find_path(struct model *m, const struct span_doc *doc, uint32_t at, uint32_t *ret,
+		     struct diag *d)
 {
 	_cleanup_(freep) char *path = NULL, *clean = NULL;
 	int r;
@@ -438,7 +459,8 @@ static int find_path(struct model *m, const struct span_doc *doc, uint32_t at, u
 	tar_path_clean(path, clean);
 	*ret = blob_store_find(m->store, clean + 1);
 	if (*ret == STORE_NONE)
-		return diag_fail(d, -EBADMSG, doc->name, "names %s, which is not in the image", path);
+		return diag_fail(d, -EBADMSG, doc->name, "names %s, which is not in the image",
+				 path);
 	return 0;
 }
 
@@ -486,8 +508,9 @@ static int docker_image(struct model *m, uint32_t at, struct diag *d)
 		r = (name = strdup("")) ? 0 : -ENOMEM;
 	if (r >= 0)
 		r = load_doc(m, entry, DOC_CONFIG,
-			     digest_in_name(m->store->entries[entry].name, &digest) ? &digest : NULL, &config_doc,
-			     &known, d);
+			     digest_in_name(m->store->entries[entry].name, &digest) ? &digest
+										    : NULL,
+			     &config_doc, &known, d);
 	if (r >= 0)
 		r = add_image(m, name, config_doc, STORE_NONE, &image, d);
 	if (r < 0)
@@ -495,7 +518,8 @@ static int docker_image(struct model *m, uint32_t at, struct diag *d)
 	doc = &m->docs[m->docker].spans;
 	for (uint32_t i = span_first(doc, layers); i; i = span_next(doc, i), n++) {
 		if (n == image->n_layers)
-			return diag_fail(d, -EBADMSG, doc->name, "has more layers than the configuration has diff_ids");
+			return diag_fail(d, -EBADMSG, doc->name,
+					 "has more layers than the configuration has diff_ids");
 		r = find_path(m, doc, i, &entry, d);
 		if (r >= 0)
 			r = add_ref(&m->docs[m->docker], entry);
@@ -505,7 +529,8 @@ static int docker_image(struct model *m, uint32_t at, struct diag *d)
 			return r;
 	}
 	if (n != image->n_layers)
-		return diag_fail(d, -EBADMSG, doc->name, "has fewer layers than the configuration has diff_ids");
+		return diag_fail(d, -EBADMSG, doc->name,
+				 "has fewer layers than the configuration has diff_ids");
 	return 0;
 }
 
@@ -530,14 +555,17 @@ static int load_docker(struct model *m, uint32_t entry, struct diag *d)
 
 int model_load(struct model *m, const struct store *store, const char *tag, struct diag *d)
 {
-	uint32_t docker = blob_store_find(store, "manifest.json"), index = blob_store_find(store, "index.json");
+	uint32_t docker = blob_store_find(store, "manifest.json"),
+		 index = blob_store_find(store, "index.json");
 	bool known;
 	int r = 0;
 
 	*m = (struct model){ .store = store, .tag = tag };
 	m->index = m->docker = m->repositories = STORE_NONE;
 	if (docker == STORE_NONE && index == STORE_NONE)
-		return diag_fail(d, -EINVAL, store->name, "holds neither manifest.json nor index.json: no image that is known");
+		return diag_fail(
+			d, -EINVAL, store->name,
+			"holds neither manifest.json nor index.json: no image that is known");
 	if (docker != STORE_NONE)
 		r = load_docker(m, docker, d);
 	if (r >= 0 && index != STORE_NONE)
@@ -547,7 +575,9 @@ int model_load(struct model *m, const struct store *store, const char *tag, stru
 	if (r < 0)
 		return r;
 	if (m->n_images == 0)
-		return diag_fail(d, -EINVAL, store->name, tag ? "holds no image named %s" : "holds no image%s", tag ? tag : "");
+		return diag_fail(d, -EINVAL, store->name,
+				 tag ? "holds no image named %s" : "holds no image%s",
+				 tag ? tag : "");
 	return 0;
 }
 
@@ -576,7 +606,8 @@ void model_done(struct model *m)
 	*m = (struct model){ 0 };
 }
 
-/* Docker 25.0.0 wrote the layers of its OCI manifest in a wrong order; manifest.json had them right. */
+/* Docker 25.0.0 wrote the layers of its OCI manifest in a wrong order; manifest.json had them
+ * right. */
 static bool described_otherwise(const struct model *m, const struct model_image *image)
 {
 	for (uint32_t i = 0; i < m->n_images; i++)
@@ -592,18 +623,22 @@ int model_verify(struct model *m, struct diag *d)
 		const struct model_layer *l = &m->layers[i];
 
 		if (l->named && !digest_eq(&l->name, &l->result.old_blob))
-			return diag_fail(d, -EBADMSG, m->store->entries[l->entry].name, "the contents have another digest");
+			return diag_fail(d, -EBADMSG, m->store->entries[l->entry].name,
+					 "the contents have another digest");
 	}
 	for (uint32_t i = 0; i < m->n_images; i++) {
 		const struct model_image *image = &m->images[i];
 
 		for (uint32_t k = 0; k < image->n_layers; k++) {
 			if (image->layers[k] == STORE_NONE ||
-			    digest_eq(&image->diff_ids[k], &m->layers[image->layers[k]].result.old_diff))
+			    digest_eq(&image->diff_ids[k],
+				      &m->layers[image->layers[k]].result.old_diff))
 				continue;
 			if (described_otherwise(m, image)) {
-				model_note(m, "%s: the layers stand in another order than their diff_ids",
-					   m->docs[image->manifest].spans.name);
+				model_note(
+					m,
+					"%s: the layers stand in another order than their diff_ids",
+					m->docs[image->manifest].spans.name);
 				break;
 			}
 			return diag_fail(d, -EBADMSG, m->docs[image->config].spans.name,

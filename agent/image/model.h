@@ -15,10 +15,10 @@
 #define MODEL_MAX_DEPTH 8
 
 enum doc_kind {
-	DOC_INDEX,	  /* index.json or an index that it names */
+	DOC_INDEX, /* index.json or an index that it names */
 	DOC_MANIFEST,
 	DOC_CONFIG,
-	DOC_DOCKER,	  /* manifest.json */
+	DOC_DOCKER,       /* manifest.json */
 	DOC_REPOSITORIES, /* repositories */
 };
 
@@ -30,7 +30,8 @@ struct model_doc {
 	struct digest digest;
 	uint32_t *refs; /* entries that it names, configurations and blobs */
 	uint32_t n_refs;
-	uint32_t *children; /* of an index: a document per element, STORE_NONE for one that is not ours */
+	uint32_t *children; /* of an index: a document per element, STORE_NONE for one that is not
+			       ours */
 	uint32_t n_children;
 	/* what becomes of it */
 	bool settled, changed;
@@ -50,7 +51,7 @@ struct model_layer {
 struct model_image {
 	char *name;
 	uint32_t config, manifest; /* documents; manifest is STORE_NONE in Docker's description */
-	uint32_t *layers;	   /* STORE_NONE: left alone (foreign, or of no kind that we know) */
+	uint32_t *layers; /* STORE_NONE: left alone (foreign, or of no kind that we know) */
 	struct digest *diff_ids;
 	uint32_t n_layers;
 	bool again; /* another description of an image that came before */
@@ -65,7 +66,7 @@ struct model {
 	uint32_t index, docker, repositories; /* documents, or STORE_NONE */
 	size_t n_text;
 	const char *tag; /* only this reference of index.json, or NULL */
-	char **notes;	 /* for people: what was left alone, dropped or tolerated */
+	char **notes;    /* for people: what was left alone, dropped or tolerated */
 	size_t n_notes;
 	bool has_parents; /* images that name parent images in manifest.json */
 };
@@ -76,7 +77,8 @@ struct model {
  * Return: 0 or a negative errno: -EBADMSG contradictory or malformed, -EINVAL no image at all,
  *         -EOPNOTSUPP encrypted layers or another digest than SHA-256, -E2BIG over a limit
  */
-int model_load(struct model *m, const struct store *store, const char *tag, struct diag *d) _must_check_;
+int model_load(struct model *m, const struct store *store, const char *tag,
+	       struct diag *d) _must_check_;
 void model_done(struct model *m);
 void model_note(struct model *m, const char *fmt, ...) _printf_(2, 3);
 

@@ -23,7 +23,7 @@
 struct content {
 	bool changed;
 	const char *data; /* a document, or: */
-	int fd;		  /* a layer */
+	int fd;           /* a layer */
 	uint64_t offset, size;
 };
 
@@ -33,10 +33,12 @@ static struct content content_of(const struct model *m, uint32_t entry)
 
 	for (uint32_t i = 0; i < m->n_docs; i++)
 		if (m->docs[i].entry == entry && m->docs[i].changed)
-			return (struct content){ true, m->docs[i].new_text.data, -1, 0, m->docs[i].new_text.n };
+			return (struct content){ true, m->docs[i].new_text.data, -1, 0,
+						 m->docs[i].new_text.n };
 	for (uint32_t i = 0; i < m->n_layers; i++)
 		if (m->layers[i].entry == entry && m->layers[i].result.changed)
-			return (struct content){ true, NULL, m->layers[i].new_fd, 0, m->layers[i].result.new_size };
+			return (struct content){ true, NULL, m->layers[i].new_fd, 0,
+						 m->layers[i].result.new_size };
 	return (struct content){ false, NULL, -1, 0, e->size };
 }
 
@@ -84,7 +86,9 @@ static int edit_headers(const struct model *m, uint8_t *headers, size_t n, const
 	bool resized = c->changed && c->size != e->size;
 
 	if (resized && n > TAR_BLOCK && memmem(headers, n - TAR_BLOCK, " size=", 6))
-		return diag_fail(d, -EOPNOTSUPP, e->name, "its size stands in an extended header, which is not supported for a file that changes");
+		return diag_fail(d, -EOPNOTSUPP, e->name,
+				 "its size stands in an extended header, which is not supported "
+				 "for a file that changes");
 	(void)model_renamed(m, (char *)headers, n - TAR_BLOCK);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		(void)model_renamed(m, (char *)last + fields[i].at, fields[i].n);
@@ -132,13 +136,16 @@ static int archive_member(const struct model *m, uint32_t entry, int to, struct 
 	/* A header whose checksum alone was spelled otherwise stays as it was. */
 	if (!c.changed && (memcmp(headers, before, n - TAR_BLOCK) == 0) &&
 	    memcmp(headers + n - TAR_BLOCK, before + n - TAR_BLOCK, TAR_CHECKSUM_AT) == 0 &&
-	    memcmp(headers + n - TAR_BLOCK + 156, before + n - TAR_BLOCK + 156, TAR_BLOCK - 156) == 0)
-		return layer_copy(m->store->fd, e->head, MIN(e->end, m->store->size) - e->head, to, m->store->name, d);
+	    memcmp(headers + n - TAR_BLOCK + 156, before + n - TAR_BLOCK + 156, TAR_BLOCK - 156) ==
+		    0)
+		return layer_copy(m->store->fd, e->head, MIN(e->end, m->store->size) - e->head, to,
+				  m->store->name, d);
 	r = layer_write(to, headers, n, m->store->name, d);
 	if (r < 0)
 		return r;
 	if (!c.changed)
-		return layer_copy(m->store->fd, e->data, MIN(e->end, m->store->size) - e->data, to, m->store->name, d);
+		return layer_copy(m->store->fd, e->data, MIN(e->end, m->store->size) - e->data, to,
+				  m->store->name, d);
 	r = write_content(&c, to, e->name, d);
 	return r < 0 ? r : layer_write(to, zeros, -c.size & (TAR_BLOCK - 1), m->store->name, d);
 }

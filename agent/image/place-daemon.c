@@ -118,7 +118,8 @@ static int upload(struct docker *k, int fd, uint64_t size, char **ret, struct di
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return diag_errno(d, n < 0 ? -errno : -EIO, NULL, "cannot read the new image");
+			return diag_errno(d, n < 0 ? -errno : -EIO, NULL,
+					  "cannot read the new image");
 		r = docker_upload_write(s, buf, (size_t)n, d);
 		at += (uint64_t)n;
 	}
@@ -137,19 +138,23 @@ static int check_answer(const char *ref, const char *answer, struct diag *d)
 		const char *text = json_string_value(json_object_get(j, "stream"));
 
 		if (error)
-			return diag_fail(d, -ECANCELED, ref, "Docker did not load the image: %s", error);
+			return diag_fail(d, -ECANCELED, ref, "Docker did not load the image: %s",
+					 error);
 		loaded |= text && strncmp(text, "Loaded image", 12) == 0;
 		answer += n + (answer[n] == '\n');
 	}
-	return loaded ? 0 : diag_fail(d, -ECANCELED, ref, "Docker did not say that it loaded the image");
+	return loaded ? 0
+		      : diag_fail(d, -ECANCELED, ref,
+				  "Docker did not say that it loaded the image");
 }
 
 int place_load(const char *ref, const char *from, const char *docker_url, int fd, uint64_t size,
 	       const struct digest *config, char **ret_old, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *k = NULL;
-	_cleanup_(freep) char *old = NULL, *source = NULL, *answer = NULL, *repo = NULL, *name = NULL, *kept = NULL,
-		*from_repo = NULL, *from_name = NULL, *now = NULL;
+	_cleanup_(freep) char *old = NULL, *source = NULL, *answer = NULL, *repo = NULL,
+			      *name = NULL, *kept = NULL, *from_repo = NULL, *from_name = NULL,
+			      *now = NULL;
 	char id[DIGEST_TEXT_SIZE];
 	int r, had_old = 0, had_source = 0;
 
@@ -169,16 +174,19 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 		r = check_answer(ref, answer, d);
 	if (r < 0)
 		return r;
-	/* A containerd store names an image by its manifest: then the tag that came with it is asked. */
+	/* A containerd store names an image by its manifest: then the tag that came with it is
+	 * asked. */
 	digest_text(config, id);
 	r = image_id(k, id, &now, d);
 	if (r == 0 && from)
 		r = image_id(k, from, &now, d);
 	if (r == 0)
-		return diag_fail(d, -ECANCELED, ref, "Docker loaded the image but does not find it");
+		return diag_fail(d, -ECANCELED, ref,
+				 "Docker loaded the image but does not find it");
 	if (r > 0)
 		r = tag(k, now, repo, name, d);
-	/* Loading moved the tag that the image carried; give it back unless it is the destination. */
+	/* Loading moved the tag that the image carried; give it back unless it is the destination.
+	 */
 	if (r >= 0 && had_source && (strcmp(repo, from_repo) != 0 || strcmp(name, from_name) != 0))
 		r = tag(k, source, from_repo, from_name, d);
 	if (r < 0)

@@ -33,7 +33,9 @@ int place_parse(const char *text, const struct place *like, struct place *ret, s
 		{ "oci:", PLACE_OCI },
 		{ "docker-daemon:", PLACE_DAEMON },
 	};
-	static const char *const foreign[] = { "docker://", "containers-storage:", "dir:", "ostree:", "tarball:", "sif:" };
+	static const char *const foreign[] = {
+		"docker://", "containers-storage:", "dir:", "ostree:", "tarball:", "sif:"
+	};
 	struct place p = { .kind = PLACE_ARCHIVE };
 	const char *path = text, *colon;
 
@@ -48,7 +50,9 @@ int place_parse(const char *text, const struct place *like, struct place *ret, s
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(foreign) && path == text; i++)
 		if (strncmp(text, foreign[i], strlen(foreign[i])) == 0)
-			return diag_fail(d, -EINVAL, text, "copy it to an archive or layout first, with skopeo for one");
+			return diag_fail(
+				d, -EINVAL, text,
+				"copy it to an archive or layout first, with skopeo for one");
 	if (*path == '\0')
 		return diag_fail(d, -EINVAL, text, "a path or reference is missing");
 	if (path == text && (like ? like->kind == PLACE_OCI : is_directory(path)))
@@ -138,7 +142,9 @@ static int spool_gzip(int from, int to, const char *name, struct diag *d)
 			if (status != Z_OK && status != Z_STREAM_END)
 				r = diag_fail(d, -EBADMSG, name, "the gzip data is damaged");
 			else if (n_out > n_in * LAYER_MAX_RATIO + (1 << 20))
-				r = diag_fail(d, -EFBIG, name, "unpacks to more than %d times its size", LAYER_MAX_RATIO);
+				r = diag_fail(d, -EFBIG, name,
+					      "unpacks to more than %d times its size",
+					      LAYER_MAX_RATIO);
 			else
 				r = fd_write_all(to, out, 65536 - z.avail_out);
 		}
@@ -174,8 +180,13 @@ static int seekable(int fd, const char *name, struct diag *d)
 		r = spool < 0 ? spool : spool_gzip(own, spool, name, d);
 		return r < 0 ? r : fd_take(&spool);
 	}
-	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 || memcmp(magic, "BZh", 3) == 0 || memcmp(magic, "\xfd" "7zX", 4) == 0)
-		return diag_fail(d, -EINVAL, name, "the archive is compressed as a whole; decompress it first");
+	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 || memcmp(magic, "BZh", 3) == 0 ||
+	    memcmp(magic,
+		   "\xfd"
+		   "7zX",
+		   4) == 0)
+		return diag_fail(d, -EINVAL, name,
+				 "the archive is compressed as a whole; decompress it first");
 	return fd_take(&own);
 }
 
@@ -211,12 +222,16 @@ int place_fits(const struct place *p, const struct model *m, struct diag *d)
 {
 	if (p->kind == PLACE_DOCKER_ARCHIVE || p->kind == PLACE_DAEMON) {
 		if (m->docker == STORE_NONE)
-			return diag_fail(d, -EINVAL, p->path, "there is no manifest.json in the image, which Docker needs; "
-					 "name it oci-archive: or convert it, with skopeo for one");
+			return diag_fail(
+				d, -EINVAL, p->path,
+				"there is no manifest.json in the image, which Docker needs; "
+				"name it oci-archive: or convert it, with skopeo for one");
 	} else if (p->kind == PLACE_OCI || p->kind == PLACE_OCI_ARCHIVE) {
 		if (m->index == STORE_NONE)
-			return diag_fail(d, -EINVAL, p->path, "there is no index.json in the image, which an OCI layout "
-					 "needs; name it docker-archive: or convert it, with skopeo for one");
+			return diag_fail(d, -EINVAL, p->path,
+					 "there is no index.json in the image, which an OCI layout "
+					 "needs; name it docker-archive: or convert it, with "
+					 "skopeo for one");
 	}
 	return 0;
 }

@@ -26,14 +26,16 @@ struct place {
  * @like: for a destination: the source, whose form a bare path takes; NULL for a source
  * Return: 0; -EINVAL for a transport that we do not speak
  */
-int place_parse(const char *text, const struct place *like, struct place *ret, struct diag *d) _must_check_;
+int place_parse(const char *text, const struct place *like, struct place *ret,
+		struct diag *d) _must_check_;
 void place_done(struct place *p);
 
 /* An unlinked file for what does not fit in memory. @dir: where, or NULL for TMPDIR or /var/tmp */
 int place_spool(const char *dir, struct diag *d);
 
 /* Opens an image for reading; a pipe, a compressed archive or a daemon is spooled first. */
-int place_open(const struct place *p, const char *docker_url, struct store *ret, struct diag *d) _must_check_;
+int place_open(const struct place *p, const char *docker_url, struct store *ret,
+	       struct diag *d) _must_check_;
 
 /* Can an image with these descriptions be put there? Return: 0 or -EINVAL. */
 int place_fits(const struct place *p, const struct model *m, struct diag *d) _must_check_;

@@ -23,15 +23,17 @@
 #define MAX_LIST_BYTES (256 * 1024)
 #define MAX_RULES 4096
 
-static int add_rule(char ***list, size_t *n, struct slice rule, const char *where, unsigned int line,
-		    struct diag *d)
+static int add_rule(char ***list, size_t *n, struct slice rule, const char *where,
+		    unsigned int line, struct diag *d)
 {
 	char **grown;
 
 	if (rule.n == 0 || rule.p[0] != '/') {
 		if (line > 0)
-			return diag_line(d, -EINVAL, where, line, "a rule must be an absolute path in the image");
-		return diag_fail(d, -EINVAL, where, "must be an absolute path in the image, or @LIST");
+			return diag_line(d, -EINVAL, where, line,
+					 "a rule must be an absolute path in the image");
+		return diag_fail(d, -EINVAL, where,
+				 "must be an absolute path in the image, or @LIST");
 	}
 	if (*n == MAX_RULES)
 		return diag_fail(d, -E2BIG, where, "more than %d rules", MAX_RULES);
@@ -80,7 +82,8 @@ static int add_list(char ***list, size_t *n, const char *name, struct diag *d)
 
 static int add(char ***list, size_t *n, const char *text, struct diag *d)
 {
-	return text[0] == '@' ? add_list(list, n, text + 1, d) : add_rule(list, n, slice_of(text), text, 0, d);
+	return text[0] == '@' ? add_list(list, n, text + 1, d)
+			      : add_rule(list, n, slice_of(text), text, 0, d);
 }
 
 int image_policy_keep(struct image_policy *p, const char *text, struct diag *d)
@@ -144,8 +147,8 @@ static bool removed(const struct image_policy *p, const struct tar_member *m)
 
 int image_policy_has(const struct tar_member *m)
 {
-	return (m->mode & TAR_SETUID ? TAR_STRIP_SETUID : 0) | (m->mode & TAR_SETGID ? TAR_STRIP_SETGID : 0) |
-	       (m->has_caps ? TAR_STRIP_CAPS : 0);
+	return (m->mode & TAR_SETUID ? TAR_STRIP_SETUID : 0) |
+	       (m->mode & TAR_SETGID ? TAR_STRIP_SETGID : 0) | (m->has_caps ? TAR_STRIP_CAPS : 0);
 }
 
 int image_policy_judge(const struct image_policy *p, const struct tar_member *m)
@@ -160,8 +163,9 @@ int image_policy_judge(const struct image_policy *p, const struct tar_member *m)
 		verdict &= ~(TAR_STRIP_SETUID | TAR_STRIP_SETGID);
 	if (p->keep_caps)
 		verdict &= ~TAR_STRIP_CAPS;
-	if (m->kind != TAR_GLOBAL && (matches(p->keep, p->n_keep, m->path) ||
-				      (m->kind == TAR_LINK && matches(p->keep, p->n_keep, m->link))))
+	if (m->kind != TAR_GLOBAL &&
+	    (matches(p->keep, p->n_keep, m->path) ||
+	     (m->kind == TAR_LINK && matches(p->keep, p->n_keep, m->link))))
 		return 0;
 	return verdict;
 }
@@ -169,10 +173,13 @@ int image_policy_judge(const struct image_policy *p, const struct tar_member *m)
 bool image_policy_is_tool(const struct tar_member *m)
 {
 	static const char *const names[] = {
-		"ash", "bash", "csh", "curl", "dash", "fish", "ftp", "ksh", "nc", "nc.openbsd", "nc.traditional",
-		"ncat", "netcat", "rsync", "scp", "sftp", "sh", "socat", "ssh", "tcsh", "telnet", "tftp", "wget", "zsh",
+		"ash",  "bash", "csh",        "curl",           "dash", "fish",   "ftp",
+		"ksh",  "nc",   "nc.openbsd", "nc.traditional", "ncat", "netcat", "rsync",
+		"scp",  "sftp", "sh",         "socat",          "ssh",  "tcsh",   "telnet",
+		"tftp", "wget", "zsh",
 	};
-	static const char *const dirs[] = { "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin" };
+	static const char *const dirs[] = { "/bin",      "/sbin",          "/usr/bin",
+					    "/usr/sbin", "/usr/local/bin", "/usr/local/sbin" };
 	const char *slash = strrchr(m->path, '/');
 	bool in_dir = false;
 

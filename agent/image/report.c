@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Printing what was found. JSON is written as it goes, for an image may have any number of findings.
+ * Printing what was found. JSON is written as it goes, for an image may have any number of
+ * findings.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -12,8 +13,9 @@
 #include "image/run.h"
 
 static const char *const kind_names[] = {
-	[TAR_FILE] = "file",	 [TAR_LINK] = "hardlink", [TAR_SYMLINK] = "symlink", [TAR_DEVICE] = "device",
-	[TAR_DIR] = "directory", [TAR_FIFO] = "fifo",	  [TAR_GLOBAL] = "global",
+	[TAR_FILE] = "file",     [TAR_LINK] = "hardlink", [TAR_SYMLINK] = "symlink",
+	[TAR_DEVICE] = "device", [TAR_DIR] = "directory", [TAR_FIFO] = "fifo",
+	[TAR_GLOBAL] = "global",
 };
 
 static const char *kind_name(const struct worker_finding *f)
@@ -26,7 +28,8 @@ static uint32_t u32le(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* struct vfs_cap_data of linux/capability.h: permitted capabilities in two halves behind the magic. */
+/* struct vfs_cap_data of linux/capability.h: permitted capabilities in two halves behind the magic.
+ */
 static void capability_names(const struct finding *f, struct bytes *out)
 {
 	uint64_t permitted;
@@ -86,8 +89,9 @@ static int with_view(struct printer *p, int (*print)(struct printer *p))
 	p->view = calloc(MAX(n, 1U), sizeof(*p->view));
 	if (!p->view)
 		return -ENOMEM;
-	r = p->run->tasks[0].names_fd < 0 ? -EINVAL :
-					    effective_view(p->run->tasks, p->image->layers, n, p->view, NULL);
+	r = p->run->tasks[0].names_fd < 0
+		    ? -EINVAL
+		    : effective_view(p->run->tasks, p->image->layers, n, p->view, NULL);
 	if (r >= 0)
 		r = print(p);
 	for (uint32_t i = 0; i < n; i++)
@@ -101,7 +105,8 @@ static int with_view(struct printer *p, int (*print)(struct printer *p))
 static void print_escaped(FILE *f, const char *s)
 {
 	for (; *s; s++)
-		(void)fprintf(f, (unsigned char)*s < 0x20 || *s == 0x7f ? "\\x%02x" : "%c", (unsigned char)*s);
+		(void)fprintf(f, (unsigned char)*s < 0x20 || *s == 0x7f ? "\\x%02x" : "%c",
+			      (unsigned char)*s);
 }
 
 static int text_finding(struct printer *p, uint32_t layer, const struct finding *f, bool effective)
@@ -119,16 +124,22 @@ static int text_finding(struct printer *p, uint32_t layer, const struct finding 
 	if (f->f.has & TAR_STRIP_CAPS)
 		capability_names(f, &caps);
 	bytes_printf(&what, "%s%s%s%s%s", f->f.has & TAR_STRIP_SETUID ? "setuid " : "",
-		     f->f.has & TAR_STRIP_SETGID ? "setgid " : "", caps.n ? "caps=" : "", caps.n ? caps.data : "",
-		     f->f.tool ? (caps.n ? " tool" : "tool") : "");
+		     f->f.has & TAR_STRIP_SETGID ? "setgid " : "", caps.n ? "caps=" : "",
+		     caps.n ? caps.data : "", f->f.tool ? (caps.n ? " tool" : "tool") : "");
 	table_cellf(p->table, STYLE_DIM, "%u", layer);
 	table_cellf(p->table, STYLE_PLAIN, "%04o", f->f.mode);
-	table_cellf(p->table, STYLE_PLAIN, "%llu:%llu", (unsigned long long)f->f.uid, (unsigned long long)f->f.gid);
-	table_cell(p->table, f->f.has & ~(unsigned int)TAR_STRIP_CAPS || caps.n ? STYLE_BAD : STYLE_WARN,
+	table_cellf(p->table, STYLE_PLAIN, "%llu:%llu", (unsigned long long)f->f.uid,
+		    (unsigned long long)f->f.gid);
+	table_cell(p->table,
+		   f->f.has & ~(unsigned int)TAR_STRIP_CAPS || caps.n ? STYLE_BAD : STYLE_WARN,
 		   what.data ? what.data : "");
-	table_cell(p->table, effective ? STYLE_PLAIN : STYLE_DIM, effective ? "effective" : "hidden");
+	table_cell(p->table, effective ? STYLE_PLAIN : STYLE_DIM,
+		   effective ? "effective" : "hidden");
 	table_cell(p->table, STYLE_PLAIN,
-		   f->f.verdict == TAR_REMOVE ? "remove" : f->f.verdict ? "strip" : f->f.has ? "keep" : "-");
+		   f->f.verdict == TAR_REMOVE ? "remove"
+		   : f->f.verdict             ? "strip"
+		   : f->f.has                 ? "keep"
+					      : "-");
 	table_cell(p->table, STYLE_PLAIN, path);
 	bytes_done(&caps);
 	bytes_done(&what);
@@ -147,7 +158,9 @@ static int text_layers(struct printer *p)
 
 int image_run_print_text(struct image_run *run, FILE *f)
 {
-	static const char *const head[] = { "LAYER", "MODE", "OWNER", "WHAT", "SEEN", "RULE", "PATH" };
+	static const char *const head[] = {
+		"LAYER", "MODE", "OWNER", "WHAT", "SEEN", "RULE", "PATH"
+	};
 	int r = 0;
 
 	for (uint32_t i = 0; i < run->model.n_images && r >= 0; i++) {
@@ -161,14 +174,15 @@ int image_run_print_text(struct image_run *run, FILE *f)
 		digest_text(&run->model.docs[image->config].digest, config);
 		(void)fprintf(f, "%s", style_begin(f, STYLE_HEAD));
 		print_escaped(f, image->name[0] ? image->name : run->name);
-		(void)fprintf(f, "%s  %s, %u layer%s\n", style_end(f, STYLE_HEAD), config, image->n_layers,
-			      image->n_layers == 1 ? "" : "s");
+		(void)fprintf(f, "%s  %s, %u layer%s\n", style_end(f, STYLE_HEAD), config,
+			      image->n_layers, image->n_layers == 1 ? "" : "s");
 		p.table = table = table_new(ARRAY_SIZE(head));
 		for (size_t k = 0; k < ARRAY_SIZE(head); k++)
 			table_cell(table, STYLE_HEAD, head[k]);
 		r = with_view(&p, text_layers);
-		if (r >= 0 && run->totals.setuid + run->totals.setgid + run->totals.capabilities + run->totals.tools +
-				      run->totals.removed > 0)
+		if (r >= 0 && run->totals.setuid + run->totals.setgid + run->totals.capabilities +
+					      run->totals.tools + run->totals.removed >
+				      0)
 			r = table_print(table, f);
 	}
 	return r;
@@ -198,9 +212,12 @@ static int json_finding(struct printer *p, uint32_t layer, const struct finding 
 
 	(void)fprintf(p->f, "%s\n    {\"path\": ", p->comma ? "," : "");
 	r = put_string(p->f, f->path);
-	(void)fprintf(p->f, ", \"type\": \"%s\", \"mode\": \"%04o\", \"uid\": %llu, \"gid\": %llu, \"setuid\": %s, \"setgid\": %s",
-		      kind_name(&f->f), f->f.mode, (unsigned long long)f->f.uid, (unsigned long long)f->f.gid,
-		      boolean(f->f.has & TAR_STRIP_SETUID), boolean(f->f.has & TAR_STRIP_SETGID));
+	(void)fprintf(p->f,
+		      ", \"type\": \"%s\", \"mode\": \"%04o\", \"uid\": %llu, \"gid\": %llu, "
+		      "\"setuid\": %s, \"setgid\": %s",
+		      kind_name(&f->f), f->f.mode, (unsigned long long)f->f.uid,
+		      (unsigned long long)f->f.gid, boolean(f->f.has & TAR_STRIP_SETUID),
+		      boolean(f->f.has & TAR_STRIP_SETGID));
 	if (f->f.has & TAR_STRIP_CAPS) {
 		struct bytes caps = { 0 };
 
@@ -208,8 +225,12 @@ static int json_finding(struct printer *p, uint32_t layer, const struct finding 
 		(void)fprintf(p->f, ", \"capabilities\": \"%s\"", caps.data ? caps.data : "");
 		bytes_done(&caps);
 	}
-	(void)fprintf(p->f, ", \"tool\": %s, \"rule\": \"%s\", \"effective\": %s}", boolean(f->f.tool),
-		      f->f.verdict == TAR_REMOVE ? "remove" : f->f.verdict ? "strip" : "keep", boolean(effective));
+	(void)fprintf(p->f, ", \"tool\": %s, \"rule\": \"%s\", \"effective\": %s}",
+		      boolean(f->f.tool),
+		      f->f.verdict == TAR_REMOVE ? "remove"
+		      : f->f.verdict             ? "strip"
+						 : "keep",
+		      boolean(effective));
 	p->comma = true;
 	return r;
 }
@@ -235,13 +256,18 @@ static int json_layers(struct printer *p)
 
 		if (p->image->layers[i] == STORE_NONE) {
 			digest_text(&p->image->diff_ids[i], diff);
-			(void)fprintf(p->f, "%s\n  {\"diff_id\": \"%s\", \"left_alone\": true, \"files\": []}", i ? "," : "", diff);
+			(void)fprintf(
+				p->f,
+				"%s\n  {\"diff_id\": \"%s\", \"left_alone\": true, \"files\": []}",
+				i ? "," : "", diff);
 			continue;
 		}
 		l = &p->run->model.layers[p->image->layers[i]].result;
 		digest_text(&l->old_blob, blob);
 		digest_text(&l->old_diff, diff);
-		(void)fprintf(p->f, "%s\n  {\"digest\": \"%s\", \"diff_id\": \"%s\", \"media_type\": \"%s\", \"files\": [",
+		(void)fprintf(p->f,
+			      "%s\n  {\"digest\": \"%s\", \"diff_id\": \"%s\", \"media_type\": "
+			      "\"%s\", \"files\": [",
 			      i ? "," : "", blob, diff, media_type(l->compression));
 		p->comma = false;
 		r = print_findings(p, i);
@@ -284,10 +310,14 @@ int image_run_print_json(struct image_run *run, FILE *f)
 		(void)fputs(i ? ", " : "", f);
 		r = put_string(f, run->model.notes[i]);
 	}
-	(void)fprintf(f, "],\n\"totals\": {\"setuid\": %llu, \"setgid\": %llu, \"capabilities\": %llu, \"tools\": %llu, "
-		      "\"stripped\": %llu, \"removed\": %llu, \"kept\": %llu, \"layers\": %u, \"layers_changed\": %u}}\n",
-		      (unsigned long long)t->setuid, (unsigned long long)t->setgid, (unsigned long long)t->capabilities,
-		      (unsigned long long)t->tools, (unsigned long long)t->stripped, (unsigned long long)t->removed,
+	(void)fprintf(f,
+		      "],\n\"totals\": {\"setuid\": %llu, \"setgid\": %llu, \"capabilities\": "
+		      "%llu, \"tools\": %llu, "
+		      "\"stripped\": %llu, \"removed\": %llu, \"kept\": %llu, \"layers\": %u, "
+		      "\"layers_changed\": %u}}\n",
+		      (unsigned long long)t->setuid, (unsigned long long)t->setgid,
+		      (unsigned long long)t->capabilities, (unsigned long long)t->tools,
+		      (unsigned long long)t->stripped, (unsigned long long)t->removed,
 		      (unsigned long long)t->kept, t->n_layers, t->n_changed);
 	return r;
 }

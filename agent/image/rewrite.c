@@ -22,7 +22,8 @@ static bool has_prefix(struct slice s, const char *prefix)
 /* ---- what became of what -------------------------------------------------------------------- */
 
 /* @ret_size: size of the new blob or document; untouched for a diff_id */
-static bool renamed(const struct model *m, const struct digest *old, struct digest *ret, uint64_t *ret_size)
+static bool renamed(const struct model *m, const struct digest *old, struct digest *ret,
+		    uint64_t *ret_size)
 {
 	for (uint32_t i = 0; i < m->n_docs; i++) {
 		if (m->docs[i].changed && digest_eq(old, &m->docs[i].digest)) {
@@ -60,7 +61,8 @@ unsigned int model_renamed(const struct model *m, char *text, size_t n)
 		char hex[DIGEST_HEX_SIZE];
 		uint64_t size;
 
-		if (i < n && ((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))) {
+		if (i < n &&
+		    ((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))) {
 			run++;
 			continue;
 		}
@@ -101,7 +103,8 @@ static bool is_base_name(void *arg, uint32_t at)
 }
 
 /* The number of entries that stand for a layer. */
-static int count_history(const struct span_doc *doc, uint32_t history, unsigned int *ret, struct diag *d)
+static int count_history(const struct span_doc *doc, uint32_t history, unsigned int *ret,
+			 struct diag *d)
 {
 	unsigned int n = 0;
 
@@ -118,7 +121,8 @@ static int count_history(const struct span_doc *doc, uint32_t history, unsigned 
 }
 
 /* One more entry, with the image's own time: the clock would make every run another image. */
-static int add_history(const struct span_doc *doc, unsigned int n_layers, struct span_edits *e, struct diag *d)
+static int add_history(const struct span_doc *doc, unsigned int n_layers, struct span_edits *e,
+		       struct diag *d)
 {
 	_cleanup_(freep) char *entry = NULL;
 	uint32_t history, created;
@@ -137,7 +141,8 @@ static int add_history(const struct span_doc *doc, unsigned int n_layers, struct
 		return r;
 	if (r > 0)
 		time = span_raw(doc, created);
-	if (asprintf(&entry, "{%s%.*s%s\"created_by\":\"batten image strip\",\"comment\":\"" HISTORY_COMMENT
+	if (asprintf(&entry,
+		     "{%s%.*s%s\"created_by\":\"batten image strip\",\"comment\":\"" HISTORY_COMMENT
 		     "\",\"empty_layer\":true}",
 		     r > 0 ? "\"created\":\"" : "", (int)time.n, time.p, r > 0 ? "\"," : "") < 0) {
 		entry = NULL;
@@ -179,7 +184,8 @@ static int rewrite_config(struct model *m, struct model_doc *doc, struct diag *d
 		struct digest old, new;
 		uint64_t size;
 
-		if (digest_from_text(span_raw(spans, i), &old) < 0 || !renamed(m, &old, &new, &size))
+		if (digest_from_text(span_raw(spans, i), &old) < 0 ||
+		    !renamed(m, &old, &new, &size))
 			continue;
 		digest_text(&new, text);
 		span_set(&e, spans, i, text);
@@ -188,7 +194,8 @@ static int rewrite_config(struct model *m, struct model_doc *doc, struct diag *d
 	if (e.n > 0) {
 		span_drop(&e, spans, 0, is_build_cache, (void *)(uintptr_t)spans);
 		r = drop_labels(spans, &e, d);
-		/* A child's history must be its parent's and one entry more: then none may be added. */
+		/* A child's history must be its parent's and one entry more: then none may be
+		 * added. */
 		if (r >= 0 && !m->has_parents)
 			r = add_history(spans, n, &e, d);
 	}
@@ -200,7 +207,6 @@ static int rewrite_config(struct model *m, struct model_doc *doc, struct diag *d
 }
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
-
 
 static bool is_data(void *arg, uint32_t at)
 {
@@ -224,9 +230,10 @@ static bool is_stale(void *arg, uint32_t at)
 	return false;
 }
 
-/* Digest and size of a descriptor whose blob has changed. Return: 1 changed, 0 not, negative errno. */
-static int edit_descriptor(struct model *m, const struct span_doc *doc, uint32_t at, struct span_edits *e,
-			   struct diag *d)
+/* Digest and size of a descriptor whose blob has changed. Return: 1 changed, 0 not, negative errno.
+ */
+static int edit_descriptor(struct model *m, const struct span_doc *doc, uint32_t at,
+			   struct span_edits *e, struct diag *d)
 {
 	uint32_t digest, size, annotations, diff;
 	char text[DIGEST_TEXT_SIZE], number[U64_TEXT_SIZE];
@@ -250,7 +257,8 @@ static int edit_descriptor(struct model *m, const struct span_doc *doc, uint32_t
 		return r < 0 ? r : 1;
 	span_drop(e, doc, annotations, is_stale, (void *)(uintptr_t)doc);
 	r = span_get(doc, annotations, "containerd.io/uncompressed", SPAN_STRING, &diff, d);
-	if (r > 0 && digest_from_text(span_raw(doc, diff), &old) == 0 && renamed(m, &old, &new, &n)) {
+	if (r > 0 && digest_from_text(span_raw(doc, diff), &old) == 0 &&
+	    renamed(m, &old, &new, &n)) {
 		digest_text(&new, text);
 		span_set(e, doc, diff, text);
 	}
@@ -269,7 +277,8 @@ static int rewrite_manifest(struct model *m, struct model_doc *doc, struct diag 
 		r = span_need(spans, 0, "layers", SPAN_ARRAY, &layers, d);
 	if (r >= 0)
 		r = edit_descriptor(m, spans, config, &e, d);
-	for (uint32_t i = r < 0 ? 0 : span_first(spans, layers); i && r >= 0; i = span_next(spans, i))
+	for (uint32_t i = r < 0 ? 0 : span_first(spans, layers); i && r >= 0;
+	     i = span_next(spans, i))
 		r = edit_descriptor(m, spans, i, &e, d);
 	if (r >= 0 && e.n > 0)
 		r = span_get(spans, 0, "annotations", SPAN_OBJECT, &annotations, d);
@@ -391,7 +400,8 @@ static bool drop_element(void *arg, uint32_t at)
 	return true;
 }
 
-static int rewrite_index(struct model *m, struct model_doc *doc, bool keep_attestations, struct diag *d)
+static int rewrite_index(struct model *m, struct model_doc *doc, bool keep_attestations,
+			 struct diag *d)
 {
 	struct index_job j = { .m = m, .doc = doc, .keep_attestations = keep_attestations, .d = d };
 	const struct span_doc *spans = &doc->spans;
@@ -405,7 +415,8 @@ static int rewrite_index(struct model *m, struct model_doc *doc, bool keep_attes
 		return r;
 	j.top = m->index != STORE_NONE && doc == &m->docs[m->index];
 	for (uint32_t i = 0; i < doc->n_children; i++)
-		j.any_changed |= doc->children[i] != STORE_NONE && m->docs[doc->children[i]].changed;
+		j.any_changed |=
+			doc->children[i] != STORE_NONE && m->docs[doc->children[i]].changed;
 	before = calloc(MAX(doc->n_children, 1U), sizeof(*before));
 	if (!before)
 		return -ENOMEM;
@@ -425,7 +436,8 @@ static int rewrite_index(struct model *m, struct model_doc *doc, bool keep_attes
 }
 
 /* Children first. The depth was bounded while loading. */
-static int settle_index(struct model *m, uint32_t index, const struct rewrite_options *o, struct diag *d)
+static int settle_index(struct model *m, uint32_t index, const struct rewrite_options *o,
+			struct diag *d)
 {
 	int r = 0;
 
@@ -465,14 +477,15 @@ static void rename_strings(struct model *m, const struct span_doc *doc, struct s
 	}
 }
 
-static int edit_sources(struct model *m, const struct span_doc *doc, uint32_t image, struct span_edits *e,
-			struct diag *d)
+static int edit_sources(struct model *m, const struct span_doc *doc, uint32_t image,
+			struct span_edits *e, struct diag *d)
 {
 	uint32_t sources, digest, size;
 	int r;
 
 	r = span_get(doc, image, "LayerSources", SPAN_OBJECT, &sources, d);
-	for (uint32_t i = r > 0 ? span_first(doc, sources) : 0; i && r >= 0; i = span_next(doc, i)) {
+	for (uint32_t i = r > 0 ? span_first(doc, sources) : 0; i && r >= 0;
+	     i = span_next(doc, i)) {
 		char number[U64_TEXT_SIZE];
 		struct digest old, new;
 		uint64_t n = UINT64_MAX;
@@ -480,8 +493,8 @@ static int edit_sources(struct model *m, const struct span_doc *doc, uint32_t im
 		r = span_need(doc, i, "digest", SPAN_STRING, &digest, d);
 		if (r >= 0)
 			r = span_need(doc, i, "size", SPAN_NUMBER, &size, d);
-		if (r >= 0 && digest_from_text(span_raw(doc, digest), &old) == 0 && renamed(m, &old, &new, &n) &&
-		    n != UINT64_MAX)
+		if (r >= 0 && digest_from_text(span_raw(doc, digest), &old) == 0 &&
+		    renamed(m, &old, &new, &n) && n != UINT64_MAX)
 			span_set(e, doc, size, u64_text(number, n));
 	}
 	return r;

@@ -60,7 +60,9 @@ static int make_tasks(struct image_run *run, bool write, bool names, struct diag
 	if (!run->tasks)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->n_layers; i++)
-		run->tasks[i] = (struct worker_task){ .source.fd = -1, .out_fd = -1, .findings_fd = -1, .names_fd = -1 };
+		run->tasks[i] = (struct worker_task){
+			.source.fd = -1, .out_fd = -1, .findings_fd = -1, .names_fd = -1
+		};
 	for (uint32_t i = 0; i < m->n_layers && r >= 0; i++) {
 		struct worker_task *t = &run->tasks[i];
 		const struct store_entry *e = &m->store->entries[m->layers[i].entry];
@@ -92,7 +94,8 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	p->o->progress(p->o->progress_arg, p->what, done, total);
 }
 
-static int walk(struct image_run *run, const struct image_options *o, const char *what, struct diag *d)
+static int walk(struct image_run *run, const struct image_options *o, const char *what,
+		struct diag *d)
 {
 	struct progress p = { o, what };
 	int r;
@@ -133,7 +136,8 @@ static int count(struct image_run *run)
 	return r;
 }
 
-static int open_source(struct image_run *run, const struct image_options *o, struct place *place, struct diag *d)
+static int open_source(struct image_run *run, const struct image_options *o, struct place *place,
+		       struct diag *d)
 {
 	int r;
 
@@ -198,7 +202,8 @@ static int spare(struct worker_task *t, int findings_fd, const uint8_t *effectiv
 	return r;
 }
 
-static int merge_view(struct image_run *looked, const struct model_image *image, uint8_t **all, struct diag *d)
+static int merge_view(struct image_run *looked, const struct model_image *image, uint8_t **all,
+		      struct diag *d)
 {
 	_cleanup_(freep) uint8_t **view = calloc(MAX(image->n_layers, 1U), sizeof(*view));
 	int r;
@@ -275,16 +280,19 @@ static int verify(const struct store *opened, const char *tag, const struct imag
 	if (r >= 0)
 		r = count(again);
 	if (r < 0)
-		return diag_fail(d, -ECANCELED, o->destination, "what was written does not read back: %s: %s", why.where,
+		return diag_fail(d, -ECANCELED, o->destination,
+				 "what was written does not read back: %s: %s", why.where,
 				 why.what);
 	if (!o->effective_only && again->totals.stripped + again->totals.removed > 0)
 		return diag_fail(d, -ECANCELED, o->destination, "what was written is not clean");
-	return again->model.n_images == run->model.n_images ?
-		       0 :
-		       diag_fail(d, -ECANCELED, o->destination, "what was written holds another number of images");
+	return again->model.n_images == run->model.n_images
+		       ? 0
+		       : diag_fail(d, -ECANCELED, o->destination,
+				   "what was written holds another number of images");
 }
 
-static int verify_archive(int fd, const struct image_run *run, const struct image_options *o, struct diag *d)
+static int verify_archive(int fd, const struct image_run *run, const struct image_options *o,
+			  struct diag *d)
 {
 	struct store s;
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
@@ -303,7 +311,9 @@ static int open_parent(const char *path, const char **ret_base, struct diag *d)
 	int fd;
 
 	*ret_base = slash ? slash + 1 : path;
-	dir = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	dir = !slash          ? strdup(".")
+	      : slash == path ? strdup("/")
+			      : strndup(path, (size_t)(slash - path));
 	if (!dir)
 		return -ENOMEM;
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -322,7 +332,8 @@ static int temporary_name(const char *base, char *name, size_t size)
 }
 
 /* Nameless as long as it is being written: nothing is left of it when we are killed. */
-static int put_archive(struct image_run *run, const struct image_options *o, const char *path, struct diag *d)
+static int put_archive(struct image_run *run, const struct image_options *o, const char *path,
+		       struct diag *d)
 {
 	_cleanup_(fd_closep) int parent = -1, fd = -1;
 	char name[256], link[64];
@@ -367,8 +378,8 @@ static int put_archive(struct image_run *run, const struct image_options *o, con
 	return fsync(parent) < 0 ? diag_errno(d, -errno, path, "cannot sync its directory") : 0;
 }
 
-static int put_spooled(struct image_run *run, const struct image_options *o, int *ret_fd, uint64_t *ret_size,
-		       struct diag *d)
+static int put_spooled(struct image_run *run, const struct image_options *o, int *ret_fd,
+		       uint64_t *ret_size, struct diag *d)
 {
 	_cleanup_(fd_closep) int fd = place_spool(NULL, d);
 	int r;
@@ -392,7 +403,8 @@ static int put_stream(struct image_run *run, const struct image_options *o, int 
 	int r;
 
 	if (isatty(to))
-		return diag_fail(d, -EINVAL, "-", "an image is nothing for a terminal; redirect standard output");
+		return diag_fail(d, -EINVAL, "-",
+				 "an image is nothing for a terminal; redirect standard output");
 	r = put_spooled(run, o, &fd, &size, d);
 	return r < 0 ? r : layer_copy(fd, 0, size, to, "standard output", d);
 }
@@ -419,8 +431,8 @@ static void remove_directory(int parent, const char *name)
 }
 
 /* A new layout, or one in the place of the very one that it was made from. */
-static int put_directory(struct image_run *run, const struct image_options *o, const struct place *place,
-			 struct diag *d)
+static int put_directory(struct image_run *run, const struct image_options *o,
+			 const struct place *place, struct diag *d)
 {
 	_cleanup_(fd_closep) int parent = -1, fd = -1;
 	struct stat there, ours;
@@ -431,24 +443,28 @@ static int put_directory(struct image_run *run, const struct image_options *o, c
 	int r;
 
 	if (place->tag && (!run->model.tag || strcmp(place->tag, run->model.tag) != 0))
-		return diag_fail(d, -EINVAL, o->destination, "a tag cannot be given or changed here; leave it out");
+		return diag_fail(d, -EINVAL, o->destination,
+				 "a tag cannot be given or changed here; leave it out");
 	parent = open_parent(place->path, &base, d);
 	if (parent < 0)
 		return parent;
 	exists = fstatat(parent, base, &there, AT_SYMLINK_NOFOLLOW) == 0;
-	exchange = exists && !run->store.archive && fstat(run->store.fd, &ours) == 0 && ours.st_ino == there.st_ino &&
-		   ours.st_dev == there.st_dev;
+	exchange = exists && !run->store.archive && fstat(run->store.fd, &ours) == 0 &&
+		   ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 	if (exchange && run->model.tag)
-		return diag_fail(d, -EINVAL, o->destination, "holds other images too; name another directory");
+		return diag_fail(d, -EINVAL, o->destination,
+				 "holds other images too; name another directory");
 	if (exists && !exchange && unlinkat(parent, base, AT_REMOVEDIR) < 0)
-		return diag_fail(d, -EEXIST, o->destination, "is there already; name a new directory, or the source itself");
+		return diag_fail(d, -EEXIST, o->destination,
+				 "is there already; name a new directory, or the source itself");
 	r = temporary_name(base, name, sizeof(name));
 	if (r < 0)
 		return r;
 	if (mkdirat(parent, name, 0755) < 0)
 		return diag_errno(d, -errno, place->path, "cannot make a directory beside it");
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? diag_errno(d, -errno, place->path, "cannot open the new directory") : output_directory(&run->model, fd, d);
+	r = fd < 0 ? diag_errno(d, -errno, place->path, "cannot open the new directory")
+		   : output_directory(&run->model, fd, d);
 	if (r >= 0 && !o->no_verify && run->totals.changed) {
 		char path[64];
 
@@ -457,7 +473,8 @@ static int put_directory(struct image_run *run, const struct image_options *o, c
 		if (r >= 0)
 			r = verify(&s, NULL, run, o, d);
 	}
-	if (r >= 0 && renameat2(parent, name, parent, base, exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0)
+	if (r >= 0 && renameat2(parent, name, parent, base,
+				exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0)
 		r = diag_errno(d, -errno, place->path, "cannot put the new image into its place");
 	/* After an exchange it is the old layout that bears the temporary name. */
 	if (r < 0 || exchange)
@@ -467,8 +484,8 @@ static int put_directory(struct image_run *run, const struct image_options *o, c
 	return r;
 }
 
-static int put_daemon(struct image_run *run, const struct image_options *o, const struct place *from,
-		      const struct place *to, struct diag *d)
+static int put_daemon(struct image_run *run, const struct image_options *o,
+		      const struct place *from, const struct place *to, struct diag *d)
 {
 	const struct model_doc *config = &run->model.docs[run->model.images[0].config];
 	const char *source = from->kind == PLACE_DAEMON ? from->path : NULL;
@@ -481,8 +498,9 @@ static int put_daemon(struct image_run *run, const struct image_options *o, cons
 	r = put_spooled(run, o, &fd, &size, d);
 	if (r < 0)
 		return r;
-	return place_load(to->path, source, o->docker_url, fd, size, config->changed ? &config->new_digest : &config->digest,
-			  &run->old_name, d);
+	return place_load(to->path, source, o->docker_url, fd, size,
+			  config->changed ? &config->new_digest : &config->digest, &run->old_name,
+			  d);
 }
 
 static int put(struct image_run *run, const struct image_options *o, const struct place *from,
@@ -496,13 +514,16 @@ static int put(struct image_run *run, const struct image_options *o, const struc
 	if (to->kind == PLACE_DAEMON)
 		return put_daemon(run, o, from, to, d);
 	if (!run->store.archive)
-		return diag_fail(d, -EINVAL, o->destination, "a layout directory goes to oci:DIR; pack it with tar if an archive is needed");
+		return diag_fail(d, -EINVAL, o->destination,
+				 "a layout directory goes to oci:DIR; pack it with tar if an "
+				 "archive is needed");
 	if (strcmp(to->path, "-") == 0)
 		return put_stream(run, o, STDOUT_FILENO, d);
 	if (stat(to->path, &st) == 0 && !S_ISREG(st.st_mode)) {
 		_cleanup_(fd_closep) int fd = open(to->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 
-		r = fd < 0 ? diag_errno(d, -errno, to->path, "cannot open") : put_stream(run, o, fd, d);
+		r = fd < 0 ? diag_errno(d, -errno, to->path, "cannot open")
+			   : put_stream(run, o, fd, d);
 		return r;
 	}
 	return put_archive(run, o, to->path, d);

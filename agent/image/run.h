@@ -41,5 +41,5 @@ void finding_reader_done(struct finding_reader *r);
  * @layers: indexes of tasks, bottom first; STORE_NONE for one that was left alone
  * @ret:    per layer, one byte per finding: 1 effective, 0 hidden; freed by the caller, each
  */
-int effective_view(const struct worker_task *tasks, const uint32_t *layers, uint32_t n_layers, uint8_t **ret,
-		   struct diag *d) _must_check_;
+int effective_view(const struct worker_task *tasks, const uint32_t *layers, uint32_t n_layers,
+		   uint8_t **ret, struct diag *d) _must_check_;

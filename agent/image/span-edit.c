@@ -34,7 +34,9 @@ void span_replace(struct span_edits *e, size_t from, size_t to, const char *text
 		return;
 	}
 	e->list = grown;
-	grown[e->n] = (struct span_edit){ .from = from, .to = to, .text = malloc(n + 1), .n = n, .order = e->n };
+	grown[e->n] = (struct span_edit){
+		.from = from, .to = to, .text = malloc(n + 1), .n = n, .order = e->n
+	};
 	if (!grown[e->n].text) {
 		e->error = -ENOMEM;
 		return;
@@ -53,7 +55,8 @@ void span_set(struct span_edits *e, const struct span_doc *doc, uint32_t at, con
 
 static size_t start_of(const struct span_doc *doc, uint32_t in, uint32_t at)
 {
-	return doc->values[in].type == SPAN_OBJECT ? doc->values[at].key_from : doc->values[at].from;
+	return doc->values[in].type == SPAN_OBJECT ? doc->values[at].key_from
+						   : doc->values[at].from;
 }
 
 void span_drop(struct span_edits *e, const struct span_doc *doc, uint32_t in,
@@ -71,7 +74,8 @@ void span_drop(struct span_edits *e, const struct span_doc *doc, uint32_t in,
 		else if (kept_before)
 			span_replace(e, doc->values[before].to, doc->values[i].to, "", 0);
 		else
-			span_replace(e, start_of(doc, in, i), next ? start_of(doc, in, next) : doc->values[i].to, "", 0);
+			span_replace(e, start_of(doc, in, i),
+				     next ? start_of(doc, in, next) : doc->values[i].to, "", 0);
 	}
 }
 

@@ -26,7 +26,8 @@ static unsigned int line_of(const struct span_doc *doc, size_t at)
 
 static int bad(struct parser *p, const char *what)
 {
-	return diag_line(p->d, -EBADMSG, p->doc->name, line_of(p->doc, p->at), "not valid JSON: %s", what);
+	return diag_line(p->d, -EBADMSG, p->doc->name, line_of(p->doc, p->at), "not valid JSON: %s",
+			 what);
 }
 
 static int peek(const struct parser *p)
@@ -49,7 +50,8 @@ static int add(struct parser *p, enum span_type type, uint32_t *ret)
 		struct span *grown;
 
 		if (doc->n_values >= SPAN_MAX_VALUES)
-			return diag_fail(p->d, -E2BIG, doc->name, "more than %d JSON values", SPAN_MAX_VALUES);
+			return diag_fail(p->d, -E2BIG, doc->name, "more than %d JSON values",
+					 SPAN_MAX_VALUES);
 		grown = reallocarray(doc->values, size, sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
@@ -144,7 +146,8 @@ static int container(struct parser *p, uint32_t self, bool object)
 	uint32_t last = 0;
 
 	if (++p->depth > SPAN_MAX_DEPTH)
-		return diag_fail(p->d, -E2BIG, p->doc->name, "JSON nested deeper than %d", SPAN_MAX_DEPTH);
+		return diag_fail(p->d, -E2BIG, p->doc->name, "JSON nested deeper than %d",
+				 SPAN_MAX_DEPTH);
 	p->at++;
 	blanks(p);
 	if (peek(p) == close) {
@@ -194,12 +197,12 @@ static int container(struct parser *p, uint32_t self, bool object)
 static int value(struct parser *p, uint32_t *ret)
 {
 	int c = peek(p), r;
-	enum span_type type = c == '{' ? SPAN_OBJECT :
-			      c == '[' ? SPAN_ARRAY :
-			      c == '"' ? SPAN_STRING :
-			      c == 't' || c == 'f' ? SPAN_BOOL :
-			      c == 'n' ? SPAN_NULL :
-					 SPAN_NUMBER;
+	enum span_type type = c == '{'               ? SPAN_OBJECT
+			      : c == '['             ? SPAN_ARRAY
+			      : c == '"'             ? SPAN_STRING
+			      : c == 't' || c == 'f' ? SPAN_BOOL
+			      : c == 'n'             ? SPAN_NULL
+						     : SPAN_NUMBER;
 
 	r = add(p, type, ret);
 	if (r < 0)
@@ -295,20 +298,23 @@ static bool folds_to(struct slice raw, const char *name)
 	return raw.n == 0 && *name == '\0';
 }
 
-int span_get(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type, uint32_t *ret,
-	     struct diag *d)
+int span_get(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type,
+	     uint32_t *ret, struct diag *d)
 {
 	unsigned int line = line_of(doc, doc->values[in].from);
 	uint32_t found = 0;
 
 	if (doc->values[in].type != SPAN_OBJECT)
-		return diag_line(d, -EBADMSG, doc->name, line, "an object is needed to hold \"%s\"", key);
+		return diag_line(d, -EBADMSG, doc->name, line, "an object is needed to hold \"%s\"",
+				 key);
 	for (uint32_t i = span_first(doc, in); i; i = span_next(doc, i)) {
 		if (!folds_to(span_key(doc, i), key))
 			continue;
 		if (found || !slice_eq(span_key(doc, i), key))
-			return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[i].key_from),
-					 "\"%s\" stands there twice or in another spelling; readers disagree about it",
+			return diag_line(d, -EBADMSG, doc->name,
+					 line_of(doc, doc->values[i].key_from),
+					 "\"%s\" stands there twice or in another spelling; "
+					 "readers disagree about it",
 					 key);
 		found = i;
 	}
@@ -321,13 +327,14 @@ int span_get(const struct span_doc *doc, uint32_t in, const char *key, enum span
 	return 1;
 }
 
-int span_need(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type, uint32_t *ret,
-	      struct diag *d)
+int span_need(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type,
+	      uint32_t *ret, struct diag *d)
 {
 	int r = span_get(doc, in, key, type, ret, d);
 
 	if (r == 0)
-		return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[in].from), "\"%s\" is missing", key);
+		return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[in].from),
+				 "\"%s\" is missing", key);
 	return r < 0 ? r : 0;
 }
 
@@ -359,14 +366,16 @@ int span_string(const struct span_doc *doc, uint32_t at, char **ret, struct diag
 	size_t n;
 
 	if (doc->values[at].type != SPAN_STRING)
-		return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[at].from), "a string is needed");
+		return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[at].from),
+				 "a string is needed");
 	while (raw.n > 0) {
 		uint32_t c;
 		size_t used = character(raw, &c);
 
 		if (c == 0) {
 			bytes_done(&b);
-			return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[at].from), "a NUL in a string");
+			return diag_line(d, -EBADMSG, doc->name, line_of(doc, doc->values[at].from),
+					 "a NUL in a string");
 		}
 		if (raw.p[0] == '\\')
 			append_utf8(&b, c);
@@ -383,7 +392,9 @@ int span_u64(const struct span_doc *doc, uint32_t at, uint64_t *ret, struct diag
 	const struct span *v = &doc->values[at];
 
 	if (v->type != SPAN_NUMBER ||
-	    parse_u64((struct slice){ doc->text + v->from, v->to - v->from }, 0, INT64_MAX, ret) < 0)
-		return diag_line(d, -EBADMSG, doc->name, line_of(doc, v->from), "a size must be a whole number");
+	    parse_u64((struct slice){ doc->text + v->from, v->to - v->from }, 0, INT64_MAX, ret) <
+		    0)
+		return diag_line(d, -EBADMSG, doc->name, line_of(doc, v->from),
+				 "a size must be a whole number");
 	return 0;
 }

@@ -10,7 +10,8 @@
 
 #include "batten/base/fd.h"
 
-int splice_init(struct splice *s, int in_fd, uint64_t begin, uint64_t size, int out_fd, const char *name)
+int splice_init(struct splice *s, int in_fd, uint64_t begin, uint64_t size, int out_fd,
+		const char *name)
 {
 	s->in_fd = in_fd;
 	s->out_fd = out_fd;
@@ -57,7 +58,8 @@ static int read_in(struct splice *s, uint64_t at, size_t n, struct diag *d)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return diag_fail(d, k < 0 ? -errno : -EIO, s->name, "cannot read the layer again");
+			return diag_fail(d, k < 0 ? -errno : -EIO, s->name,
+					 "cannot read the layer again");
 		have += (size_t)k;
 	}
 	return 0;
@@ -90,7 +92,8 @@ static int shift_copy(struct splice *s, uint64_t bit, uint64_t n, struct diag *d
 	int r = 0;
 
 	while (n >= 32 && r >= 0) {
-		size_t room = (SPLICE_BUFFER - s->n_out) / 4, steps = (size_t)MIN(n / 32, (uint64_t)room);
+		size_t room = (SPLICE_BUFFER - s->n_out) / 4,
+		       steps = (size_t)MIN(n / 32, (uint64_t)room);
 		uint64_t acc = s->acc;
 
 		if (steps == 0) {
@@ -108,7 +111,9 @@ static int shift_copy(struct splice *s, uint64_t bit, uint64_t n, struct diag *d
 		n -= 32 * (uint64_t)steps;
 	}
 	if (r >= 0 && n > 0)
-		r = splice_put(s, (uint32_t)(load64le(s->in + bit / 8) >> bit % 8) & (uint32_t)((1ULL << n) - 1),
+		r = splice_put(s,
+			       (uint32_t)(load64le(s->in + bit / 8) >> bit % 8) &
+				       (uint32_t)((1ULL << n) - 1),
 			       (unsigned int)n, d);
 	return r;
 }

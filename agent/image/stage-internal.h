@@ -27,10 +27,10 @@ struct stage_edit {
 
 struct stage {
 	struct tar_walker *walker;
-	uint8_t *data;	    /* STAGE_SIZE bytes */
-	uint64_t base;	    /* offset of data[0] in the plain stream */
-	size_t n;	    /* bytes in data */
-	uint64_t committed; /* offset up to which everything was summed and handed on */
+	uint8_t *data;            /* STAGE_SIZE bytes */
+	uint64_t base;            /* offset of data[0] in the plain stream */
+	size_t n;                 /* bytes in data */
+	uint64_t committed;       /* offset up to which everything was summed and handed on */
 	struct stage_edit *edits; /* ascending; those behind the history are forgotten */
 	size_t n_edits, n_edits_size;
 	uint64_t n_total_edits;
@@ -67,7 +67,8 @@ void stage_copy_new(const struct stage *s, uint64_t from, uint64_t to, uint8_t *
  * @upto: not beyond what the walker has settled
  * @sink: may be NULL
  */
-int stage_commit(struct stage *s, uint64_t upto, stage_sink *sink, void *arg, struct diag *d) _must_check_;
+int stage_commit(struct stage *s, uint64_t upto, stage_sink *sink, void *arg,
+		 struct diag *d) _must_check_;
 
 /* Forgets committed bytes but the history, to make room. -E2BIG when there is none to be made. */
 int stage_make_room(struct stage *s, size_t n, struct diag *d) _must_check_;

@@ -63,7 +63,8 @@ int stage_replace(struct stage *s, uint64_t offset, const void *bytes, size_t n)
 int stage_remove(struct stage *s, uint64_t from, uint64_t to)
 {
 	/* Neighbours become one, so that a run of removed members costs one edit. */
-	if (s->n_edits > 0 && s->edits[s->n_edits - 1].remove && s->edits[s->n_edits - 1].to == from) {
+	if (s->n_edits > 0 && s->edits[s->n_edits - 1].remove &&
+	    s->edits[s->n_edits - 1].to == from) {
 		s->edits[s->n_edits - 1].to = to;
 		return 0;
 	}
@@ -106,7 +107,8 @@ void stage_copy_new(const struct stage *s, uint64_t from, uint64_t to, uint8_t *
 	}
 }
 
-static int hand_on(struct stage *s, const uint8_t *p, size_t n, stage_sink *sink, void *arg, struct diag *d)
+static int hand_on(struct stage *s, const uint8_t *p, size_t n, stage_sink *sink, void *arg,
+		   struct diag *d)
 {
 	if (s->changed)
 		digester_add(s->new_sum, p, n);
@@ -160,7 +162,8 @@ int stage_commit(struct stage *s, uint64_t upto, stage_sink *sink, void *arg, st
 			continue;
 		r = hand_on(s, data + at, (size_t)(from - at), sink, arg, d);
 		if (r >= 0 && !e->remove)
-			r = hand_on(s, e->bytes + (from - e->from), (size_t)(to - from), sink, arg, d);
+			r = hand_on(s, e->bytes + (from - e->from), (size_t)(to - from), sink, arg,
+				    d);
 		at = to;
 	}
 	if (r >= 0 && at < upto)
@@ -178,13 +181,15 @@ int stage_make_room(struct stage *s, size_t n, struct diag *d)
 
 	if (s->committed - s->base > STAGE_HISTORY)
 		drop = (size_t)(s->committed - s->base) - STAGE_HISTORY;
-	/* Moving the history is worth it from time to time, and keeps the working set in the cache. */
+	/* Moving the history is worth it from time to time, and keeps the working set in the cache.
+	 */
 	if (drop >= 2 * STAGE_PIECE || s->n + n > STAGE_SIZE) {
 		memmove(s->data, s->data + drop, s->n - drop);
 		s->base += drop;
 		s->n -= drop;
 	}
 	if (s->n + n > STAGE_SIZE)
-		return diag_fail(d, -E2BIG, NULL, "headers of one member are larger than %d bytes", TAR_MAX_HEADERS);
+		return diag_fail(d, -E2BIG, NULL, "headers of one member are larger than %d bytes",
+				 TAR_MAX_HEADERS);
 	return 0;
 }

@@ -41,7 +41,8 @@ static int resolve(const char *path, const char *target, char **ret)
 	_cleanup_(freep) char *joined = NULL, *clean = NULL;
 	const char *slash = strrchr(path, '/');
 
-	if (asprintf(&joined, "%.*s/%s", target[0] == '/' ? 0 : (int)(slash - path), path, target) < 0) {
+	if (asprintf(&joined, "%.*s/%s", target[0] == '/' ? 0 : (int)(slash - path), path, target) <
+	    0) {
 		joined = NULL;
 		return -ENOMEM;
 	}
@@ -56,12 +57,17 @@ static int resolve(const char *path, const char *target, char **ret)
 static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 {
 	struct store *s = arg;
-	struct store_entry e = { .type = STORE_OTHER, .head = m->offset, .data = m->data, .size = m->size, .end = m->end };
+	struct store_entry e = { .type = STORE_OTHER,
+				 .head = m->offset,
+				 .data = m->data,
+				 .size = m->size,
+				 .end = m->end };
 	int r;
 
 	s->tail = m->end;
 	if (m->kind == TAR_LINK)
-		return diag_fail(d, -EBADMSG, s->name, "%s is a hard link, which no image archive contains", m->path + 1);
+		return diag_fail(d, -EBADMSG, s->name,
+				 "%s is a hard link, which no image archive contains", m->path + 1);
 	if (m->kind == TAR_FILE)
 		e.type = STORE_FILE;
 	if (m->kind == TAR_SYMLINK) {
@@ -93,11 +99,14 @@ static int sort(struct store *s, struct diag *d)
 	sorting = s;
 	qsort(s->sorted, s->n, sizeof(*s->sorted), by_name);
 	for (uint32_t i = 1; i < s->n; i++) {
-		const struct store_entry *a = &s->entries[s->sorted[i - 1]], *b = &s->entries[s->sorted[i]];
+		const struct store_entry *a = &s->entries[s->sorted[i - 1]],
+					 *b = &s->entries[s->sorted[i]];
 
 		/* Directories may be listed twice; of files one would hide the other. */
-		if (strcmp(a->name, b->name) == 0 && (a->type != STORE_OTHER || b->type != STORE_OTHER))
-			return diag_fail(d, -EBADMSG, s->name, "%s is there twice; readers disagree about it", a->name);
+		if (strcmp(a->name, b->name) == 0 &&
+		    (a->type != STORE_OTHER || b->type != STORE_OTHER))
+			return diag_fail(d, -EBADMSG, s->name,
+					 "%s is there twice; readers disagree about it", a->name);
 	}
 	return 0;
 }
@@ -185,8 +194,10 @@ static int list(struct store *s, int fd, const char *prefix, unsigned int depth,
 		} else if (S_ISREG(st.st_mode)) {
 			entry.size = (uint64_t)st.st_size;
 			r = depth == 1 ? 0 : add(s, path, &entry, d);
-		} else if (S_ISDIR(st.st_mode) && (depth == 1 || (depth == 0 && strcmp(path, "blobs") == 0))) {
-			int sub = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		} else if (S_ISDIR(st.st_mode) &&
+			   (depth == 1 || (depth == 0 && strcmp(path, "blobs") == 0))) {
+			int sub = openat(dirfd(dir), e->d_name,
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			_cleanup_(freep) char *below = NULL;
 
 			if (sub < 0) {
@@ -199,7 +210,8 @@ static int list(struct store *s, int fd, const char *prefix, unsigned int depth,
 				r = list(s, sub, below, depth + 1, d);
 			}
 		} else if (S_ISLNK(st.st_mode)) {
-			r = diag_fail(d, -EINVAL, path, "is a symbolic link; a layout holds its own blobs");
+			r = diag_fail(d, -EINVAL, path,
+				      "is a symbolic link; a layout holds its own blobs");
 		}
 	}
 	(void)closedir(dir);
@@ -283,7 +295,8 @@ static int open_below(int top, const char *name)
 		memcpy(part, name, n);
 		part[n] = '\0';
 		next = openat(at < 0 ? top : at, part,
-			      O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (name[n] ? O_DIRECTORY : 0));
+			      O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
+				      (name[n] ? O_DIRECTORY : 0));
 		if (next < 0)
 			return -errno;
 		at = fd_close(at);
@@ -294,7 +307,8 @@ static int open_below(int top, const char *name)
 	}
 }
 
-int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *ret_offset, struct diag *d)
+int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *ret_offset,
+		struct diag *d)
 {
 	const struct store_entry *e = &s->entries[index];
 	struct stat st;
@@ -330,7 +344,8 @@ int store_read(const struct store *s, uint32_t index, size_t max_bytes, char **r
 	int r;
 
 	if (e->size > max_bytes)
-		return diag_fail(d, -EFBIG, e->name, "is larger than the limit of %zu bytes", max_bytes);
+		return diag_fail(d, -EFBIG, e->name, "is larger than the limit of %zu bytes",
+				 max_bytes);
 	r = store_range(s, index, &fd, &offset, d);
 	if (r < 0)
 		return r;

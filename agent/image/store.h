@@ -18,7 +18,8 @@ enum store_type { STORE_FILE, STORE_LINK, STORE_OTHER };
 struct store_entry {
 	char *name; /* relative, cleaned */
 	enum store_type type;
-	char *link; /* where a symbolic link points: relative to the top, cleaned; NULL beside one */
+	char *link; /* where a symbolic link points: relative to the top, cleaned; NULL beside one
+		     */
 	uint64_t head, data, size, end; /* of an archive's member; a directory has size alone */
 };
 
@@ -26,10 +27,10 @@ struct store {
 	char *name;   /* for people */
 	bool archive; /* else a directory */
 	int fd;
-	uint64_t size;		     /* of the archive */
-	uint64_t tail;		     /* where the last member ends */
+	uint64_t size;               /* of the archive */
+	uint64_t tail;               /* where the last member ends */
 	struct store_entry *entries; /* as they stand in the archive */
-	uint32_t *sorted;	     /* indexes by name */
+	uint32_t *sorted;            /* indexes by name */
 	uint32_t n;
 };
 
@@ -52,7 +53,8 @@ uint32_t blob_store_find(const struct store *s, const char *name);
  * store_range - where a file's contents stand
  * @ret_fd: owned by the caller
  */
-int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *ret_offset, struct diag *d) _must_check_;
+int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *ret_offset,
+		struct diag *d) _must_check_;
 
 /* The contents. Return: 0; -EFBIG over @max_bytes; or a negative errno. */
 int store_read(const struct store *s, uint32_t index, size_t max_bytes, char **ret, size_t *ret_n,

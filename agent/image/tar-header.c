@@ -103,7 +103,8 @@ static bool checksum_fits(const uint8_t *b, uint64_t wanted)
 	int64_t plain = 0, with_sign = 0;
 
 	for (size_t i = 0; i < TAR_BLOCK; i++) {
-		uint8_t c = i >= TAR_CHECKSUM_AT && i < TAR_CHECKSUM_AT + TAR_CHECKSUM_SIZE ? ' ' : b[i];
+		uint8_t c = i >= TAR_CHECKSUM_AT && i < TAR_CHECKSUM_AT + TAR_CHECKSUM_SIZE ? ' '
+											    : b[i];
 
 		plain += c;
 		with_sign += (int8_t)c;
@@ -141,8 +142,8 @@ static void join_name(const uint8_t *b, enum tar_format format, char *out)
 	out[n_prefix + n_name] = '\0';
 }
 
-int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *ret, const char *where,
-		     struct diag *d)
+int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *ret,
+		     const char *where, struct diag *d)
 {
 	const uint8_t *b = block;
 	struct tar_header h = { .format = format_of(b), .type = (char)b[AT_TYPE] };
@@ -152,7 +153,8 @@ int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *r
 	if (octal(b + TAR_CHECKSUM_AT, TAR_CHECKSUM_SIZE, &sum) < 0 || !checksum_fits(b, sum))
 		return diag_fail(d, -EBADMSG, where, "not a tar header: the checksum is wrong");
 	if (number(b + TAR_MODE_AT, TAR_MODE_SIZE, false, &h.mode) < 0)
-		return diag_fail(d, -EBADMSG, where, "the mode is malformed; readers disagree about it");
+		return diag_fail(d, -EBADMSG, where,
+				 "the mode is malformed; readers disagree about it");
 	if (number(b + AT_UID, 8, false, &h.uid) < 0 || number(b + AT_GID, 8, false, &h.gid) < 0 ||
 	    number(b + AT_MTIME, 12, true, &ignored) < 0)
 		return diag_fail(d, -EBADMSG, where, "owner or time is malformed");
@@ -162,18 +164,23 @@ int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *r
 				   number(b + AT_MINOR, 8, false, &ignored) < 0))
 		return diag_fail(d, -EBADMSG, where, "the device number is malformed");
 	/* An old Go wrote a prefix where GNU has times; nobody else would see that prefix. */
-	if (h.format == TAR_GNU && ((b[AT_GNU_ATIME] && number(b + AT_GNU_ATIME, 12, true, &ignored) < 0) ||
-				    (b[AT_GNU_CTIME] && number(b + AT_GNU_CTIME, 12, true, &ignored) < 0)))
-		return diag_fail(d, -EBADMSG, where, "a GNU header with a prefix: readers disagree about the name");
+	if (h.format == TAR_GNU &&
+	    ((b[AT_GNU_ATIME] && number(b + AT_GNU_ATIME, 12, true, &ignored) < 0) ||
+	     (b[AT_GNU_CTIME] && number(b + AT_GNU_CTIME, 12, true, &ignored) < 0)))
+		return diag_fail(d, -EBADMSG, where,
+				 "a GNU header with a prefix: readers disagree about the name");
 	if (h.format == TAR_STAR && text(b + AT_PREFIX, PREFIX_SIZE) >= STAR_PREFIX_SIZE)
-		return diag_fail(d, -EBADMSG, where, "a star header with a full prefix: readers disagree about the name");
+		return diag_fail(
+			d, -EBADMSG, where,
+			"a star header with a full prefix: readers disagree about the name");
 	join_name(b, h.format, h.name);
 	n = text(b + AT_LINK, 100);
 	memcpy(h.link, b + AT_LINK, n);
 	h.link[n] = '\0';
 	if (h.type == 'S') {
 		if (h.format != TAR_GNU)
-			return diag_fail(d, -EBADMSG, where, "a GNU sparse member in another format");
+			return diag_fail(d, -EBADMSG, where,
+					 "a GNU sparse member in another format");
 		h.sparse_more = b[AT_GNU_SPARSE_MORE] != 0;
 	}
 	*ret = h;
@@ -210,7 +217,7 @@ void tar_header_clear(uint8_t block[static TAR_BLOCK], unsigned int bits)
 	for (size_t i = 0; i < TAR_MODE_SIZE; i++)
 		delta -= mode[i];
 	if (mode[0] & 0x80)
-		mode[TAR_MODE_SIZE - 2] &= (uint8_t)~(bits >> 8);
+		mode[TAR_MODE_SIZE - 2] &= (uint8_t) ~(bits >> 8);
 	else if (octal_digits(mode, TAR_MODE_SIZE, &first, &end) == 0)
 		tar_octal_clear((char *)mode + first, end - first, bits);
 	for (size_t i = 0; i < TAR_MODE_SIZE; i++)

@@ -27,8 +27,8 @@ struct tar_header {
  * @where: for the diag
  * Return: 0 or -EBADMSG
  */
-int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *ret, const char *where,
-		     struct diag *d);
+int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *ret,
+		     const char *where, struct diag *d);
 
 /*
  * tar_header_clear - the same block with mode bits cleared and the checksum moved by as much

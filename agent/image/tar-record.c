@@ -57,7 +57,8 @@ static size_t percent_decode(struct slice in, char *out, size_t size)
 	size_t n = 0;
 
 	for (size_t i = 0; i < in.n && n < size; i++) {
-		if (in.p[i] == '%' && i + 2 < in.n && hex(in.p[i + 1]) >= 0 && hex(in.p[i + 2]) >= 0) {
+		if (in.p[i] == '%' && i + 2 < in.n && hex(in.p[i + 1]) >= 0 &&
+		    hex(in.p[i + 2]) >= 0) {
 			out[n++] = (char)(hex(in.p[i + 1]) << 4 | hex(in.p[i + 2]));
 			i += 2;
 		} else {
@@ -93,7 +94,8 @@ enum tar_xattr tar_record_xattr(const struct tar_record *r, bool *ret_base64)
 	}
 	if (slice_eq(name, "security.capability"))
 		return TAR_XATTR_CAPS;
-	if (slice_eq(name, "user.containers.override_stat") || slice_eq(name, "user.fuseoverlayfs.override_stat"))
+	if (slice_eq(name, "user.containers.override_stat") ||
+	    slice_eq(name, "user.fuseoverlayfs.override_stat"))
 		return TAR_XATTR_OVERRIDE;
 	return TAR_XATTR_OTHER;
 }
@@ -135,7 +137,8 @@ int tar_override_mode(struct slice value, struct slice *ret_digits, unsigned int
 
 int tar_base64(struct slice in, uint8_t *out, size_t size)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	unsigned int bits = 0, n_bits = 0;
 	size_t n = 0;
 

@@ -32,9 +32,9 @@ struct tar_walker {
 	struct tar_handler handler;
 	void *arg;
 	char name[128];
-	uint64_t pos;	/* of the next byte to come */
-	uint64_t first; /* where the member begins whose headers are being collected */
-	uint64_t skip;	/* contents and padding still to come */
+	uint64_t pos;     /* of the next byte to come */
+	uint64_t first;   /* where the member begins whose headers are being collected */
+	uint64_t skip;    /* contents and padding still to come */
 	uint64_t padding; /* how much of that is padding */
 	uint64_t body_left, padding_left; /* of the extended header that is being collected */
 	struct extended pax, global, long_name, long_link;
@@ -96,13 +96,14 @@ static void forget_headers(struct tar_walker *w)
 
 /* ---- extended headers --------------------------------------------------------------------- */
 
-static int once(const struct tar_walker *w, bool *seen, struct slice *to, const struct tar_record *r,
-		struct diag *d)
+static int once(const struct tar_walker *w, bool *seen, struct slice *to,
+		const struct tar_record *r, struct diag *d)
 {
 	if (*seen)
 		return refuse(w, d, w->header_at, "an extended header says the same thing twice");
 	if (r->value.n == 0 || memchr(r->value.p, '\0', r->value.n))
-		return refuse(w, d, w->header_at, "an extended header holds an empty or broken value");
+		return refuse(w, d, w->header_at,
+			      "an extended header holds an empty or broken value");
 	*seen = true;
 	*to = r->value;
 	return 0;
@@ -142,7 +143,8 @@ static int take_record(struct tar_walker *w, const struct tar_record *r, struct 
 		return 0;
 	case TAR_XATTR_OVERRIDE:
 		if (base64 || tar_override_mode(r->value, &digits, &mode) < 0)
-			return refuse(w, d, w->header_at, "an override_stat attribute cannot be read");
+			return refuse(w, d, w->header_at,
+				      "an override_stat attribute cannot be read");
 		o->has_mode = true;
 		o->mode |= mode;
 		return 0;
@@ -193,7 +195,8 @@ static int edit_record(struct tar_walker *w, const struct extended *x, const str
 		if (!copy)
 			return -ENOMEM;
 		tar_octal_clear(copy, digits.n, bits);
-		return w->handler.replace(w->arg, at + (uint64_t)(digits.p - rec->whole.p), copy, digits.n);
+		return w->handler.replace(w->arg, at + (uint64_t)(digits.p - rec->whole.p), copy,
+					  digits.n);
 	default:
 		return 0;
 	}
@@ -240,8 +243,13 @@ static int edit_header(struct tar_walker *w, int verdict)
 static int global_header(struct tar_walker *w, struct diag *d)
 {
 	struct tar_member m = {
-		.kind = TAR_GLOBAL, .path = "/", .link = "", .offset = w->first,
-		.data = w->global.offset, .size = w->global.body.n, .end = w->pos,
+		.kind = TAR_GLOBAL,
+		.path = "/",
+		.link = "",
+		.offset = w->first,
+		.data = w->global.offset,
+		.size = w->global.body.n,
+		.end = w->pos,
 	};
 	struct overrides o = { 0 };
 	int r;
@@ -251,7 +259,8 @@ static int global_header(struct tar_walker *w, struct diag *d)
 		return r;
 	if (o.has_path || o.has_link || o.has_size || o.has_sparse_name || o.has_sparse_version ||
 	    o.has_sparse_map)
-		return refuse(w, d, w->header_at, "a global header with names or sizes; readers disagree about it");
+		return refuse(w, d, w->header_at,
+			      "a global header with names or sizes; readers disagree about it");
 	m.mode = o.mode;
 	if (m.has_caps || m.mode) {
 		r = w->handler.member(w->arg, &m, d);
@@ -271,17 +280,19 @@ static bool any_pending(const struct tar_walker *w)
 
 static int begin_extended(struct tar_walker *w, const struct tar_header *h, struct diag *d)
 {
-	struct extended *x = h->type == 'x' ? &w->pax :
-			     h->type == 'g' ? &w->global :
-			     h->type == 'L' ? &w->long_name :
-					      &w->long_link;
+	struct extended *x = h->type == 'x'   ? &w->pax
+			     : h->type == 'g' ? &w->global
+			     : h->type == 'L' ? &w->long_name
+					      : &w->long_link;
 
 	if (x->present || (h->type == 'g' && any_pending(w)))
-		return refuse(w, d, w->header_at,
-			      "two extended headers in a row; readers disagree about which one counts");
+		return refuse(
+			w, d, w->header_at,
+			"two extended headers in a row; readers disagree about which one counts");
 	w->n_headers += h->size + 2 * TAR_BLOCK;
 	if (h->size > TAR_MAX_HEADERS || w->n_headers > TAR_MAX_HEADERS)
-		return diag_fail(d, -E2BIG, w->name, "at byte %llu: extended headers of more than %d bytes",
+		return diag_fail(d, -E2BIG, w->name,
+				 "at byte %llu: extended headers of more than %d bytes",
 				 (unsigned long long)w->header_at, TAR_MAX_HEADERS);
 	if (!any_pending(w))
 		w->first = w->header_at;
@@ -324,13 +335,16 @@ static int kind_of(struct tar_walker *w, const struct tar_header *h, const char 
 		*ret = slash ? TAR_DIR : TAR_FILE;
 		/* Then the contents follow for some readers and not for others. */
 		if (slash && h->size > 0)
-			return refuse(w, d, w->header_at, "a directory with contents; readers disagree about it");
+			return refuse(w, d, w->header_at,
+				      "a directory with contents; readers disagree about it");
 		return 0;
 	case '0':
 	case '7':
 	case 'S':
 		if (slash)
-			return refuse(w, d, w->header_at, "a file whose name ends in a slash; readers disagree about it");
+			return refuse(
+				w, d, w->header_at,
+				"a file whose name ends in a slash; readers disagree about it");
 		*ret = TAR_FILE;
 		return 0;
 	case '1':
@@ -350,7 +364,8 @@ static int kind_of(struct tar_walker *w, const struct tar_header *h, const char 
 		*ret = TAR_FIFO;
 		return 0;
 	default:
-		return diag_fail(d, -EBADMSG, w->name, "at byte %llu: a member of unknown type 0x%02x",
+		return diag_fail(d, -EBADMSG, w->name,
+				 "at byte %llu: a member of unknown type 0x%02x",
 				 (unsigned long long)w->header_at, (uint8_t)h->type);
 	}
 }
@@ -368,8 +383,9 @@ static int size_of(struct tar_walker *w, const struct tar_header *h, const struc
 		return 0;
 	}
 	if (size > 0 && (kind != TAR_LINK || w->pax_seen))
-		return refuse(w, d, w->header_at,
-			      "a link, directory or device with contents; readers disagree about it");
+		return refuse(
+			w, d, w->header_at,
+			"a link, directory or device with contents; readers disagree about it");
 	*ret = 0;
 	return 0;
 }
@@ -411,7 +427,8 @@ static int member(struct tar_walker *w, struct diag *d)
 			return r;
 	}
 	if ((o.has_path && w->long_name.present) || (o.has_link && w->long_link.present))
-		return refuse(w, d, w->header_at, "a name given in two ways; readers disagree about it");
+		return refuse(w, d, w->header_at,
+			      "a name given in two ways; readers disagree about it");
 	if (o.has_sparse_name && !o.has_sparse_version && !o.has_sparse_map)
 		return refuse(w, d, w->header_at, "a sparse name without a sparse map");
 	if (o.has_path)
@@ -433,7 +450,8 @@ static int member(struct tar_walker *w, struct diag *d)
 		r = set_text(&w->path, path.p, path.n, true);
 	if (r >= 0)
 		r = set_text(&w->link, m.kind == TAR_LINK || m.kind == TAR_SYMLINK ? link.p : "",
-			     m.kind == TAR_LINK || m.kind == TAR_SYMLINK ? link.n : 0, m.kind == TAR_LINK);
+			     m.kind == TAR_LINK || m.kind == TAR_SYMLINK ? link.n : 0,
+			     m.kind == TAR_LINK);
 	if (r < 0)
 		return r;
 	m.path = w->path.data;
@@ -464,7 +482,8 @@ static int sparse_map_block(struct tar_walker *w, const uint8_t *b, struct diag 
 {
 	w->n_headers += TAR_BLOCK;
 	if (w->n_headers > TAR_MAX_HEADERS)
-		return diag_fail(d, -E2BIG, w->name, "at byte %llu: a sparse map of more than %d bytes",
+		return diag_fail(d, -E2BIG, w->name,
+				 "at byte %llu: a sparse map of more than %d bytes",
 				 (unsigned long long)w->header_at, TAR_MAX_HEADERS);
 	if (b[504] != 0)
 		return 0;
@@ -479,7 +498,8 @@ static int header_block(struct tar_walker *w, const uint8_t *b, struct diag *d)
 	int r;
 
 	w->header_at = w->pos - TAR_BLOCK;
-	(void)snprintf(where, sizeof(where), "%s: at byte %llu", w->name, (unsigned long long)w->header_at);
+	(void)snprintf(where, sizeof(where), "%s: at byte %llu", w->name,
+		       (unsigned long long)w->header_at);
 	r = tar_header_parse(b, &h, where, d);
 	if (r < 0)
 		return r;
@@ -504,19 +524,22 @@ static int take_block(struct tar_walker *w, const uint8_t *b, struct diag *d)
 		return sparse_map_block(w, b, d);
 	if (tar_block_is_zero(b)) {
 		if (any_pending(w))
-			return refuse(w, d, w->pos - TAR_BLOCK, "the stream ends behind an extended header");
+			return refuse(w, d, w->pos - TAR_BLOCK,
+				      "the stream ends behind an extended header");
 		w->ended = ++w->n_zero == 2;
 		return 0;
 	}
 	if (w->n_zero > 0)
-		return refuse(w, d, w->pos - TAR_BLOCK, "data behind a single block of zeros; readers disagree about it");
+		return refuse(w, d, w->pos - TAR_BLOCK,
+			      "data behind a single block of zeros; readers disagree about it");
 	return header_block(w, b, d);
 }
 
 /* ---- the stream ----------------------------------------------------------------------------- */
 
 /* Takes as much as belongs to the extended header that is being collected. */
-static int collect(struct tar_walker *w, const uint8_t *p, size_t n, size_t *ret_used, struct diag *d)
+static int collect(struct tar_walker *w, const uint8_t *p, size_t n, size_t *ret_used,
+		   struct diag *d)
 {
 	size_t body = (size_t)MIN((uint64_t)n, w->body_left), padding;
 
@@ -580,7 +603,8 @@ int tar_walker_finish(struct tar_walker *w, struct diag *d)
 	if (w->ended)
 		return 0;
 	/* Padding behind the last contents may be missing for every reader, contents may not. */
-	if (w->skip > w->padding || w->collecting || w->n_block > 0 || w->in_sparse_map || any_pending(w))
+	if (w->skip > w->padding || w->collecting || w->n_block > 0 || w->in_sparse_map ||
+	    any_pending(w))
 		return refuse(w, d, w->pos, "the tar stream is cut short");
 	return 0;
 }

@@ -30,7 +30,8 @@ static int drop_capabilities(void)
 {
 	capng_clear(CAPNG_SELECT_ALL);
 	/* The bounding set can only be emptied by those who have something to lose. */
-	if (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1 && capng_apply(CAPNG_SELECT_BOUNDS) < 0 && errno != EPERM)
+	if (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1 && capng_apply(CAPNG_SELECT_BOUNDS) < 0 &&
+	    errno != EPERM)
 		return -EPERM;
 	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }
@@ -38,11 +39,14 @@ static int drop_capabilities(void)
 static int filter(void)
 {
 	static const int calls[] = {
-		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(lseek), SCMP_SYS(copy_file_range),
-		SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(close), SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap),
-		SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-		SCMP_SYS(exit_group), SCMP_SYS(exit), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
-		SCMP_SYS(getrandom), SCMP_SYS(restart_syscall),
+		SCMP_SYS(read),           SCMP_SYS(pread64),         SCMP_SYS(write),
+		SCMP_SYS(lseek),          SCMP_SYS(copy_file_range), SCMP_SYS(fstat),
+		SCMP_SYS(newfstatat),     SCMP_SYS(close),           SCMP_SYS(brk),
+		SCMP_SYS(mmap),           SCMP_SYS(munmap),          SCMP_SYS(mremap),
+		SCMP_SYS(madvise),        SCMP_SYS(futex),           SCMP_SYS(rt_sigreturn),
+		SCMP_SYS(rt_sigprocmask), SCMP_SYS(exit_group),      SCMP_SYS(exit),
+		SCMP_SYS(getpid),         SCMP_SYS(gettid),          SCMP_SYS(tgkill),
+		SCMP_SYS(getrandom),      SCMP_SYS(restart_syscall),
 	};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;

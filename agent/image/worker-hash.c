@@ -12,7 +12,8 @@ static uint64_t key[2];
 
 void worker_hash_key(void)
 {
-	/* Without the kernel's randomness the hash still tells names apart that nobody made to meet. */
+	/* Without the kernel's randomness the hash still tells names apart that nobody made to
+	 * meet. */
 	if (getrandom(key, sizeof(key), 0) != sizeof(key))
 		key[0] = 1;
 }
@@ -38,8 +39,8 @@ static void sip_round(uint64_t v[4])
 
 uint64_t worker_hash(const char *name, size_t n)
 {
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-			  key[1] ^ 0x7465646279746573 };
+	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+			  key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
 	uint64_t last = (uint64_t)n << 56, word;
 	size_t i;
 

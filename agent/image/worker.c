@@ -66,24 +66,36 @@ static void report_name(struct reporter *w, const struct tar_member *m)
 	} else if (strncmp(slash + 1, prefix, strlen(prefix)) == 0) {
 		_cleanup_(freep) char *hidden = NULL;
 
-		if (asprintf(&hidden, "%.*s/%s", (int)n_dir, m->path, slash + 1 + strlen(prefix)) >= 0)
+		if (asprintf(&hidden, "%.*s/%s", (int)n_dir, m->path, slash + 1 + strlen(prefix)) >=
+		    0)
 			put_name(w, hidden, strlen(hidden), NAME_WHITEOUT);
 		else
 			hidden = NULL;
 	} else {
 		put_name(w, m->path, n,
-			 m->kind == TAR_DIR ? NAME_DIR : m->kind == TAR_SYMLINK ? NAME_SYMLINK : NAME_OTHER);
+			 m->kind == TAR_DIR       ? NAME_DIR
+			 : m->kind == TAR_SYMLINK ? NAME_SYMLINK
+						  : NAME_OTHER);
 	}
 	if (m->kind == TAR_LINK)
 		put_name(w, m->link, strlen(m->link), NAME_LINKED);
 }
 
-static void report_finding(struct reporter *w, const struct tar_member *m, int has, int verdict, bool tool)
+static void report_finding(struct reporter *w, const struct tar_member *m, int has, int verdict,
+			   bool tool)
 {
 	struct worker_finding f = {
-		.ordinal = w->ordinal, .uid = m->uid, .gid = m->gid, .kind = (uint32_t)m->kind, .mode = m->mode,
-		.has = (uint32_t)has, .verdict = (uint32_t)verdict, .tool = tool,
-		.n_path = (uint32_t)strlen(m->path), .n_link = (uint32_t)strlen(m->link), .n_caps = (uint32_t)m->n_caps,
+		.ordinal = w->ordinal,
+		.uid = m->uid,
+		.gid = m->gid,
+		.kind = (uint32_t)m->kind,
+		.mode = m->mode,
+		.has = (uint32_t)has,
+		.verdict = (uint32_t)verdict,
+		.tool = tool,
+		.n_path = (uint32_t)strlen(m->path),
+		.n_link = (uint32_t)strlen(m->link),
+		.n_caps = (uint32_t)m->n_caps,
 	};
 
 	(void)fwrite(&f, sizeof(f), 1, w->findings);
@@ -129,7 +141,8 @@ static void on_tick(void *arg, uint64_t done)
 /* A worker holds what it needs, and no other descriptor of its parent. */
 static void close_others(const struct worker_task *t, int pipe)
 {
-	const int kept[] = { STDERR_FILENO, t->source.fd, t->out_fd, t->findings_fd, t->names_fd, pipe };
+	const int kept[] = { STDERR_FILENO,  t->source.fd, t->out_fd,
+			     t->findings_fd, t->names_fd,  pipe };
 	int from = 0;
 
 	for (;;) {
@@ -139,7 +152,8 @@ static void close_others(const struct worker_task *t, int pipe)
 			if (kept[i] >= from)
 				next = MIN(next, kept[i]);
 		if (next > from)
-			(void)close_range((unsigned int)from, (unsigned int)(next == INT_MAX ? next : next - 1), 0);
+			(void)close_range((unsigned int)from,
+					  (unsigned int)(next == INT_MAX ? next : next - 1), 0);
 		if (next == INT_MAX)
 			return;
 		from = next + 1;
@@ -149,7 +163,9 @@ static void close_others(const struct worker_task *t, int pipe)
 static void work(struct worker_task *t, volatile uint64_t *done, struct message *ret)
 {
 	struct reporter w = { .task = t, .done = done };
-	struct layer_watch watch = { .member = on_member, .again = on_again, .tick = on_tick, .arg = &w };
+	struct layer_watch watch = {
+		.member = on_member, .again = on_again, .tick = on_tick, .arg = &w
+	};
 
 	w.findings = fdopen(t->findings_fd, "w");
 	w.names = t->names_fd >= 0 ? fdopen(t->names_fd, "w") : NULL;
@@ -162,12 +178,14 @@ static void work(struct worker_task *t, volatile uint64_t *done, struct message 
 		ret->status = layer_run(&t->source, t->out_fd, &watch, &ret->result, &ret->diag);
 	if (ret->status >= 0 && (fflush(w.findings) != 0 || ferror(w.findings) ||
 				 (w.names && (fflush(w.names) != 0 || ferror(w.names)))))
-		ret->status = diag_fail(&ret->diag, -EIO, t->source.name, "cannot write down what was found: disk full?");
+		ret->status = diag_fail(&ret->diag, -EIO, t->source.name,
+					"cannot write down what was found: disk full?");
 }
 
 /* ---- the pool ------------------------------------------------------------------------------- */
 
-static int start(struct worker *w, struct worker_task *tasks, size_t task, volatile uint64_t *done, struct diag *d)
+static int start(struct worker *w, struct worker_task *tasks, size_t task, volatile uint64_t *done,
+		 struct diag *d)
 {
 	pid_t parent = getpid();
 	int ends[2];
@@ -269,8 +287,8 @@ static void tell(worker_progress_fn *progress, void *arg, const struct worker_ta
 	progress(arg, sum, total);
 }
 
-static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done, worker_progress_fn *progress,
-		void *arg, struct diag *d)
+static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done,
+		worker_progress_fn *progress, void *arg, struct diag *d)
 {
 	struct worker workers[MAX_WORKERS] = { 0 };
 	size_t n_workers = MIN(n_processors(), n), next = 0, running = 0;
@@ -287,7 +305,8 @@ static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done, wo
 			running += r >= 0;
 		}
 		for (size_t i = 0; i < n_workers; i++)
-			fds[i] = (struct pollfd){ .fd = workers[i].pid ? workers[i].pipe : -1, .events = POLLIN };
+			fds[i] = (struct pollfd){ .fd = workers[i].pid ? workers[i].pipe : -1,
+						  .events = POLLIN };
 		if (r < 0 || (poll(fds, n_workers, progress ? POLL_MS : -1) < 0 && errno != EINTR))
 			break;
 		for (size_t i = 0; i < n_workers && r >= 0; i++) {
@@ -302,7 +321,8 @@ static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done, wo
 	return r;
 }
 
-int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress, void *arg, struct diag *d)
+int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress, void *arg,
+	       struct diag *d)
 {
 	size_t size = MAX(n, (size_t)1) * sizeof(uint64_t);
 	uint64_t *done;

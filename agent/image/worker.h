@@ -7,12 +7,13 @@
 #include "batten/image/layer.h"
 #include "batten/image/policy.h"
 
-/* What a worker writes about a member that has what we look for; path, link and capabilities follow. */
+/* What a worker writes about a member that has what we look for; path, link and capabilities
+ * follow. */
 struct worker_finding {
 	uint64_t ordinal; /* of the member in its layer */
 	uint64_t uid, gid;
 	uint32_t kind, mode;
-	uint32_t has;	  /* enum tar_verdict bits that it has */
+	uint32_t has;     /* enum tar_verdict bits that it has */
 	uint32_t verdict; /* of these what the rules say, or TAR_REMOVE */
 	uint32_t tool;
 	uint32_t n_path, n_link, n_caps;
@@ -35,9 +36,9 @@ struct worker_name {
 
 struct worker_task {
 	struct layer_source source; /* its descriptor is owned by the task */
-	int out_fd;	 /* the new layer, or -1 */
-	int findings_fd; /* struct worker_finding */
-	int names_fd;	 /* struct worker_name, or -1 when nobody asks */
+	int out_fd;                 /* the new layer, or -1 */
+	int findings_fd;            /* struct worker_finding */
+	int names_fd;               /* struct worker_name, or -1 when nobody asks */
 	const struct image_policy *policy;
 	const uint64_t *spared; /* ordinals, ascending, that are left as they are */
 	size_t n_spared;
@@ -51,7 +52,8 @@ typedef void worker_progress_fn(void *arg, uint64_t done, uint64_t total);
  * worker_run - walk all layers, several at a time
  * Return: 0, or the error of the first layer in order that failed
  */
-int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress, void *arg, struct diag *d) _must_check_;
+int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress, void *arg,
+	       struct diag *d) _must_check_;
 
 /* A keyed hash (SipHash-2-4) of a name; the key is chosen once per process. */
 uint64_t worker_hash(const char *name, size_t n);

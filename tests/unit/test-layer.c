@@ -51,7 +51,10 @@ static void header(struct bytes *out, const char *name, char type, unsigned int 
 	(void)snprintf(b + 124, 12, "%011o", (unsigned int)(size & 0xffffffff));
 	(void)snprintf(b + 136, 12, "%011o", 0);
 	b[156] = type;
-	memcpy(b + 257, "ustar\0" "00", 8);
+	memcpy(b + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	checksum(b);
 	bytes_append(out, b, sizeof(b));
 }
@@ -66,7 +69,8 @@ static void pad(struct bytes *b)
 /* A tar of @n members; .new is what must become of .old. */
 static struct pair make_tar(unsigned int n, bool removals)
 {
-	static const char *const words[] = { "alpha", "beta ", "gamma", "\0\0\0\0\0\0\0\0", "delta\n", "0000755", "ustar" };
+	static const char *const words[] = { "alpha",   "beta ",   "gamma", "\0\0\0\0\0\0\0\0",
+					     "delta\n", "0000755", "ustar" };
 	struct pair t = { 0 };
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -74,12 +78,16 @@ static struct pair make_tar(unsigned int n, bool removals)
 		size_t size = rnd(3) == 0 ? rnd(100000) : rnd(2000);
 		struct bytes m = { 0 }, e = { 0 };
 		char name[64];
-		unsigned int mode = rnd(3) == 0 ? 04755 : rnd(5) == 0 ? 02755 : rnd(9) == 0 ? 06711 : 0644;
+		unsigned int mode = rnd(3) == 0   ? 04755
+				    : rnd(5) == 0 ? 02755
+				    : rnd(9) == 0 ? 06711
+						  : 0644;
 
 		(void)snprintf(name, sizeof(name), "%s/file%u", gone ? "gone" : "some/dir", i);
 		if (rnd(4) == 0) {
-			static const char caps[] =
-				"57 SCHILY.xattr.security.capability=\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\n";
+			static const char caps[] = "57 "
+						   "SCHILY.xattr.security.capability="
+						   "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\n";
 			char blank[58];
 
 			header(&m, "pax", 'x', 0644, 57);
@@ -123,7 +131,8 @@ static void pair_done(struct pair *t)
 	bytes_done(&t->new);
 }
 
-static void gzip_some(struct bytes *out, const char *data, size_t n, int level, int strategy, size_t flush_every)
+static void gzip_some(struct bytes *out, const char *data, size_t n, int level, int strategy,
+		      size_t flush_every)
 {
 	z_stream z = { 0 };
 	size_t bound = n + n / 2 + 65536 + (flush_every ? n / flush_every * 64 : 0);
@@ -225,7 +234,8 @@ static void same(const struct bytes *a, const struct bytes *b, const char *what)
 		fail_msg("%s: %zu bytes, wanted %zu", what, a->n, b->n);
 	for (size_t i = 0; i < a->n; i++)
 		if (a->data[i] != b->data[i])
-			fail_msg("%s: byte %zu is %02x, wanted %02x", what, i, (uint8_t)a->data[i], (uint8_t)b->data[i]);
+			fail_msg("%s: byte %zu is %02x, wanted %02x", what, i, (uint8_t)a->data[i],
+				 (uint8_t)b->data[i]);
 }
 
 static void check_sums(const struct layer_result *r, const struct pair *t)
@@ -241,16 +251,19 @@ static void check_sums(const struct layer_result *r, const struct pair *t)
 	assert_true(digest_eq(&sum, &r->new_diff));
 }
 
-static void check_gzip(const struct pair *t, bool removals, int level, int strategy, size_t flush, unsigned int members)
+static void check_gzip(const struct pair *t, bool removals, int level, int strategy, size_t flush,
+		       unsigned int members)
 {
 	struct bytes packed = { 0 }, out = { 0 }, plain = { 0 }, second = { 0 };
 	size_t part = t->old.n / members;
 	struct layer_result r;
 	char what[64];
 
-	(void)snprintf(what, sizeof(what), "level %d strategy %d flush %zu members %u", level, strategy, flush, members);
+	(void)snprintf(what, sizeof(what), "level %d strategy %d flush %zu members %u", level,
+		       strategy, flush, members);
 	for (unsigned int i = 0; i < members; i++)
-		gzip_some(&packed, t->old.data + i * part, i + 1 == members ? t->old.n - i * part : part, level, strategy, flush);
+		gzip_some(&packed, t->old.data + i * part,
+			  i + 1 == members ? t->old.n - i * part : part, level, strategy, flush);
 	r = run(&packed, &out, removals);
 	assert_true(r.changed);
 	check_sums(&r, t);
@@ -267,7 +280,8 @@ static void check_gzip(const struct pair *t, bool removals, int level, int strat
 
 static void gzip_layers(void **state)
 {
-	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_HUFFMAN_ONLY, Z_RLE, Z_FIXED, Z_FILTERED };
+	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_HUFFMAN_ONLY, Z_RLE, Z_FIXED,
+					  Z_FILTERED };
 
 	for (seed = 1; seed < 240; seed += 40) {
 		uint32_t round = seed;
@@ -278,7 +292,8 @@ static void gzip_layers(void **state)
 		if (t.old.n != t.new.n || memcmp(t.old.data, t.new.data, t.old.n) != 0) {
 			for (int level = 0; level <= 9; level += 3)
 				for (size_t i = 0; i < ARRAY_SIZE(strategies); i++)
-					check_gzip(&t, removals, level, strategies[i], rnd(3) == 0 ? 64 + rnd(9000) : 0, 1 + rnd(5));
+					check_gzip(&t, removals, level, strategies[i],
+						   rnd(3) == 0 ? 64 + rnd(9000) : 0, 1 + rnd(5));
 		}
 		pair_done(&t);
 		seed = round;

@@ -11,12 +11,13 @@
 #include "batten/image/policy.h"
 
 struct image_options {
-	const char *source, *destination; /* as containers-transports(5) names them; destination: strip only */
-	const char *docker_url;		  /* NULL: DOCKER_HOST or the default socket */
+	const char *source,
+		*destination; /* as containers-transports(5) names them; destination: strip only */
+	const char *docker_url; /* NULL: DOCKER_HOST or the default socket */
 	struct image_policy policy;
-	bool effective_only;	/* leave what an upper layer hides */
-	bool dry_run;		/* write nothing */
-	bool no_verify;		/* do not read again what was written */
+	bool effective_only;    /* leave what an upper layer hides */
+	bool dry_run;           /* write nothing */
+	bool no_verify;         /* do not read again what was written */
 	bool keep_attestations; /* keep statements about the old image */
 	void (*progress)(void *arg, const char *what, uint64_t done, uint64_t total);
 	void *progress_arg;
@@ -24,8 +25,8 @@ struct image_options {
 
 struct image_totals {
 	uint64_t setuid, setgid, capabilities, tools; /* members that have them, rules or not */
-	uint64_t stripped, removed;		      /* members that leave or lose something */
-	uint64_t kept;				      /* members that have something and keep it */
+	uint64_t stripped, removed;                   /* members that leave or lose something */
+	uint64_t kept;                                /* members that have something and keep it */
 	unsigned int n_layers, n_changed;
 	bool changed; /* strip: the destination differs from the source */
 };
@@ -39,7 +40,8 @@ DEFINE_CLEANUP(struct image_run *, image_run_free)
  * Return: 0 or a negative errno: -EBADMSG damaged, contradictory or ambiguous; -EINVAL no image;
  *         -EOPNOTSUPP what cannot be looked into; -EFBIG, -E2BIG over a limit; from Docker
  */
-int image_inspect(const struct image_options *o, struct image_run **ret, struct diag *d) _must_check_;
+int image_inspect(const struct image_options *o, struct image_run **ret,
+		  struct diag *d) _must_check_;
 
 /*
  * image_strip - write the image without what the policy finds

@@ -12,7 +12,8 @@
 
 enum layer_compression { LAYER_PLAIN, LAYER_GZIP, LAYER_ZSTD };
 
-/* Bombs: a layer may not unpack to more than this, nor to more than RATIO times its size and a MiB. */
+/* Bombs: a layer may not unpack to more than this, nor to more than RATIO times its size and a MiB.
+ */
 #define LAYER_MAX_PLAIN (UINT64_C(1) << 40)
 #define LAYER_MAX_RATIO 1100
 
@@ -25,7 +26,8 @@ struct layer_source {
 };
 
 struct layer_watch {
-	/* Every member: what shall leave. Return: a set of enum tar_verdict, or a negative errno. */
+	/* Every member: what shall leave. Return: a set of enum tar_verdict, or a negative errno.
+	 */
 	int (*member)(void *arg, const struct tar_member *m, struct diag *d);
 	/* The members come once more, from the first: a second pass. */
 	void (*again)(void *arg);
@@ -37,7 +39,7 @@ struct layer_watch {
 struct layer_result {
 	enum layer_compression compression;
 	bool changed;
-	bool has_toc;	  /* an eStargz table of contents; it left when the layer changed */
+	bool has_toc;     /* an eStargz table of contents; it left when the layer changed */
 	bool has_trailer; /* bytes behind the end of the tar, kept */
 	struct digest old_blob, old_diff, new_blob, new_diff;
 	uint64_t plain_size, new_size;

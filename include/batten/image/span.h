@@ -23,21 +23,22 @@ enum span_type { SPAN_OBJECT, SPAN_ARRAY, SPAN_STRING, SPAN_NUMBER, SPAN_BOOL, S
 
 struct span {
 	enum span_type type;
-	uint32_t from, to;	   /* in the text, quotes included */
+	uint32_t from, to;         /* in the text, quotes included */
 	uint32_t key_from, key_to; /* name in an object, quotes included */
-	uint32_t child, next;	   /* first element and next sibling; 0: none */
+	uint32_t child, next;      /* first element and next sibling; 0: none */
 };
 
 struct span_doc {
 	const char *text; /* borrowed */
 	size_t n;
-	const char *name; /* borrowed; for diags */
+	const char *name;    /* borrowed; for diags */
 	struct span *values; /* [0] is the document */
 	size_t n_values, n_size;
 };
 
 /* Return: 0; -EBADMSG not JSON, -E2BIG over a limit above, -ENOMEM. */
-int span_parse(const char *text, size_t n, const char *name, struct span_doc *ret, struct diag *d) _must_check_;
+int span_parse(const char *text, size_t n, const char *name, struct span_doc *ret,
+	       struct diag *d) _must_check_;
 void span_doc_done(struct span_doc *doc);
 
 /*
@@ -45,12 +46,12 @@ void span_doc_done(struct span_doc *doc);
  * Return: 1; 0 when it is not there or null; -EBADMSG when @in is no object, the name is ambiguous,
  *         or the value is not of @type
  */
-int span_get(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type, uint32_t *ret,
-	     struct diag *d) _must_check_;
+int span_get(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type,
+	     uint32_t *ret, struct diag *d) _must_check_;
 
 /* The same, and its absence is an error too. Return: 0 or -EBADMSG. */
-int span_need(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type, uint32_t *ret,
-	      struct diag *d) _must_check_;
+int span_need(const struct span_doc *doc, uint32_t in, const char *key, enum span_type type,
+	      uint32_t *ret, struct diag *d) _must_check_;
 
 /* Elements of an array or members of an object: for (i = span_first(); i; i = span_next()). */
 static inline uint32_t span_first(const struct span_doc *doc, uint32_t in)
@@ -78,7 +79,8 @@ static inline struct slice span_key(const struct span_doc *doc, uint32_t at)
 	return (struct slice){ doc->text + v->key_from + 1, v->key_to - v->key_from - 2 };
 }
 
-/* Decoded; freed by the caller. Return: 0, -EBADMSG for a NUL in it or when it is no string, -ENOMEM. */
+/* Decoded; freed by the caller. Return: 0, -EBADMSG for a NUL in it or when it is no string,
+ * -ENOMEM. */
 int span_string(const struct span_doc *doc, uint32_t at, char **ret, struct diag *d) _must_check_;
 
 /* A whole number that is not negative. */
@@ -93,13 +95,15 @@ struct span_edits {
 
 /* The bytes @from…@to become @text (copied). Errors are kept until span_apply(). */
 void span_replace(struct span_edits *e, size_t from, size_t to, const char *text, size_t n);
-/* The value becomes this string or number; @text is written as it is, between quotes for a string. */
+/* The value becomes this string or number; @text is written as it is, between quotes for a string.
+ */
 void span_set(struct span_edits *e, const struct span_doc *doc, uint32_t at, const char *text);
 /* Takes the children of @in for which @drop says true out of it, with their commas. */
 void span_drop(struct span_edits *e, const struct span_doc *doc, uint32_t in,
 	       bool (*drop)(void *arg, uint32_t at), void *arg);
 /* Puts a value, given as JSON, behind the last element of an array. */
-void span_append(struct span_edits *e, const struct span_doc *doc, uint32_t array, const char *json);
+void span_append(struct span_edits *e, const struct span_doc *doc, uint32_t array,
+		 const char *json);
 
 /* Return: 0 or the first error; @e is empty afterwards. */
 int span_apply(struct span_edits *e, const struct span_doc *doc, struct bytes *out) _must_check_;

@@ -39,12 +39,13 @@ enum tar_mode_bits {
 struct tar_member {
 	enum tar_kind kind;
 	const char *path; /* absolute, cleaned: no ".", "..", "//" and no slash at the end */
-	const char *link; /* target: cleaned like a path for a hard link, raw for a symlink, else "" */
+	const char
+		*link; /* target: cleaned like a path for a hard link, raw for a symlink, else "" */
 	unsigned int mode; /* 12 bits: the header's mode and that of override_stat */
 	uint64_t uid, gid;
 	uint64_t offset;     /* of the first byte that belongs to it, extended headers included */
 	uint64_t data, size; /* offset and length of the contents as stored */
-	uint64_t end;	     /* behind the padding */
+	uint64_t end;        /* behind the padding */
 	bool has_caps;
 	const uint8_t *caps; /* value of security.capability, NULL when it cannot be read */
 	size_t n_caps;
@@ -62,7 +63,8 @@ enum tar_verdict {
 struct tar_handler {
 	/* Return: a set of enum tar_verdict, or a negative errno that ends the walk. */
 	int (*member)(void *arg, const struct tar_member *m, struct diag *d);
-	/* The @n bytes at @offset become @bytes. In ascending order; NULL when nothing is edited. */
+	/* The @n bytes at @offset become @bytes. In ascending order; NULL when nothing is edited.
+	 */
 	int (*replace)(void *arg, uint64_t offset, const void *bytes, size_t n);
 	/* The bytes from @from up to @to leave. May reach behind what has been fed. */
 	int (*remove)(void *arg, uint64_t from, uint64_t to);
