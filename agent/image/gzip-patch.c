@@ -23,6 +23,7 @@ int gzip_patch_init(struct gzip_patch *g, int in_fd, uint64_t begin, uint64_t si
 		    const char *name)
 {
 	g->enabled = out_fd >= 0;
+	deflate_codes_fixed(&g->fixed);
 	g->final_bit = g->codes_bit = NO_BIT;
 	g->tokens = calloc(1, sizeof(*g->tokens));
 	g->window = malloc(WINDOW_SIZE);
@@ -81,60 +82,118 @@ int gzip_patch_member(struct gzip_patch *g, const struct gzip_part *p, struct di
 	return r;
 }
 
-static int put_reversed(struct gzip_patch *g, unsigned int code, unsigned int n, struct diag *d)
-{
-	unsigned int v = 0;
+/* ---- a block with codes --------------------------------------------------------------------- */
 
-	for (unsigned int i = 0; i < n; i++)
-		v |= (code >> i & 1) << (n - 1 - i);
-	return splice_put(&g->out, v, n, d);
+/*
+ * Walks the tokens of a part. As long as nothing is missing what is valid is copied in one go, and
+ * what is not is written with the block's codes. When a code is missing the block is ended, and
+ * tokens are written into a block with fixed codes, which has them all, until none has been broken
+ * for a while: where one header was edited the next one is often near.
+ */
+struct tokens {
+	struct gzip_patch *g;
+	const struct stage *s;
+	const struct gzip_part *p;
+	uint64_t low;       /* what window[0] is */
+	bool removals;      /* bytes leave in or shortly before this part */
+	bool in_fixed;      /* a block of fixed codes is open */
+	unsigned int quiet; /* valid tokens written into it one after the other */
+};
+
+#define QUIET_TOKENS 32
+
+static bool is_removed(const struct tokens *k, uint64_t from, uint64_t to)
+{
+	return k->removals && stage_removed(k->s, from, to);
 }
 
-static int put_fixed_literal(struct gzip_patch *g, uint8_t c, struct diag *d)
+static bool still_valid(const struct tokens *k, const struct inflate_token *t, uint64_t at)
 {
-	return c < 144 ? put_reversed(g, 0x30U + c, 8, d) : put_reversed(g, 0x190U + c - 144, 9, d);
+	const uint8_t *new = k->g->window + (at - k->low);
+
+	if (is_removed(k, at - t->distance, at + t->length))
+		return false;
+	return t->distance ? memcmp(new, new - t->distance, t->length) == 0 : *new == t->literal;
 }
 
-/* End the block, put the literal into one with fixed codes, begin the block again. */
-static int put_literal_apart(struct gzip_patch *g, const struct gzip_part *p, uint8_t c,
-			     struct diag *d)
+/* What a broken token becomes: the stretches of a match that still repeat, and literals. */
+static size_t successors(const struct tokens *k, const struct inflate_token *t, uint64_t at,
+			 struct inflate_token *ret)
 {
-	uint32_t end;
-	unsigned int n = inflate_code(g->tokens, 256, &end);
-	int r;
+	const uint8_t *new = k->g->window + (at - k->low);
+	bool repeats = t->distance && !is_removed(k, at - t->distance, at + t->length);
+	size_t n = 0;
 
-	r = splice_put(&g->out, end, n, d);
-	if (r >= 0)
-		r = splice_put(&g->out, FIXED_HEADER, 3, d);
-	if (r >= 0)
-		r = put_fixed_literal(g, c, d);
-	if (r >= 0)
-		r = splice_put(&g->out, 0, 7, d);
-	if (r >= 0)
-		r = splice_put(&g->out, 0, 1, d);
-	if (r >= 0)
-		r = splice_copy_again(&g->out, p->header_bit + 1, p->body_bit, d);
+	for (unsigned int i = 0; i < t->length;) {
+		const uint8_t *to = new + i, *from = to - t->distance;
+		unsigned int run = 0;
+
+		while (repeats && i + run < t->length && to[run] == from[run])
+			run++;
+		if (run >= 3) {
+			ret[n++] = (struct inflate_token){ .length = run, .distance = t->distance };
+			i += run;
+			continue;
+		}
+		if (!is_removed(k, at + i, at + i + 1))
+			ret[n++] = (struct inflate_token){ .length = 1, .literal = new[i] };
+		i++;
+	}
+	return n;
+}
+
+static int put_all(struct tokens *k, const struct inflate_token *list, size_t n, struct diag *d)
+{
+	const struct deflate_codes *c = k->in_fixed ? &k->g->fixed : &k->g->own;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = deflate_put(c, &list[i], &k->g->out, d);
 	return r;
 }
 
-static int put_literal(struct gzip_patch *g, const struct gzip_part *p, uint8_t c, struct diag *d)
+static int open_fixed(struct tokens *k, struct diag *d)
 {
-	uint32_t code;
-	unsigned int n = inflate_code(g->tokens, c, &code);
+	int r = deflate_put_end(&k->g->own, &k->g->out, d);
 
-	return n > 0 ? splice_put(&g->out, code, n, d) : put_literal_apart(g, p, c, d);
+	k->in_fixed = true;
+	return r < 0 ? r : splice_put(&k->g->out, FIXED_HEADER, 3, d);
 }
 
-static int replace_token(struct gzip_patch *g, const struct stage *s, const struct gzip_part *p,
-			 const struct inflate_token *t, uint64_t at, const uint8_t *bytes,
-			 struct diag *d)
+/* The block begins again with the codes that it had. */
+static int close_fixed(struct tokens *k, struct diag *d)
 {
-	int r = copy_to(g, t->bit, d);
+	int r = deflate_put_end(&k->g->fixed, &k->g->out, d);
 
-	for (unsigned int i = 0; i < t->length && r >= 0; i++)
-		if (!stage_removed(s, at + i, at + i + 1))
-			r = put_literal(g, p, bytes[i], d);
-	splice_skip_to(&g->out, t->bit_end);
+	k->in_fixed = false;
+	if (r >= 0)
+		r = splice_put(&k->g->out, 0, 1, d);
+	return r < 0 ? r : splice_copy_again(&k->g->out, k->p->header_bit + 1, k->p->body_bit, d);
+}
+
+static int write_token(struct tokens *k, const struct inflate_token *t, uint64_t at, struct diag *d)
+{
+	struct inflate_token list[258];
+	bool valid = still_valid(k, t, at), can = true;
+	size_t n = 1;
+	int r;
+
+	if (valid && !k->in_fixed)
+		return 0;
+	list[0] = *t;
+	if (!valid)
+		n = successors(k, t, at, list);
+	k->quiet = valid ? k->quiet + 1 : 0;
+	for (size_t i = 0; i < n && !k->in_fixed; i++)
+		can &= deflate_can(&k->g->own, &list[i]);
+	r = k->in_fixed ? 0 : copy_to(k->g, t->bit, d);
+	if (r >= 0 && !can)
+		r = open_fixed(k, d);
+	if (r >= 0)
+		r = put_all(k, list, n, d);
+	splice_skip_to(&k->g->out, t->bit_end);
+	if (r >= 0 && k->in_fixed && k->quiet >= QUIET_TOKENS)
+		r = close_fixed(k, d);
 	return r;
 }
 
@@ -147,30 +206,25 @@ static int seek_tokens(struct gzip_patch *g, const struct gzip_part *p, struct d
 		r = inflate_seek(g->tokens, p->header_bit, d);
 		if (r >= 0)
 			r = inflate_block_begin(g->tokens, d);
+		if (r < 0)
+			return r;
 		g->codes_bit = p->header_bit;
+		deflate_codes_init(&g->own, g->tokens->lens, g->tokens->n_litlen,
+				   g->tokens->n_dist);
 	}
-	return r < 0 ? r : inflate_seek(g->tokens, p->bit, d);
-}
-
-/* @window: edited bytes from @low on, up to the part's end */
-static bool still_valid(const struct stage *s, const struct inflate_token *t, uint64_t at,
-			uint64_t low, const uint8_t *window)
-{
-	const uint8_t *new = window + (at - low);
-
-	if (stage_removed(s, at - t->distance, at + t->length))
-		return false;
-	return t->distance ? memcmp(new, new - t->distance, t->length) == 0 : *new == t->literal;
+	return inflate_seek(g->tokens, p->bit, d);
 }
 
 static int patch_codes(struct gzip_patch *g, const struct stage *s, const struct gzip_part *p,
 		       struct diag *d)
 {
-	uint64_t low = MAX(s->base, p->plain > STAGE_HISTORY ? p->plain - STAGE_HISTORY : 0),
-		 at = p->plain;
+	struct tokens k = { .g = g, .s = s, .p = p };
+	uint64_t at = p->plain;
 	int r;
 
-	stage_copy_new(s, low, p->plain_end, g->window);
+	k.low = MAX(s->base, p->plain > STAGE_HISTORY ? p->plain - STAGE_HISTORY : 0);
+	k.removals = stage_removed(s, k.low, p->plain_end);
+	stage_copy_new(s, k.low, p->plain_end, g->window);
 	r = seek_tokens(g, p, d);
 	while (r >= 0 && at < p->plain_end) {
 		struct inflate_token t;
@@ -180,14 +234,13 @@ static int patch_codes(struct gzip_patch *g, const struct stage *s, const struct
 			break;
 		/* The first pass has decoded the same bits; anything else is a file that changes.
 		 */
-		if (t.end || t.length > p->plain_end - at || t.distance > at - low)
+		if (t.end || t.length > p->plain_end - at || t.distance > at - k.low)
 			return diag_fail(d, -EIO, g->out.name,
 					 "the layer changed while it was being read");
-		if (!still_valid(s, &t, at, low, g->window))
-			r = replace_token(g, s, p, &t, at, g->window + (at - low), d);
+		r = write_token(&k, &t, at, d);
 		at += t.length;
 	}
-	return r;
+	return r >= 0 && k.in_fixed ? close_fixed(&k, d) : r;
 }
 
 /* A stored block is written anew: its length stands on a byte boundary that may have moved. */
@@ -195,11 +248,12 @@ static int patch_stored(struct gzip_patch *g, const struct stage *s, const struc
 			struct diag *d)
 {
 	size_t n = (size_t)(p->plain_end - p->plain), kept = 0;
+	bool removals = stage_removed(s, p->plain, p->plain_end);
 	int r;
 
 	stage_copy_new(s, p->plain, p->plain_end, g->window);
 	for (size_t i = 0; i < n; i++)
-		if (!stage_removed(s, p->plain + i, p->plain + i + 1))
+		if (!removals || !stage_removed(s, p->plain + i, p->plain + i + 1))
 			g->window[kept++] = g->window[i];
 	r = copy_to(g, p->header_bit + 3, d);
 	if (r >= 0)

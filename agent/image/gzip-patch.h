@@ -3,6 +3,7 @@
 /*
  * The writing half of gzip_patch(): takes a stream's parts in order and writes the changed copy.
  */
+#include "image/deflate-codes.h"
 #include "image/inflate-internal.h"
 #include "image/splice-internal.h"
 #include "image/stage-internal.h"
@@ -36,7 +37,8 @@ struct gzip_patch {
 	bool writing;           /* an edit has been met */
 	bool member_touched;    /* in this member */
 	uint64_t final_bit;     /* the flag of the last block, UINT64_MAX when it was dealt with */
-	uint64_t codes_bit;     /* header of the block whose codes @tokens has */
+	uint64_t codes_bit; /* header of the block whose codes @tokens and @own have */
+	struct deflate_codes own, fixed;
 	uint32_t crc;           /* of the member's edited bytes */
 	uint64_t n_plain;       /* how many these are */
 	bool enabled;

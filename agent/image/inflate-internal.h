@@ -96,9 +96,3 @@ int inflate_run(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size
 
 /* The next token of a block that has codes. */
 int inflate_token(struct inflate *z, struct inflate_token *ret, struct diag *d) _must_check_;
-
-/*
- * The block's own code for a literal (0…255) or the end of the block (256), ready to be written
- * least significant bit first. Return: its length in bits, 0 when the block has no such code.
- */
-unsigned int inflate_code(const struct inflate *z, unsigned int symbol, uint32_t *ret);

@@ -13,6 +13,12 @@
 
 #define MAX_BITS 15
 
+static const uint16_t length_base[29] = { 3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+					  15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+					  67, 83, 99, 115, 131, 163, 195, 227, 258 };
+static const uint8_t length_extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+					  2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
+
 typedef uint32_t symbol_fn(unsigned int symbol);
 
 /* What an entry says of its symbol, without the code's length: extra bits in 0-7, base, kind. */
@@ -23,19 +29,13 @@ static uint32_t precode_symbol(unsigned int s)
 
 static uint32_t litlen_symbol(unsigned int s)
 {
-	static const uint16_t base[29] = { 3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
-					   15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
-					   67, 83, 99, 115, 131, 163, 195, 227, 258 };
-	static const uint8_t extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
-					   2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
-
 	if (s < 256)
 		return ENTRY_LITERAL | s << 16;
 	if (s == 256)
 		return ENTRY_END;
 	if (s > 285)
 		return ENTRY_INVALID;
-	return (uint32_t)base[s - 257] << 16 | extra[s - 257];
+	return (uint32_t)length_base[s - 257] << 16 | length_extra[s - 257];
 }
 
 static uint32_t dist_symbol(unsigned int s)
@@ -47,7 +47,7 @@ static uint32_t dist_symbol(unsigned int s)
 	return (s < 4 ? s + 1 : ((2 + (s & 1)) << extra) + 1) << 13 | extra;
 }
 
-static unsigned int reverse(unsigned int code, unsigned int n)
+unsigned int inflate_reverse(unsigned int code, unsigned int n)
 {
 	unsigned int r = 0;
 
@@ -110,7 +110,7 @@ static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entrie
 			sorted[first[lens[i]]++] = (uint16_t)i;
 	for (unsigned int len = 1, i = 0; len <= MAX_BITS; len++, code <<= 1) {
 		for (unsigned int k = count[len]; k > 0; k--, i++, code++, count[len]--) {
-			unsigned int bits = reverse(code, len);
+			unsigned int bits = inflate_reverse(code, len);
 			uint32_t e = describe(sorted[i]);
 
 			if (len <= table_bits) {
@@ -161,18 +161,21 @@ void inflate_lengths_fixed(uint8_t *lens)
 	memset(lens + 288, 5, 32);
 }
 
-unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol,
-			       uint32_t *ret)
+void inflate_length_symbol(unsigned int length, struct inflate_symbol *ret)
 {
-	unsigned int len = symbol < n ? lens[symbol] : 0, code = 0;
+	unsigned int i = ARRAY_SIZE(length_base) - 1;
 
-	if (len == 0)
-		return 0;
-	for (unsigned int l = 1; l <= len; l++) {
-		code <<= 1;
-		for (unsigned int i = 0; i < n; i++)
-			code += lens[i] == l && (l < len || i < symbol);
-	}
-	*ret = reverse(code, len);
-	return len;
+	while (length_base[i] > length)
+		i--;
+	*ret = (struct inflate_symbol){ 257 + i, length_extra[i], length - length_base[i] };
+}
+
+void inflate_distance_symbol(unsigned int distance, struct inflate_symbol *ret)
+{
+	unsigned int s = 29;
+
+	while (entry_distance(dist_symbol(s)) > distance)
+		s--;
+	*ret = (struct inflate_symbol){ s, dist_symbol(s) & 0xff,
+					distance - entry_distance(dist_symbol(s)) };
 }

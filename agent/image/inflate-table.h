@@ -33,6 +33,13 @@ int inflate_table_dist(uint32_t *table, const uint8_t *lens, unsigned int n);
 /* The 288 and 32 lengths of a block with fixed codes. */
 void inflate_lengths_fixed(uint8_t *lens);
 
-/* A symbol's code as it is written, least significant bit first. Return: its length or 0. */
-unsigned int inflate_canonical(const uint8_t *lens, unsigned int n, unsigned int symbol,
-			       uint32_t *ret);
+unsigned int inflate_reverse(unsigned int code, unsigned int n);
+
+/* A symbol and its extra bits. */
+struct inflate_symbol {
+	unsigned int symbol, n_extra, extra;
+};
+
+/* @length: 3…258; @distance: 1…32768 */
+void inflate_length_symbol(unsigned int length, struct inflate_symbol *ret);
+void inflate_distance_symbol(unsigned int distance, struct inflate_symbol *ret);

@@ -547,8 +547,3 @@ int inflate_run(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size
 	z->block_done = z->stored_left == 0;
 	return 0;
 }
-
-unsigned int inflate_code(const struct inflate *z, unsigned int symbol, uint32_t *ret)
-{
-	return inflate_canonical(z->lens, z->n_litlen, symbol, ret);
-}

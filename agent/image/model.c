@@ -364,7 +364,7 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 			return 0;
 		}
 	}
-	if (n == 0 && image->n_layers == 0)
+	if (!span_first(doc, layers) && image->n_layers == 0)
 		return 0;
 	return diag_fail(d, -EBADMSG, doc->name,
 			 "has another number of layers than its configuration has diff_ids");

@@ -136,7 +136,17 @@ static int read_headers(struct store *s, struct diag *d)
 		r = tar_walker_feed(w, buf, (size_t)k, d);
 		at += (uint64_t)k;
 	}
-	return r < 0 ? r : tar_walker_finish(w, d);
+	if (r >= 0)
+		r = tar_walker_finish(w, d);
+	if (r < 0)
+		return r;
+	/* A layer may end as it likes; of an image a cut at the end of a file would go unseen, and a
+	 * daemon's export that failed has words behind it. */
+	if (!tar_walker_ended(w))
+		return diag_fail(d, -EBADMSG, s->name, "the archive is cut short: its end is missing");
+	if (tar_walker_has_trailer(w))
+		return diag_fail(d, -EBADMSG, s->name, "something stands behind the end of the archive");
+	return 0;
 }
 
 int store_open_archive(struct store *ret, int fd, const char *name, struct diag *d)

@@ -627,6 +627,11 @@ void tar_walker_skip(struct tar_walker *w, uint64_t n)
 	w->pos += n;
 }
 
+bool tar_walker_ended(const struct tar_walker *w)
+{
+	return w->ended;
+}
+
 bool tar_walker_has_trailer(const struct tar_walker *w)
 {
 	return w->trailer;

@@ -94,5 +94,8 @@ uint64_t tar_walker_settled(const struct tar_walker *w);
 uint64_t tar_walker_skippable(const struct tar_walker *w);
 void tar_walker_skip(struct tar_walker *w, uint64_t n);
 
+/* True when the two blocks of zeros were met that end an archive; readers can do without. */
+bool tar_walker_ended(const struct tar_walker *w);
+
 /* True when something other than zeros followed the end marker: kept, but no reader sees it. */
 bool tar_walker_has_trailer(const struct tar_walker *w);

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tar reader against vectors about which the readers of this world disagree, and against these
+readers themselves."""
+import importlib.util
+import io
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import zlib
+
+import images
+import lab
+import pytest
+
+_spec = importlib.util.spec_from_file_location("vectors", pathlib.Path(__file__).parent.parent / "corpus" / "tar" / "make.py")
+vectors = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(vectors)
+
+
+def inspect(path):
+    return subprocess.run([lab.BATTEN, "image", "inspect", "--json", "--dirs", path], capture_output=True)
+
+
+def findings(path):
+    p = inspect(path)
+    assert p.returncode in (0, 1), p.stderr.decode()
+    return [(f["path"], int(f["mode"], 8), "capabilities" in f)
+            for f in json.loads(p.stdout)["layers"][0]["files"] if f["setuid"] or f["setgid"] or "capabilities" in f]
+
+
+@pytest.mark.parametrize("name", vectors.VECTORS)
+def test_vector(scratch, name):
+    data, found, word = vectors.VECTORS[name]
+    source = images.write_tar(scratch / "in.tar", images.oci_files([data], "tar"))
+    if word:
+        p = inspect(source)
+        assert p.returncode == 2 and word in p.stderr.decode() and p.stderr.count(b"\n") == 1, p.stderr.decode()
+        return
+    assert [(p.replace("�", "?"), m, c) for p, m, c in findings(source)] == \
+        [("".join("?" if ord(ch) > 126 else ch for ch in p), m, c) for p, m, c in found]
+    p = subprocess.run([lab.BATTEN, "image", "strip", "--dirs", source, scratch / "out.tar"], capture_output=True)
+    assert p.returncode == 0, p.stderr.decode()
+    assert findings(scratch / "out.tar") == []
+    (_, (after,)), = images.images(scratch / "out.tar")
+    assert len(after) == len(data)
+    # What readers saw of the original they see of the result, without the bits.
+    for reader in (["tar", "-tvf-"], ["bsdtar", "-tvf-"]):
+        if not shutil.which(reader[0]):
+            continue
+        before, then = [subprocess.run(reader, input=d, capture_output=True) for d in (data, after)]
+        assert before.returncode == then.returncode
+        assert [l.split()[1:] for l in before.stdout.splitlines()] == [l.split()[1:] for l in then.stdout.splitlines()]
+        assert not any(set(b"sS") & set(l[:10]) for l in then.stdout.splitlines())
+
+
+def test_every_cut_of_a_small_layer(scratch):
+    whole = vectors.pax(vectors.CAP) + vectors.member(b"x" * 700, mode=vectors.SUID) + vectors.member(name=b"g") + vectors.END
+    for n in range(0, len(whole) + 1, 512):
+        source = images.write_tar(scratch / "in.tar", images.oci_files([whole[:n]], "tar"))
+        # Whole so far: nothing, behind a member, and within the end.
+        good = n in (0, 512 * 5, 512 * 6, 512 * 7, 512 * 8)
+        assert (inspect(source).returncode in (0, 1)) == good, n
+
+
+@pytest.mark.parametrize("tool", ["tar --format=gnu", "tar --format=pax", "tar --format=ustar", "tar --format=v7",
+                                  "tar --format=oldgnu", "bsdtar --format=pax", "bsdtar --format=gnutar", "bsdtar --format=ustar"])
+def test_what_tar_writers_write(scratch, tool):
+    program, option = tool.split()
+    lab.need(shutil.which(program), f"{program} is not installed")
+    root = scratch / "root"
+    root.mkdir()
+    long = "n" * (90 if "v7" in option else 60)
+    for n, mode in enumerate((0o4755, 0o2755, 0o644, 0o1755, 0o6711)):
+        (root / f"{long}{n}").write_bytes(b"data" * 300 * n)
+        (root / f"{long}{n}").chmod(mode)
+    (root / "link").hardlink_to(root / f"{long}0")
+    (root / "dir").mkdir(mode=0o2775)
+    (root / "dir").chmod(0o2775)
+    if "pax" in option:
+        (root / ("deep" * 40)).write_bytes(b"")
+        (root / ("deep" * 40)).chmod(0o4700)
+    subprocess.run([program, option, "-cf", scratch / "l.tar", "-C", root, "."], check=True)
+    data = (scratch / "l.tar").read_bytes()
+    source = images.write_tar(scratch / "in.tar", images.oci_files([data], "tar"))
+    subprocess.run([lab.BATTEN, "image", "strip", source, scratch / "out.tar"], check=True, capture_output=True)
+    (_, (after,)), = images.images(scratch / "out.tar")
+    assert images.listing(data) == images.listing(after)
+    assert set(images.marked(after)) <= {"./dir", "dir"} and len(images.marked(data)) >= 5
+
+
+def test_capabilities_as_real_tools_write_them(scratch):
+    lab.need(shutil.which("setcap"), "setcap is not installed")
+    root = scratch / "root"
+    root.mkdir()
+    (root / "ping").write_bytes(b"x" * 100)
+    if subprocess.run(["setcap", "cap_net_raw,cap_net_admin+ep", root / "ping"], capture_output=True).returncode:
+        pytest.skip("this file system has no capabilities")
+    for command in (["tar", "--xattrs", "--xattrs-include=*"], ["bsdtar", "--xattrs"]):
+        if not shutil.which(command[0]):
+            continue
+        subprocess.run([*command, "-cf", scratch / "l.tar", "-C", root, "."], check=True)
+        source = images.write_tar(scratch / "in.tar", images.oci_files([(scratch / "l.tar").read_bytes()]))
+        p = inspect(source)
+        files = json.loads(p.stdout)["layers"][0]["files"]
+        assert [(f["path"], f["capabilities"]) for f in files] == [("/ping", "net_admin,net_raw")]
+        subprocess.run([lab.BATTEN, "image", "strip", source, scratch / "out.tar"], check=True, capture_output=True)
+        (_, (after,)), = images.images(scratch / "out.tar")
+        out = scratch / f"x-{command[0]}"
+        out.mkdir()
+        subprocess.run([*command, "-xf-", "-C", out], input=after, check=True)
+        assert not subprocess.run(["getcap", out / "ping"], capture_output=True).stdout
+
+
+def test_pieces_of_any_size_make_no_difference(scratch):
+    """A gzip layer comes in pieces as its blocks do; the same tar in many blockings reads alike."""
+    r = random.Random(7)
+    data = b"".join(v[0].removesuffix(vectors.END) for n, v in vectors.VECTORS.items()
+                    if v[1] and "end" not in n and "padding" not in n) + vectors.END
+    wanted = None
+    for step in (1, 7, 100, 511, 513, 5000, 1 << 20):
+        z = zlib.compressobj(6, zlib.DEFLATED, 31)
+        out = io.BytesIO()
+        at = 0
+        while at < len(data):
+            n = r.randrange(1, step + 1)
+            out.write(z.compress(data[at:at + n]))
+            if step < 5000 or r.random() < .5:
+                out.write(z.flush(zlib.Z_FULL_FLUSH if step > 100 else zlib.Z_BLOCK))
+            at += n
+        out.write(z.flush())
+        (scratch / "blob").write_bytes(out.getvalue())
+        packer = ["sh", "-c", f"cat >/dev/null; cat {scratch}/blob"]
+        got = findings(images.write_tar(scratch / "in.tar", images.oci_files([data], packer)))
+        wanted = wanted or got
+        assert got == wanted and len(got) > 30
