@@ -106,7 +106,7 @@ static int generate(const struct invocation *inv, struct diag *d)
 		return diag_fail(d, -EINVAL, "seccomp generate", "name an observation or an image, or give --host");
 	r = choose_runtime(inv, &options.runtime, d);
 	if (r == 0)
-		r = host ? seccomp_load_host(inv, &o, &n_images, d) : seccomp_load(inv, 0, &o, d);
+		r = host ? seccomp_load_host(inv, &o, &n_images, d) : seccomp_input_load(inv, 0, &o, d);
 	if (r < 0)
 		return r;
 	profile_context_docker(&context);

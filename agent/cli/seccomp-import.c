@@ -84,7 +84,7 @@ static enum exit_status merge_run(struct invocation *inv)
 	struct diag d = { 0 };
 	int r;
 
-	r = seccomp_load(inv, 0, &o, &d);
+	r = seccomp_input_load(inv, 0, &o, &d);
 	if (r == 0)
 		r = observation_write(o, invocation_value(inv, "output"), &d);
 	return r < 0 ? invocation_fail(&d, r) : EXIT_DONE;

@@ -17,7 +17,7 @@ const char *seccomp_state(const struct invocation *inv)
 	return dir ? dir : STORE_DIRECTORY;
 }
 
-int seccomp_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
+int seccomp_input_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *all = observation_new();
 

@@ -11,10 +11,10 @@
 const char *seccomp_state(const struct invocation *inv);
 
 /*
- * seccomp_load - the union of what the arguments from @first on name
+ * seccomp_input_load - the union of what the arguments from @first on name
  * Each is a file, "-", or an image in the store by name or digest.
  */
-int seccomp_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
+int seccomp_input_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
 	_must_check_;
 
 /* The union of all that is stored; *ret_n images. */

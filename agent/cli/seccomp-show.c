@@ -140,7 +140,7 @@ static enum exit_status show_run(struct invocation *inv)
 {
 	_cleanup_(observation_freep) struct observation *o = NULL;
 	struct diag d = { 0 };
-	int r = seccomp_load(inv, 0, &o, &d);
+	int r = seccomp_input_load(inv, 0, &o, &d);
 
 	if (r == 0 && strcmp(invocation_format(inv), "json") == 0) {
 		_cleanup_(json_freep) json_t *j = confidence_json(o), *known = json_array();
@@ -243,7 +243,7 @@ static enum exit_status explain_run(struct invocation *inv)
 {
 	_cleanup_(observation_freep) struct observation *o = NULL;
 	struct diag d = { 0 };
-	int r = seccomp_load(inv, 0, &o, &d);
+	int r = seccomp_input_load(inv, 0, &o, &d);
 
 	if (r == 0)
 		r = explain(o, invocation_value(inv, "call"), strcmp(invocation_format(inv), "json") == 0, &d);
