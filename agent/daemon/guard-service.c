@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include "batten/daemon/priorities.h"
 #include "batten/imds/guard.h"
 #include "batten/imds/watch.h"
+#include "batten/kernel/cgroup.h"
 
 #define RETRY_US 1000000ULL
 
@@ -38,6 +41,7 @@ struct guard_service {
 	sd_event_source *sources[_WATCH_MAX], *retry;
 	struct imds_config config;
 	struct imds_address_list allowed; /* of containers that run, beside the configuration's */
+	sd_event_source *slices; /* of the directory that holds them */
 	bool kept, configured;
 	bool unblocked;
 	bool failing;
@@ -200,6 +204,7 @@ struct guard_service *guard_service_free(struct guard_service *s)
 	for (size_t i = 0; i < _WATCH_MAX; i++)
 		(void)sd_event_source_disable_unref(s->sources[i]);
 	(void)sd_event_source_disable_unref(s->retry);
+	(void)sd_event_source_disable_unref(s->slices);
 	s->watch = imds_watch_free(s->watch);
 	s->guard = imds_guard_free(s->guard);
 	(void)sd_event_unref(s->event);
@@ -225,6 +230,44 @@ static int plan_with_containers(struct guard_service *s, const struct imds_confi
 	for (size_t i = 0; i < s->allowed.n && all.allow_address.n < IMDS_MAX_ALLOW; i++)
 		all.allow_address.addresses[all.allow_address.n++] = s->allowed.addresses[i];
 	return imds_guard_configure(s->guard, &all, s->kept);
+}
+
+/* A slice was made or removed: its rules name it by a number that is never used again. */
+static int on_slices(sd_event_source *source, const struct inotify_event *e, void *data)
+{
+	struct guard_service *s = data;
+	bool ours = false;
+	struct diag d = { 0 };
+	int r;
+
+	for (size_t i = 0; e->len > 0 && i < s->config.slices.n; i++)
+		ours = ours || strcmp(e->name, s->config.slices.names[i]) == 0;
+	if ((!ours && !(e->mask & IN_Q_OVERFLOW)) || !s->configured || s->unblocked)
+		return 0;
+	r = plan_with_containers(s, &s->config);
+	if (r >= 0)
+		r = imds_guard_apply(s->guard, &d);
+	if (r < 0)
+		heal_failed(s, r, &d);
+	return 0;
+}
+
+static void watch_slices(struct guard_service *s)
+{
+	char root[PATH_MAX];
+	int r;
+
+	s->slices = sd_event_source_disable_unref(s->slices);
+	if (!imds_guard_plan(s->guard)->by_slice_id)
+		return;
+	(void)snprintf(root, sizeof(root), "%s", s->config.cgroup_root);
+	if (!root[0] && cgroup_mount(root, NULL) < 0)
+		return;
+	r = sd_event_add_inotify(s->event, &s->slices, root, IN_CREATE | IN_DELETE | IN_MOVED_TO, on_slices, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->slices, PRIORITY_HEAL);
+	if (r < 0)
+		log_event(LOG_ERR, &msg_heal_failed, "where", root, "reason", strerror(-r));
 }
 
 int guard_service_allow(struct guard_service *s, const struct imds_address_list *l, struct diag *d)
@@ -263,6 +306,7 @@ int guard_service_configure(struct guard_service *s, const struct imds_config *c
 	}
 	s->config = *c;
 	s->configured = true;
+	watch_slices(s);
 	return 0;
 }
 

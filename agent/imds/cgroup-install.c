@@ -64,8 +64,7 @@ static int root_of(const struct cgroup_options *o, char ret[static PATH_MAX], st
 	return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
-/* Is the directory, which may not be there yet, in a bpffs? */
-static int in_bpffs(const char *pins, struct diag *d)
+int cgroup_pins_ok(const char *pins, struct diag *d)
 {
 	const char *slash = strrchr(pins, '/');
 	char parent[PATH_MAX];
@@ -82,7 +81,7 @@ static int in_bpffs(const char *pins, struct diag *d)
 
 static int make_pins(const char *pins, struct diag *d)
 {
-	int r = in_bpffs(pins, d);
+	int r = cgroup_pins_ok(pins, d);
 
 	if (r >= 0 && mkdir(pins, 0700) < 0 && errno != EEXIST)
 		return diag_errno(d, -errno, pins, "cannot make the directory for pinned programs");
@@ -305,7 +304,7 @@ int cgroup_check(const struct cgroup_options *o, char *why, size_t n_why, struct
 	if (r >= 0)
 		r = cgroup_id(root, &root_id, d);
 	if (r >= 0)
-		r = in_bpffs(pins_of(o), d);
+		r = cgroup_pins_ok(pins_of(o), d);
 	if (r < 0)
 		return r;
 	why[0] = '\0';

@@ -83,6 +83,14 @@ static void probe_postrouting_iif(struct nft_table *t)
 	nft_rule_add(nft_chain_rule(c, NULL), (struct nft_statement){ .kind = STMT_IIF_PRESENT });
 }
 
+static void probe_socket_cgroup(struct nft_table *t)
+{
+	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_LOCAL_OUT, 0, NULL);
+
+	nft_rule_add(nft_chain_rule(c, NULL),
+		     (struct nft_statement){ .kind = STMT_SOCKET_CGROUP, .number = 1, .cgroup = 1 });
+}
+
 static void probe_limit(struct nft_table *t)
 {
 	nft_rule_add(nft_chain_rule(nft_table_chain(t, "probe", -1, 0, NULL), NULL),
@@ -114,6 +122,8 @@ static const struct {
 	[FEATURE_LOG] = { "log", probe_log, "the kernel has no nflog" },
 	[FEATURE_ROUTING_RULES] = { "routing-rules", NULL, "the kernel has no IPv4 routing rules" },
 	[FEATURE_ROUTING_RULES_IPV6] = { "routing-rules-ipv6", NULL, "the kernel has no IPv6 routing rules" },
+	[FEATURE_SOCKET_CGROUP] = { "socket-cgroup", probe_socket_cgroup,
+				    "the kernel cannot match the cgroup of a sender (5.13)" },
 	[FEATURE_CGROUP_EBPF] = { "cgroup-ebpf", NULL,
 				  "the host has no cgroup2, or a kernel without BPF or its type information" },
 };
@@ -125,7 +135,9 @@ const char *imds_feature_name(enum imds_feature f)
 
 const char *imds_feature_lack(const struct imds_features *f, enum imds_feature which)
 {
-	return f->forced_off[which] ? "turned off by --assume-feature" : rows[which].lack;
+	if (f->forced_off[which])
+		return "turned off by --assume-feature";
+	return which == FEATURE_CGROUP_EBPF && f->cgroup_lack[0] ? f->cgroup_lack : rows[which].lack;
 }
 
 int imds_features_assume(struct imds_features *f, const char *text, struct diag *d)

@@ -7,10 +7,15 @@
 #include "imds/guard-internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "batten/base/fd.h"
 #include "batten/imds/cgroup.h"
+#include "batten/kernel/cgroup.h"
 
 struct cgroup_view {
 	struct cgroup_options options;
@@ -138,6 +143,62 @@ void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_laye
 		keep_reason(g, r, &d);
 	if (g->cgroup_reason[0])
 		(void)snprintf(l->reason, sizeof(l->reason), "%s", g->cgroup_reason);
+}
+
+/* How deep below the mount the group stands: 0 for the mount itself. */
+static unsigned int depth_of(const char *path)
+{
+	_cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, above;
+	unsigned int n = 0;
+
+	while (fd >= 0 && fstat(fd, &here) == 0 && fstatat(fd, "..", &above, 0) == 0 && above.st_dev == here.st_dev &&
+	       above.st_ino != here.st_ino) {
+		int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		fd_close(fd);
+		fd = up;
+		n++;
+	}
+	return n;
+}
+
+static void find_slices(struct imds_features *f, const struct imds_config *c)
+{
+	char root[PATH_MAX], path[PATH_MAX];
+
+	f->n_slices = 0;
+	(void)snprintf(root, sizeof(root), "%s", c->cgroup_root);
+	if (!root[0] && cgroup_mount(root, NULL) < 0)
+		return;
+	f->slice_level = depth_of(root) + 1;
+	for (size_t i = 0; i < c->slices.n; i++) {
+		uint64_t id;
+
+		if (snprintf(path, sizeof(path), "%s/%s", root, c->slices.names[i]) >= (int)sizeof(path) ||
+		    cgroup_id(path, &id, NULL) < 0)
+			continue;
+		f->slices[f->n_slices].id = id;
+		memcpy(f->slices[f->n_slices++].path, c->slices.names[i], sizeof(c->slices.names[i]));
+	}
+}
+
+void imds_guard_cgroup_look(struct imds_guard *g, const struct imds_config *c)
+{
+	struct diag d = { 0 };
+	int r;
+
+	find_slices(&g->features, c);
+	g->features.have[FEATURE_CGROUP_EBPF] = g->cgroup_ebpf;
+	g->features.cgroup_lack[0] = '\0';
+	if (!g->cgroup_ebpf || !c->cgroup_ebpf || (!g->features.on_host && !c->cgroup_root[0]))
+		return;
+	r = cgroup_pins_ok(c->bpf_dir, &d);
+	if (r >= 0)
+		return;
+	keep_reason(g, r, &d);
+	g->features.have[FEATURE_CGROUP_EBPF] = false;
+	memcpy(g->features.cgroup_lack, g->cgroup_reason, sizeof(g->features.cgroup_lack));
 }
 
 bool imds_guard_cgroup_differs(const struct imds_plan *a, const struct imds_plan *b)

@@ -13,6 +13,7 @@ struct imds_guard {
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
+	bool cgroup_ebpf;	 /* the kernel can; whether this host can is looked at each time */
 	bool cgroup_installed;	 /* by this process, as the plan wants it */
 	char cgroup_reason[200]; /* why the cgroup layer could not be installed; "" */
 };
@@ -30,6 +31,9 @@ void imds_guard_cgroup_apply(struct imds_guard *g);
 
 /* Installs what is missing. Return: 1 when it was and now is not, else 0; adds to @what what it was. */
 int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what);
+
+/* Finds out what a plan has to know: can programs be pinned, and where are the slices? */
+void imds_guard_cgroup_look(struct imds_guard *g, const struct imds_config *c);
 
 /* Would the layer be installed differently? */
 bool imds_guard_cgroup_differs(const struct imds_plan *a, const struct imds_plan *b);

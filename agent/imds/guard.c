@@ -36,6 +36,7 @@ int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, 
 	r = imds_features_probe(&g->features, g->nft, g->route, d);
 	if (r < 0)
 		return r;
+	g->cgroup_ebpf = g->features.have[FEATURE_CGROUP_EBPF];
 	*ret = take_ptr(g);
 	return 0;
 }
@@ -66,6 +67,7 @@ int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool
 	struct imds_plan *p;
 	int r;
 
+	imds_guard_cgroup_look(g, c);
 	r = imds_plan_new(&p, c, &g->features, can_keep);
 	if (r < 0)
 		return r;

@@ -40,6 +40,7 @@ static const char *const layer_names[_LAYER_MAX] = {
 	[LAYER_PREROUTING] = "prerouting",
 	[LAYER_FORWARD] = "forward",
 	[LAYER_POSTROUTING] = "postrouting",
+	[LAYER_OUTPUT] = "output",
 	[LAYER_ROUTING_RULES] = "routing-rules",
 	[LAYER_CGROUP_EBPF] = "cgroup-ebpf",
 };
@@ -166,6 +167,60 @@ static int add_sets(struct nft_table *t, const struct imds_config *c)
 	return 0;
 }
 
+static bool cgroup_ebpf_possible(const struct imds_config *c, const struct imds_features *f)
+{
+	return c->cgroup_ebpf && f->have[FEATURE_CGROUP_EBPF] && (f->on_host || c->cgroup_root[0]);
+}
+
+/* The tasks' own packets, where no program refuses them before there is any. */
+static void add_output(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
+		       const char *weak)
+{
+	struct nft_chain *chain;
+
+	if (cgroup_ebpf_possible(c, f)) {
+		add_layer_off(p, LAYER_OUTPUT, "not needed: cgroup-ebpf refuses before there is a packet");
+		return;
+	}
+	if (!f->on_host && !c->cgroup_root[0]) {
+		add_layer_off(p, LAYER_OUTPUT, "not in the host's own network, and no cgroup-root is set");
+		return;
+	}
+	if (!f->have[FEATURE_SOCKET_CGROUP]) {
+		add_layer_off(p, LAYER_OUTPUT, imds_feature_lack(f, FEATURE_SOCKET_CGROUP));
+		return;
+	}
+	p->by_slice_id = true;
+	if (f->n_slices == 0) {
+		add_layer_off(p, LAYER_OUTPUT, "there is no slice of tasks yet");
+		return;
+	}
+	chain = nft_table_chain(p->table, layer_names[LAYER_OUTPUT], NF_INET_LOCAL_OUT, PRIORITY_BEFORE_FILTER,
+				"tasks in host network mode, known by their cgroup");
+	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
+		int family = imds_addresses[i].family;
+		struct imds_layer_plan *l = add_layer(p, LAYER_OUTPUT, family);
+		char counter[NFT_NAME_SIZE];
+
+		(void)snprintf(counter, sizeof(counter), "output_ip%d", family == AF_INET ? 4 : 6);
+		nft_table_counter(p->table, counter);
+		for (size_t k = 0; k < MIN(f->n_slices, (size_t)NFT_MAX_RULES / 2); k++) {
+			struct nft_rule *r = nft_chain_rule(chain, NULL);
+			struct nft_statement s = { .kind = STMT_SOCKET_CGROUP, .number = f->slice_level,
+						   .cgroup = f->slices[k].id };
+
+			memcpy(s.cgroup_path, f->slices[k].path, sizeof(s.cgroup_path));
+			nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
+			nft_rule_add(r, s);
+			nft_rule_add(r, named(STMT_COUNT, counter));
+			nft_rule_add(r, named(STMT_JUMP, "verdict"));
+		}
+		l->chain = chain - p->table->chains;
+		l->counter = (ssize_t)p->table->n_counters - 1;
+		l->reason = weak;
+	}
+}
+
 static int add_table(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
 {
 	const char *weak = f->have[FEATURE_REJECT] ? NULL : "clients time out: the kernel cannot reject packets";
@@ -201,12 +256,13 @@ static int add_table(struct imds_plan *p, const struct imds_config *c, const str
 	else
 		add_hook(p, LAYER_POSTROUTING, NF_INET_POST_ROUTING, PRIORITY_BEFORE_FILTER,
 			 "source routing changes the destination after forward", &iif, &drop, NULL);
+	add_output(p, c, f, weak);
 	return 0;
 }
 
 static void add_no_table(struct imds_plan *p, const char *reason)
 {
-	static const enum imds_layer layers[] = { LAYER_PREROUTING, LAYER_FORWARD, LAYER_POSTROUTING };
+	static const enum imds_layer layers[] = { LAYER_PREROUTING, LAYER_FORWARD, LAYER_POSTROUTING, LAYER_OUTPUT };
 
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
 		add_layer_off(p, layers[i], reason);

@@ -158,6 +158,13 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 		add_field(b, 7, sizeof(max_hops));
 		add_cmp(b, NFT_CMP_NEQ, &max_hops, sizeof(max_hops));
 		break;
+	case STMT_SOCKET_CGROUP:
+		add(b, "socket");
+		set_u32(b, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_CGROUPV2);
+		set_u32(b, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
+		set_u32(b, NFTNL_EXPR_SOCKET_LEVEL, s->number);
+		add_cmp(b, NFT_CMP_EQ, &s->cgroup, sizeof(s->cgroup));
+		break;
 	case STMT_L4PROTO:
 		proto = (uint8_t)s->number;
 		add_meta(b, NFT_META_L4PROTO);

@@ -56,6 +56,9 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 	case STMT_HOPS_SPENT:
 		bytes_append_str(b, "ip6 hoplimit != 255");
 		break;
+	case STMT_SOCKET_CGROUP:
+		bytes_printf(b, "socket cgroupv2 level %u \"%s\"", s->number, s->cgroup_path);
+		break;
 	case STMT_L4PROTO:
 		bytes_printf(b, "meta l4proto %s", s->number == IPPROTO_TCP ? "tcp" : "udp");
 		break;

@@ -28,11 +28,11 @@ class Host:
     def batten(self, *arguments, **options):
         return self.host.batten(*arguments, "--config", self.config, "--runtime-dir", self.runtime, **options)
 
-    def daemon(self):
+    def daemon(self, *options):
         """Started, and following Docker's stand-in."""
         before = self.docker.listeners
         log = open(self.scratch / "log", "a")
-        p = self.host.start(lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v",
+        p = self.host.start(lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v", *options,
                             stderr=log)
         lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon")
         if self.docker.mood == "well":
@@ -94,7 +94,7 @@ def test_each_way_to_be_without_the_layer_is_said(h):
     assert state == "off" and "cgroup-root" in why
     h.config.write_text(f"[imds]\ncgroup-root = {h.tree.inside(h.tree.root)}\nbpf-dir = {h.scratch}/plain\n")
     state, why = reason()
-    assert state == "missing" and "bpffs" in why
+    assert state == "off" and "bpffs" in why
 
 
 def line_number(h, line):
@@ -295,3 +295,30 @@ def test_a_flood_is_bounded_and_counted(h):
     assert 10 <= len(events) <= 60, "ten a second"
     assert sum(e.get("suppressed", 0) for e in events) > 100
     assert h.layers()["prerouting", "ipv4"]["packets"] >= attempts
+
+
+def test_without_ebpf_the_output_hook_takes_over(h):
+    """Forced off: host-network tasks are refused by the firewall, and a slice made anew at once again."""
+    h.daemon("--assume-feature=-cgroup-ebpf")
+    assert h.layers()["output", "ipv4"]["reason"] == "there is no slice of tasks yet"
+    web = h.tasks.run("web", h.host)
+    lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}, "the rule")
+    assert groups.roads(h.tree.make("system.slice/ssm.service"), h.host, "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}
+    layers = h.layers()
+    assert layers["output", "ipv4"]["state"] == "active" and layers["output", "ipv4"]["packets"] > 0
+    assert layers["cgroup-ebpf", "ipv4"]["state"] == "off"
+    h.tasks.stop(web)
+    h.tree._remove(h.tree.root / groups.SLICE)
+    again = h.tasks.run("again", h.host)
+    lab.wait_for(lambda: h.roads(again, "tcp4") == {"tcp4": "ECONNREFUSED"}, "the rule of the new slice")
+    # And without that feature too, status says so.
+    p = h.host.batten("imds", "plan", "--format", "json", "--config", h.config, "--assume-feature=-cgroup-ebpf",
+                      "--assume-feature=-socket-cgroup")
+    row = next(x for x in json.loads(p.stdout)["layers"] if x["layer"] == "output")
+    assert not row["wanted"] and row["reason"] == "turned off by --assume-feature"
+
+
+def test_with_ebpf_the_output_hook_is_not_needed(h):
+    h.batten("imds", "block")
+    row = h.layers()["output", "ipv6"]
+    assert row["state"] == "off" and "not needed" in row["reason"]

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "batten/base/bytes.h"
@@ -26,6 +27,22 @@ static struct imds_plan *plan(const struct imds_config *c, const char *lack, boo
 	if (lack)
 		assert_int_equal(imds_features_assume(&f, lack, NULL), 0);
 	assert_int_equal(imds_plan_new(&p, c, &f, can_keep), 0);
+	return p;
+}
+
+/* On a host without cgroup-ebpf that has a slice of tasks. */
+static struct imds_plan *plan_by_slice(const struct imds_config *c)
+{
+	struct imds_features f = { 0 };
+	struct imds_plan *p;
+
+	imds_features_all(&f);
+	assert_int_equal(imds_features_assume(&f, "-cgroup-ebpf", NULL), 0);
+	f.slice_level = 1;
+	f.slices[0].id = 4711;
+	(void)snprintf(f.slices[0].path, sizeof(f.slices[0].path), "ecstasks.slice");
+	f.n_slices = 1;
+	assert_int_equal(imds_plan_new(&p, c, &f, false), 0);
 	return p;
 }
 
@@ -193,7 +210,7 @@ static void allowances_stand_before_the_prohibition(void **state)
 static void every_rule_builds(void **state)
 {
 	struct imds_config c = defaults();
-	_cleanup_(imds_plan_freep) struct imds_plan *p = plan(&c, NULL, false);
+	_cleanup_(imds_plan_freep) struct imds_plan *p = plan_by_slice(&c);
 	unsigned int seen = 0;
 
 	for (size_t i = 0; i < p->table->n_chains; i++) {
@@ -209,6 +226,19 @@ static void every_rule_builds(void **state)
 		}
 	}
 	assert_int_equal(seen, (1u << _STMT_MAX) - 1);
+}
+
+static void output_stands_in_for_ebpf(void **state)
+{
+	struct imds_config c = defaults();
+	_cleanup_(imds_plan_freep) struct imds_plan *with = plan(&c, NULL, false), *without = plan_by_slice(&c);
+	_cleanup_(freep) char *text = text_of(without);
+
+	assert_true(layer(with, LAYER_CGROUP_EBPF, AF_INET)->wanted);
+	assert_false(layer(with, LAYER_OUTPUT, AF_INET)->wanted);
+	assert_false(layer(without, LAYER_CGROUP_EBPF, AF_INET6)->wanted);
+	assert_true(layer(without, LAYER_OUTPUT, AF_INET6)->wanted);
+	assert_non_null(strstr(text, "socket cgroupv2 level 1 \"ecstasks.slice\""));
 }
 
 /* bookworm's nft cannot read an object whose name is a word of its grammar. */
@@ -249,6 +279,7 @@ int main(void)
 		cmocka_unit_test(switches_take_layers_out),
 		cmocka_unit_test(allowances_stand_before_the_prohibition),
 		cmocka_unit_test(every_rule_builds),
+		cmocka_unit_test(output_stands_in_for_ebpf),
 		cmocka_unit_test(names_are_no_words_of_the_grammar),
 		cmocka_unit_test(an_unknown_feature_lists_the_known_ones),
 	};

@@ -33,6 +33,9 @@ int cgroup_install(const struct cgroup_options *o, struct diag *d) _must_check_;
 /* Detaches and unpins everything. Return: 0, also when there is nothing, or a negative errno. */
 int cgroup_uninstall(const struct cgroup_options *o, struct diag *d) _must_check_;
 
+/* Can programs be pinned in @pins, which need not be there yet? Return: 0, or -EOPNOTSUPP without bpffs */
+int cgroup_pins_ok(const char *pins, struct diag *d) _must_check_;
+
 enum cgroup_state {
 	CGROUP_ABSENT,	 /* not installed, or not whole */
 	CGROUP_RACED,	 /* whole, but for the program that guards a slice as it is made */

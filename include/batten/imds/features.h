@@ -5,6 +5,8 @@
  * from version numbers: distributions back-port, and modules may be missing.
  */
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "batten/base/diag.h"
 #include "batten/kernel/netlink.h"
@@ -22,6 +24,7 @@ enum imds_feature {
 	FEATURE_LOG, /* nflog */
 	FEATURE_ROUTING_RULES,
 	FEATURE_ROUTING_RULES_IPV6,
+	FEATURE_SOCKET_CGROUP, /* the cgroup of a packet's sender, in the output hook */
 	FEATURE_CGROUP_EBPF, /* BPF programs, cgroup2, type information */
 	_FEATURE_MAX,
 };
@@ -29,6 +32,14 @@ enum imds_feature {
 struct imds_features {
 	bool have[_FEATURE_MAX];
 	bool forced_off[_FEATURE_MAX]; /* by --assume-feature */
+	/* What the guard finds each time it plans: why no program can be pinned, and the tasks' slices. */
+	char cgroup_lack[200];
+	struct {
+		uint64_t id;
+		char path[64]; /* below the mount */
+	} slices[8];
+	size_t n_slices;
+	unsigned int slice_level; /* counted from the mount */
 	bool on_host; /* we stand in the host's network namespace: what is done is done for the whole host */
 };
 

@@ -12,6 +12,9 @@
  * Cgroup eBPF: programs at the root of the cgroups refuse the service to the tasks' slices, whatever
  * network a task has.
  *
+ * Where that cannot be, the hook output matches the cgroup of the sender, for tasks in host network
+ * mode; its rules name a slice by a number and are made anew with the slice.
+ *
  * Routing rules: what this host sends to the service looks up main; everything else is
  * prohibited. They stand when the whole firewall is flushed.
  */
@@ -35,6 +38,7 @@ enum imds_layer {
 	LAYER_PREROUTING,
 	LAYER_FORWARD,
 	LAYER_POSTROUTING,
+	LAYER_OUTPUT,
 	LAYER_ROUTING_RULES,
 	LAYER_CGROUP_EBPF,
 	_LAYER_MAX,
@@ -62,6 +66,7 @@ struct imds_plan {
 	bool owner, persist;
 	const char *owner_reason; /* why the table is or is not owned */
 	bool cgroup_ebpf;
+	bool by_slice_id; /* the slices' ids are a part of it: plan anew when a slice is made */
 	struct imds_slices slices;
 	char cgroup_root[IMDS_PATH_SIZE], bpf_dir[IMDS_PATH_SIZE];
 };

@@ -43,6 +43,7 @@ enum nft_statement_kind {
 	STMT_IIFKIND_IN,	     /* kind of the input device is in set .name */
 	STMT_IIF_PRESENT,     /* there is an input device: the packet is not of this host */
 	STMT_HOPS_SPENT,      /* IPv6 hop limit below 255: some router has passed the packet on */
+	STMT_SOCKET_CGROUP,   /* the sender's cgroup2 ancestor at level .number has the id .cgroup */
 	STMT_L4PROTO,	     /* transport protocol is .number */
 	STMT_LIMIT,	     /* at most .number a second, .burst at once */
 	STMT_LOG,	     /* to nflog group .number with prefix .name, .snaplen bytes of the packet */
@@ -59,6 +60,8 @@ struct nft_statement {
 	int family;
 	char name[NFT_NAME_SIZE];
 	uint32_t number, burst, snaplen;
+	uint64_t cgroup;
+	char cgroup_path[64]; /* below the mount; for the text */
 };
 
 struct nft_rule {
