@@ -173,6 +173,23 @@ analyze-cppcheck: $(SKEL)
 analyze-shell:
 	@shellcheck $$(git ls-files | xargs grep -lE '^#!.*(sh|bash)$$' 2>/dev/null) </dev/null
 
+# ---- packages, and a machine that boots -----------------------------------------------------------
+
+# What only these need is installed when they are asked for.
+deb-deps:
+	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_VM)' APT_ANALYZE=
+
+deb: all deb-deps
+	@systemd/packaging/make-deb $(B) $(VERSION) $(B)/packages
+
+.PHONY: deb deb-deps check-vm
+
+check-vm: all deb-deps
+	@systemd/packaging/make-deb $(B) $(VERSION) $(B)/vm/packages >/dev/null
+	@systemd/packaging/make-deb $(B) $(VERSION)+next $(B)/vm/packages >/dev/null
+	@BUILD=$(abspath $(B)) tests/vm/check.py $(B)/vm/packages/batten_$(VERSION)_*.deb \
+		$(B)/vm/packages/batten_$(VERSION)+next_*.deb
+
 # ---- dependencies -------------------------------------------------------------------------------
 
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
@@ -181,6 +198,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
              zstd pigz libarchive-tools skopeo umoci
+APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs dpkg-dev
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
