@@ -10,8 +10,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "batten/base/fd.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
 #include "batten/kernel/nft.h"
@@ -193,12 +195,25 @@ static int probe_routing(struct nl_socket *route, int family, bool *ret)
 	return 0;
 }
 
+/* Linux 5.14; absent from bookworm's headers. The machine's first network namespace has cookie 1. */
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
 static bool on_host(void)
 {
+	_cleanup_(fd_closep) int fd = -1;
 	struct stat own, host;
+	uint64_t cookie = 0;
+	socklen_t n = sizeof(cookie);
 
-	return stat("/proc/self/ns/net", &own) == 0 && stat("/proc/1/ns/net", &host) == 0 &&
-	       own.st_ino == host.st_ino && own.st_dev == host.st_dev;
+	if (stat("/proc/self/ns/net", &own) < 0)
+		return false;
+	if (stat("/proc/1/ns/net", &host) == 0)
+		return own.st_ino == host.st_ino && own.st_dev == host.st_dev;
+	/* Without CAP_SYS_PTRACE the first process may not be looked at. */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) == 0 && cookie == 1;
 }
 
 static bool probe_cgroup_ebpf(void)
