@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Probing. Each nftables feature is a tiny table that uses it, sent in a batch without an end: the
- * kernel checks it, loads what modules it needs, and forgets it.
+ * Probing. Each nftables feature is a tiny dormant table that uses it. All are put in the kernel at
+ * once, which checks each and loads what modules it needs, and are removed again.
  */
 #include "batten/imds/features.h"
 
@@ -166,19 +166,36 @@ void imds_features_all(struct imds_features *f)
 	f->on_host = true;
 }
 
-static int probe_table(struct nl_socket *nft, void (*build)(struct nft_table *t), bool *ret)
+static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 {
-	_cleanup_(nft_table_freep) struct nft_table *t = nft_table_new(PROBE_TABLE);
-	int r;
+	struct nft_table *tables[_FEATURE_MAX];
+	int errors[_FEATURE_MAX], r = 0;
+	enum imds_feature which[_FEATURE_MAX];
+	size_t n = 0;
 
-	if (!t)
-		return -ENOMEM;
-	build(t);
-	r = nft_try(nft, t, NULL);
-	if (r == -EPERM || r == -ENOMEM || r == -ENOBUFS)
-		return r;
-	*ret = r == 0;
-	return 0;
+	for (size_t i = 0; i < _FEATURE_MAX; i++) {
+		char name[NFT_NAME_SIZE];
+
+		if (!rows[i].build || f->forced_off[i])
+			continue;
+		/* Another process may be asking at the same time. */
+		(void)snprintf(name, sizeof(name), PROBE_TABLE "_%u_%zu", nl_portid(nft), i);
+		tables[n] = nft_table_new(name);
+		if (!tables[n]) {
+			r = -ENOMEM;
+			break;
+		}
+		rows[i].build(tables[n]);
+		which[n++] = i;
+	}
+	if (r == 0)
+		r = nft_try(nft, tables, n, errors, NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (r == 0)
+			f->have[which[i]] = errors[i] == 0;
+		(void)nft_table_free(tables[i]);
+	}
+	return r;
 }
 
 static int probe_routing(struct nl_socket *route, int family, bool *ret)
@@ -226,22 +243,19 @@ static bool probe_cgroup_ebpf(void)
 int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,
 			struct diag *d)
 {
-	f->on_host = on_host();
-	for (size_t i = 0; i < _FEATURE_MAX; i++) {
-		int r = 0;
+	int r;
 
-		if (f->forced_off[i])
-			continue;
-		if (rows[i].build)
-			r = probe_table(nft, rows[i].build, &f->have[i]);
-		else if (i == FEATURE_CGROUP_EBPF)
-			f->have[i] = probe_cgroup_ebpf();
-		else
-			r = probe_routing(route, i == FEATURE_ROUTING_RULES ? AF_INET : AF_INET6, &f->have[i]);
-		if (r == -EPERM)
-			return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
-		if (r < 0)
-			return diag_errno(d, r, rows[i].name, "cannot ask the kernel");
-	}
-	return 0;
+	f->on_host = on_host();
+	r = probe_tables(f, nft);
+	if (r == -EPERM)
+		return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
+	if (r < 0)
+		return diag_errno(d, r, "nftables", "cannot ask the kernel");
+	if (!f->forced_off[FEATURE_CGROUP_EBPF])
+		f->have[FEATURE_CGROUP_EBPF] = probe_cgroup_ebpf();
+	if (!f->forced_off[FEATURE_ROUTING_RULES])
+		r = probe_routing(route, AF_INET, &f->have[FEATURE_ROUTING_RULES]);
+	if (r == 0 && !f->forced_off[FEATURE_ROUTING_RULES_IPV6])
+		r = probe_routing(route, AF_INET6, &f->have[FEATURE_ROUTING_RULES_IPV6]);
+	return r < 0 ? diag_errno(d, r, "routing rules", "cannot ask the kernel") : 0;
 }

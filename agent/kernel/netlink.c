@@ -201,8 +201,8 @@ int nl_request(struct nl_socket *nl, struct nlmsghdr *nlh, nl_message_fn fn, voi
 	}
 }
 
-int nl_batch(struct nl_socket *nl, const void *data, size_t n_data, uint32_t first_seq,
-	     uint32_t *ret_failed, struct diag *d)
+int nl_batch(struct nl_socket *nl, const void *batch, size_t n_batch, uint32_t first_seq,
+	     nl_refusal_fn refused, void *data, struct diag *d)
 {
 	_cleanup_(freep) uint8_t *buf = NULL;
 	struct diag why = { 0 };
@@ -211,7 +211,7 @@ int nl_batch(struct nl_socket *nl, const void *data, size_t n_data, uint32_t fir
 	buf = malloc(RECEIVE_BYTES);
 	if (!buf)
 		return -ENOMEM;
-	if (mnl_socket_sendto(nl->mnl, data, n_data) < 0)
+	if (mnl_socket_sendto(nl->mnl, batch, n_batch) < 0)
 		return diag_errno(d, -errno, "netlink", "cannot send");
 	for (;;) {
 		const struct nlmsghdr *m = (const struct nlmsghdr *)buf;
@@ -228,10 +228,10 @@ int nl_batch(struct nl_socket *nl, const void *data, size_t n_data, uint32_t fir
 			if (m->nlmsg_type != NLMSG_ERROR || (int32_t)(m->nlmsg_seq - first_seq) < 0)
 				continue;
 			r = parse_error(m, first_error == 0 ? &why : NULL);
-			if (r < 0 && first_error == 0) {
-				first_error = r;
-				*ret_failed = m->nlmsg_seq - first_seq;
-			}
+			if (r == 0)
+				continue;
+			first_error = first_error < 0 ? first_error : r;
+			refused(m->nlmsg_seq - first_seq, r, data);
 		}
 	}
 	if (first_error < 0 && why.what[0])

@@ -8,6 +8,7 @@
  */
 #include "kernel/nft-internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
@@ -252,7 +253,7 @@ struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_ch
 struct batch {
 	struct bytes bytes;
 	struct nl_socket *nl;
-	uint32_t first_seq;
+	uint32_t first_seq, next_number; /* messages are counted from the first */
 	struct nlmsghdr *last; /* dies when the buffer grows */
 	int error;
 };
@@ -267,6 +268,7 @@ static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags)
 		return NULL;
 	if (b->bytes.n == 0)
 		b->first_seq = seq;
+	b->next_number = seq - b->first_seq + 1;
 	b->last = nftnl_nlmsg_build_hdr(b->bytes.data + b->bytes.n, type, NFPROTO_INET, flags, seq);
 	return b->last;
 }
@@ -287,6 +289,7 @@ static void put_mark(struct batch *b, bool closing)
 		return;
 	if (b->bytes.n == 0)
 		b->first_seq = seq;
+	b->next_number = seq - b->first_seq + 1;
 	nlh = closing ? nftnl_batch_end(b->bytes.data + b->bytes.n, seq) :
 			nftnl_batch_begin(b->bytes.data + b->bytes.n, seq);
 	b->bytes.n += NLMSG_ALIGN(nlh->nlmsg_len);
@@ -450,7 +453,6 @@ static void put_rules(struct batch *b, const struct nft_table *t, const struct n
 
 static void put_all(struct batch *b, const struct nft_table *t)
 {
-	put_mark(b, false);
 	put_table(b, t->name, NFT_MSG_NEWTABLE, NULL);
 	put_table(b, t->name, NFT_MSG_DELTABLE, NULL);
 	put_table(b, t->name, NFT_MSG_NEWTABLE, t);
@@ -465,15 +467,22 @@ static void put_all(struct batch *b, const struct nft_table *t)
 		put_rules(b, t, &t->chains[i]);
 }
 
+static void first_refusal(uint32_t number, int error, void *data)
+{
+	uint32_t *first = data;
+
+	*first = MIN(*first, number);
+}
+
 static int send_batch(struct batch *b, const char *table, struct diag *d)
 {
-	uint32_t failed = 0;
+	uint32_t failed = UINT32_MAX;
 	char where[64];
 	int r;
 
 	if (b->error < 0)
 		return diag_errno(d, b->error, table, "cannot build the nftables batch");
-	r = nl_batch(b->nl, b->bytes.data, b->bytes.n, b->first_seq, &failed, d);
+	r = nl_batch(b->nl, b->bytes.data, b->bytes.n, b->first_seq, first_refusal, &failed, d);
 	if (r < 0) {
 		(void)snprintf(where, sizeof(where), "table inet %s", table);
 		return diag_errno(d, r, where, "the kernel refused message %u of the nftables batch", failed);
@@ -486,19 +495,9 @@ int nft_replace(struct nl_socket *nl, const struct nft_table *t, struct diag *d)
 	struct batch b = { .nl = nl };
 	int r;
 
+	put_mark(&b, false);
 	put_all(&b, t);
 	put_mark(&b, true);
-	r = send_batch(&b, t->name, d);
-	bytes_done(&b.bytes);
-	return r;
-}
-
-int nft_try(struct nl_socket *nl, const struct nft_table *t, struct diag *d)
-{
-	struct batch b = { .nl = nl };
-	int r;
-
-	put_all(&b, t);
 	r = send_batch(&b, t->name, d);
 	bytes_done(&b.bytes);
 	return r;
@@ -516,4 +515,92 @@ int nft_remove(struct nl_socket *nl, const char *name, struct diag *d)
 	r = send_batch(&b, name, d);
 	bytes_done(&b.bytes);
 	return r;
+}
+
+/* ---- trying --------------------------------------------------------------------------------- */
+
+struct trial {
+	struct nft_table *const *tables;
+	int *errors;		       /* of each table; what was refused once is not tried again */
+	bool sent[NFT_MAX_TRIED];      /* in this round */
+	uint32_t first[NFT_MAX_TRIED]; /* number of the table's first message */
+	size_t n;
+};
+
+/* Tables stand in order, and each has the messages from its first one on. */
+static void refused_in_trial(uint32_t number, int error, void *data)
+{
+	struct trial *t = data;
+
+	for (size_t i = t->n; i-- > 0;) {
+		/* Number 0 opens the batch: refusing that is refusing all. */
+		if (!t->sent[i] || (number > 0 && number < t->first[i]))
+			continue;
+		t->errors[i] = t->errors[i] < 0 ? t->errors[i] : error;
+		if (number > 0)
+			return;
+	}
+}
+
+static void put_trial(struct batch *b, struct trial *t)
+{
+	put_mark(b, false);
+	for (size_t i = 0; i < t->n && b->error != -ENOMEM; i++) {
+		size_t before = b->bytes.n;
+
+		t->sent[i] = t->errors[i] == 0;
+		if (!t->sent[i])
+			continue;
+		t->first[i] = b->next_number;
+		put_all(b, t->tables[i]);
+		if (b->error < 0 && b->error != -ENOMEM) {
+			/* What the library cannot say the kernel is not asked. */
+			t->errors[i] = b->error;
+			t->sent[i] = false;
+			b->bytes.n = before;
+			b->error = 0;
+		}
+	}
+	put_mark(b, true);
+}
+
+static int remove_tried(struct nl_socket *nl, const struct trial *t, struct diag *d)
+{
+	struct batch b = { .nl = nl };
+	int r;
+
+	put_mark(&b, false);
+	for (size_t i = 0; i < t->n; i++) {
+		put_table(&b, t->tables[i]->name, NFT_MSG_NEWTABLE, NULL);
+		put_table(&b, t->tables[i]->name, NFT_MSG_DELTABLE, NULL);
+	}
+	put_mark(&b, true);
+	r = send_batch(&b, "of a trial", d);
+	bytes_done(&b.bytes);
+	return r;
+}
+
+int nft_try(struct nl_socket *nl, struct nft_table *const *tables, size_t n, int *ret_errors, struct diag *d)
+{
+	struct trial t = { .tables = tables, .errors = ret_errors, .n = n };
+	int r = -EAGAIN;
+
+	assert(n <= NFT_MAX_TRIED);
+	for (size_t i = 0; i < n; i++) {
+		tables[i]->flags |= NFT_TABLE_F_DORMANT;
+		ret_errors[i] = 0;
+	}
+	/* Each round that is refused has at least one table less: one that was refused. */
+	for (size_t round = 0; round <= n && r < 0; round++) {
+		struct batch b = { .nl = nl };
+
+		put_trial(&b, &t);
+		r = b.error < 0 ? b.error :
+				  nl_batch(nl, b.bytes.data, b.bytes.n, b.first_seq, refused_in_trial, &t, NULL);
+		bytes_done(&b.bytes);
+		/* A refusal is an answer, unless it is about who asks or about memory. */
+		if (r == -EPERM || r == -ENOMEM || r == -ENOBUFS)
+			return r;
+	}
+	return r < 0 ? r : remove_tried(nl, &t, d);
 }

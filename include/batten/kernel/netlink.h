@@ -54,12 +54,13 @@ int nl_request(struct nl_socket *nl, struct nlmsghdr *nlh, nl_message_fn fn, voi
 
 /*
  * nl_batch - send many messages at once and collect what the kernel says
- * @first_seq:  sequence number of the first message; the kernel's errors name one
- * @ret_failed: number of the first refused message, counted from @first_seq; only on failure
+ * @first_seq: sequence number of the first message; the kernel's errors name one
+ * @refused:   told of each refused message, by its number counted from @first_seq, and its errno
  * Return: 0, or the errno of the first refused message
  */
-int nl_batch(struct nl_socket *nl, const void *data, size_t n_data, uint32_t first_seq,
-	     uint32_t *ret_failed, struct diag *d) _must_check_;
+typedef void (*nl_refusal_fn)(uint32_t number, int error, void *data);
+int nl_batch(struct nl_socket *nl, const void *batch, size_t n_batch, uint32_t first_seq,
+	     nl_refusal_fn refused, void *data, struct diag *d) _must_check_;
 
 /*
  * nl_events - hand over what has arrived, without waiting

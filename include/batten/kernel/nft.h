@@ -144,8 +144,18 @@ void nft_table_text(struct bytes *b, const struct nft_table *t);
  */
 int nft_replace(struct nl_socket *nl, const struct nft_table *t, struct diag *d) _must_check_;
 
-/* The same messages without the end: the kernel checks and forgets. Return: as nft_replace(). */
-int nft_try(struct nl_socket *nl, const struct nft_table *t, struct diag *d) _must_check_;
+/*
+ * nft_try - what the kernel says to each of these tables, of different names
+ * They are made dormant, put in the kernel in one batch, and removed. A batch without an end would
+ * leave no trace, but the kernel checks in which hook an expression may stand only when it commits
+ * (`nft -c` accepts a reject in postrouting), and forgetting takes it some 10 ms, committing 1.
+ * @n:          at most NFT_MAX_TRIED
+ * @ret_errors: 0 or the errno of the first refusal, for each table
+ * Return: 0; -EPERM without CAP_NET_ADMIN; another negative errno: nothing is known
+ */
+#define NFT_MAX_TRIED 16
+int nft_try(struct nl_socket *nl, struct nft_table *const *tables, size_t n, int *ret_errors,
+	    struct diag *d) _must_check_;
 
 /* Removes the table. Return: 0, also when there is none, or a negative errno. */
 int nft_remove(struct nl_socket *nl, const char *name, struct diag *d) _must_check_;
