@@ -134,6 +134,10 @@ check-san:
 bench-seccomp: all
 	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
 
+# What the guard costs other traffic, and how fast it is applied and healed, beside iptables and nft.
+bench-guard: all tests-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-guard
+
 # ---- the demonstration --------------------------------------------------------------------------
 
 demo: deps
@@ -254,7 +258,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san
 
-.PHONY: all deps bench-seccomp demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
+.PHONY: all deps bench-guard bench-seccomp demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 
 -include $(LIB_OBJ:.o=.d) $(B)/agent/main.d $(UNIT:=.d) $(TOOL:=.d) $(REPLAY:=.d) $(BPF_SRC:%.c=$(B)/%.d)

@@ -32,10 +32,10 @@ def test_the_hammer_sees_a_gap(host):
 
 def test_10000_replacements(host):
     """One batch each: between two packets the kernel goes from the old table to the new."""
-    host.host.run(lab.TOOLS / "guard-replace", 1)
+    host.host.run(lab.TOOLS / "guard-times", "replace", 1)
     assert not guard.rules(host.host), "routing rules would hide a gap"
     with hammers(host) as h:
-        host.host.run(lab.TOOLS / "guard-replace", 10000, timeout=120)
+        host.host.run(lab.TOOLS / "guard-times", "replace", 10000, timeout=120)
     h.assert_no_leak()
 
 
