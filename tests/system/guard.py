@@ -97,6 +97,10 @@ class Guard:
         self.configure(config or {})
 
     def configure(self, config):
+        # Nothing of the machine's own: not its state, not its Docker.
+        here = self.file.parent
+        config = {**config, "daemon": {"state-dir": here / "state", "docker": f"unix://{here}/no-docker",
+                                       **config.get("daemon", {})}}
         self.file.write_text("".join(f"[{section}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items())
                                      for section, keys in config.items()))
 
