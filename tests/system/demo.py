@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import textwrap
 import time
 
 sys.dont_write_bytecode = True
@@ -48,9 +49,11 @@ def shell(where, command):
     say(f"{paint(CYAN, f'{where} $')} {command}")
 
 
-def log_lines(g, after=0):
+def log_lines(g, word, after=0):
+    """What the daemon said about one thing; it also tells of every attempt, within bounds."""
     for line in g.log[after:].splitlines():
-        say(paint(DIM, f"| {line}"))
+        if word in line:
+            say("\n".join(paint(DIM, f"| {piece}") for piece in textwrap.wrap(line, 114)))
 
 
 def check(promise, seen, good):
@@ -113,7 +116,7 @@ def started(host, g):
     chapter(2, "batten starts")
     shell("host", "batten daemon")
     g.start()
-    log_lines(g)
+    log_lines(g, "ready")
     say()
     right, slowest = who_reaches_what(host, only_host_reaches(host))
     check("containers are refused, everything else works", "yes" if right else "no", right)
@@ -133,8 +136,8 @@ def flushed(host, g):
         for _ in range(N_FLUSHES):
             host.host.run("nft", "flush", "ruleset")
         host.host.run("ip", "rule", "del", "priority", "91")
-        g.wait_log("rout", after=after)
-    log_lines(g, after)
+        g.wait_log("routing rule was missing", after=after)
+    log_lines(g, "healed", after)
     tally(h, f"{N_FLUSHES} flushes let nothing through")
 
 
@@ -150,7 +153,7 @@ def healed(host, g):
         lab.wait_for(lambda: guard.table(host.host), "the table to be put back")
         took = (time.monotonic() - begin) * 1000
         time.sleep(0.3)
-    log_lines(g, after)
+    log_lines(g, "healed", after)
     say(f"The table was back within {took:.0f} ms, and the log names who removed it.")
     tally(h, "a flush that did remove the table let nothing through")
     host.write_foreign_rules()

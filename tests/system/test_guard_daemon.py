@@ -174,7 +174,7 @@ def test_the_culprit_of_a_flush_is_named(host, make_guard):
     g = make_guard(assume=("owner",)).start()
     before = len(g.log)
     host.host.run("nft", "flush", "ruleset")
-    line = g.wait_log("nft", after=before)
+    line = g.wait_log("healed", "nft", after=before)
     assert "pid" in line or "process" in line, line
     lab.wait_for(lambda: guard.table(host.host), "the table")
     assert g.status()["heals"] >= 1
@@ -203,7 +203,7 @@ def test_routing_rules_are_put_back(host, make_guard, family):
         before = len(g.log)
         host.host.run("ip", f"-{family}", "rule", "del", "priority", priority)
         lab.wait_for(lambda: guard.rules(host.host, family) == wanted, "the rules to be as before", timeout=5)
-        g.wait_log("rout", after=before)
+        g.wait_log("routing rule was missing", after=before)
 
 
 def test_lost_events_lead_to_a_look(host, make_guard):
