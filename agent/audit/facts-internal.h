@@ -8,6 +8,7 @@
 struct daemon_settings;
 struct ecs_settings;
 struct listener;
+struct mount;
 
 struct source_slot {
 	enum source_state state;
@@ -36,6 +37,8 @@ struct facts {
 	struct listener *listeners;
 	size_t n_listeners;
 	struct daemon_settings *daemon;
+	const struct mount *host_mounts;
+	int n_host_mounts;
 	json_t *daemon_json;
 	struct ecs_settings *ecs;
 

@@ -51,8 +51,9 @@ static void set_fingerprint(struct audit *a, struct finding *f)
 	char *text;
 	size_t n;
 
-	for (const struct finding *o = a->findings; o < f; o++)
-		twin += same_identity(o, f->control, &f->subject);
+	/* Findings of one control stand together. */
+	for (const struct finding *o = f; o > a->findings && o[-1].control == f->control; o--)
+		twin += same_identity(&o[-1], f->control, &f->subject);
 	bytes_printf(&b, "%s%c%s%c%s%c%s%c%s%c%u", f->control->id, 0, a->host, 0,
 		     f->subject.family ? f->subject.family : "", 0, stable_name(&f->subject), 0,
 		     subject_kind_name(f->subject.kind), 0, twin);

@@ -127,20 +127,42 @@ static const char *resolve(struct facts *f, const struct mount *host, size_t n_h
 	return plain(joined);
 }
 
-void mounts_resolve(struct facts *f, struct mount *list, size_t n)
+/* Our own view when we have one: it is the host's, or that of the Docker beside us. Read once. */
+static int host_mounts(struct facts *f, const struct mount **ret)
 {
 	const char *own = facts_link(f, "/proc/self");
+	struct mount *list;
 	uint64_t self = 1;
-	struct mount *host;
+
+	if (!f->host_mounts) {
+		if (own && parse_u64(slice_of(own), 1, INT32_MAX, &self) < 0)
+			self = 1;
+		f->n_host_mounts = mounts_read(f, (pid_t)self, &list);
+		f->host_mounts = f->n_host_mounts > 0 ? list : NULL;
+	}
+	*ret = f->host_mounts;
+	return f->host_mounts ? f->n_host_mounts : 0;
+}
+
+int mounts_of(struct facts *f, const struct container_facts *c, const struct mount **ret)
+{
+	struct container_facts *mine = &f->containers[c - f->containers];
+	const struct mount *host;
 	int n_host;
 
-	/* Our own view when we have one: it is the host's, or that of the Docker beside us. */
-	if (own && parse_u64(slice_of(own), 1, INT32_MAX, &self) < 0)
-		self = 1;
-	n_host = mounts_read(f, (pid_t)self, &host);
+	if (c->n_processes == 0)
+		return -ESRCH;
+	if (!mine->mounts) {
+		struct mount *list = NULL;
 
-	for (size_t i = 0; i < n && n_host > 0; i++)
-		list[i].host_path = resolve(f, host, (size_t)n_host, &list[i]);
+		mine->n_mounts = mounts_read(f, c->processes[0]->pid, &list);
+		n_host = host_mounts(f, &host);
+		for (int i = 0; i < mine->n_mounts; i++)
+			list[i].host_path = resolve(f, host, (size_t)n_host, &list[i]);
+		mine->mounts = list;
+	}
+	*ret = mine->mounts;
+	return mine->n_mounts;
 }
 
 const struct mount *mounts_at(const struct mount *list, size_t n, const char *point)

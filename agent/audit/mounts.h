@@ -22,8 +22,12 @@ struct mount {
  */
 int mounts_read(struct facts *f, pid_t pid, struct mount **ret) _must_check_;
 
-/* Sets host_path of each mount whose file system the host (pid 1) has mounted too. */
-void mounts_resolve(struct facts *f, struct mount *list, size_t n);
+/*
+ * mounts_of - the mounts of a container, with host_path of each whose file system the host has
+ * mounted too; read once
+ * Return: as mounts_read(); -ESRCH when no process of it is to be seen
+ */
+int mounts_of(struct facts *f, const struct container_facts *c, const struct mount **ret) _must_check_;
 
 /* The last one mounted at @point, NULL when there is none. */
 const struct mount *mounts_at(const struct mount *list, size_t n, const char *point);

@@ -91,18 +91,16 @@ int check_other_namespaces(struct audit *a, const struct control *c, const struc
 	return 0;
 }
 
-/* Its mounts with their host paths; reports when they cannot be read. Return: how many, or -1. */
-static int read_mounts(struct audit *a, const struct subject *s, struct mount **ret)
+/* Its mounts with their host paths; reports when they cannot be read. Return: how many, or < 0. */
+static int read_mounts(struct audit *a, const struct subject *s, const struct mount **ret)
 {
 	int n;
 
 	if (!container_has_process(a, s))
-		return -EACCES;
-	n = mounts_read(a->facts, s->container->processes[0]->pid, ret);
+		return -ESRCH;
+	n = mounts_of(a->facts, s->container, ret);
 	if (n < 0)
 		audit_unknown(a, s, "cannot read its mount table: %s", strerror(-n));
-	else
-		mounts_resolve(a->facts, *ret, (size_t)n);
 	return n;
 }
 
@@ -143,7 +141,7 @@ static const char *const runtime_sockets[] = {
 int check_runtime_socket(struct audit *a, const struct control *c, const struct subject *s)
 {
 	struct evidence e = { 0 };
-	struct mount *list;
+	const struct mount *list;
 	int n = read_mounts(a, s, &list);
 
 	if (n < 0)
@@ -226,7 +224,7 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 {
 	enum severity severity = SEV_MEDIUM;
 	struct evidence e = { 0 };
-	struct mount *list;
+	const struct mount *list;
 	int n = read_mounts(a, s, &list);
 
 	if (n < 0)
@@ -258,7 +256,7 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 int check_root_read_only(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const struct mount *root;
-	struct mount *list;
+	const struct mount *list;
 	int n = read_mounts(a, s, &list);
 
 	if (n < 0)
@@ -279,7 +277,7 @@ int check_masked_paths(struct audit *a, const struct control *c, const struct su
 	static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 						 "/proc/sysrq-trigger" };
 	struct evidence e = { 0 };
-	struct mount *list;
+	const struct mount *list;
 	struct stat st;
 	int n;
 

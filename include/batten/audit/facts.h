@@ -104,6 +104,7 @@ const struct process_facts *facts_process(struct facts *f, pid_t pid);
 #define LABEL_REVISION "com.amazonaws.ecs.task-definition-version"
 #define LABEL_CLUSTER "com.amazonaws.ecs.cluster"
 
+struct mount;
 struct container_facts {
 	const char *id, *name; /* the name without the slash */
 	const char *image;     /* as it was asked for */
@@ -118,6 +119,8 @@ struct container_facts {
 	bool is_pause;	  /* holds a task's network namespace */
 	bool is_platform; /* made by ECS for itself: pause, EBS CSI, Service Connect */
 	bool privileged;
+	const struct mount *mounts; /* private, see mounts.h */
+	int n_mounts;
 };
 
 struct image_scan;
