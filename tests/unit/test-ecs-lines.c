@@ -48,6 +48,8 @@ static void both_readers(void **state)
 		{ "K=a\rA=1", "K=a\rA=1", "K=a|A=1" },
 		{ "K=1\nK=2", "K=2", "K=2" },
 		{ "# c \\\nK=1", "K=1", "" },
+		{ "; a=\"x\nK=1", "; a=\"x|K=1", "K=1" },
+		{ "# a='x\nK=1", "# a='x|K=1", "K=1" },
 		{ "=x", "=x", "" },
 		{ "1K=x", "1K=x", "" },
 		{ "stray\nK=1", "K=1", "K=1" },
