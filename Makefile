@@ -167,10 +167,11 @@ $(B)/analyze/%.tidy: %.c $(B)/%.o .clang-tidy
 	$(call say,TIDY,$<)clang-tidy --quiet --warnings-as-errors='*' --extra-arg=-std=gnu11 $< -- $(CPP_ALL) \
 		2>/dev/null && touch $@
 
-# It does not know the cleanup attribute: leaks are gcc's and AddressSanitizer's to find.
+# It does not know the cleanup attribute: leaks are gcc's and AddressSanitizer's to find. And it takes readdir()
+# for one that shares its buffer, which no directory stream of today does.
 analyze-cppcheck: $(SKEL)
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
-		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --library=posix \
+		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --suppress=readdirCalled --library=posix \
 		-Iinclude -Iagent -DBATTEN_DATA='"$(PREFIX)/share/batten/profiles"' \
 		-DBATTEN_VERSION='"$(VERSION)"' $(ANALYZED)
 

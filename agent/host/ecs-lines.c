@@ -340,7 +340,7 @@ int ecs_read_systemd(struct slice text, struct ecs_lines *ret, const char **ret_
 	int state = BEFORE_NAME, r;
 
 	*ret_lost = NULL;
-	if (memchr(text.p ? text.p : "", '\0', text.n)) {
+	if (text.n > 0 && memchr(text.p, '\0', text.n)) {
 		*ret_lost = "a NUL byte: systemd drops the whole file";
 		text.n = 0;
 	}

@@ -155,12 +155,11 @@ static bool is_agent(int proc, struct slice cmdline, struct slice block)
 pid_t ecs_agent_find(char **ret_environ, size_t *ret_n)
 {
 	pid_t found = 0;
-	struct dirent *e;
 	DIR *dir = opendir("/proc");
 
 	if (!dir)
 		return (pid_t)-errno;
-	while (found == 0 && (e = readdir(dir))) {
+	for (struct dirent *e; found == 0 && (e = readdir(dir));) {
 		_cleanup_(freep) char *cmdline = NULL, *block = NULL;
 		_cleanup_(fd_closep) int proc = -1;
 		size_t n_cmdline, n_block;

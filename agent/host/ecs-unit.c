@@ -135,7 +135,6 @@ static int read_drop_ins(const struct root *root, const char *unit, struct ecs_u
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		struct dirent *e;
 		DIR *dir;
 		int fd;
 
@@ -146,7 +145,7 @@ static int read_drop_ins(const struct root *root, const char *unit, struct ecs_u
 			fd_close(fd);
 			continue;
 		}
-		while ((e = readdir(dir)) && n < MAX_DROP_INS) {
+		for (struct dirent *e; n < MAX_DROP_INS && (e = readdir(dir));) {
 			size_t length = strlen(e->d_name);
 
 			if (length < 6 || length >= sizeof(found[0].name) ||
