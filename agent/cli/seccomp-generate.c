@@ -107,7 +107,7 @@ static int generate(const struct invocation *inv, struct diag *d)
 	r = choose_runtime(inv, &options.runtime, d);
 	if (r == 0)
 		r = host ? seccomp_load_host(inv, &o, &n_images, d) : seccomp_input_load(inv, 0, &o, d);
-	if (r < 0)
+	if (r < 0 || !o)
 		return r;
 	profile_context_docker(&context);
 	if (o->machine != _ABI_MAX)

@@ -74,7 +74,7 @@ static int ask_version(struct measurement *m, struct diag *d)
 	if (r == 0)
 		r = fd_read_all(pipes[0], 65536, &text, &n);
 	(void)close(pipes[0]);
-	if (r != 0)
+	if (r != 0 || !text)
 		return diag_fail(d, -ENOENT, m->runtime, "is not installed, or does not tell its version");
 	at = strstr(text, "version ");
 	at = at ? at + 8 : "unknown";

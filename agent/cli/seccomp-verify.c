@@ -74,7 +74,7 @@ static int verify(const struct invocation *inv, bool *ret_denies, struct diag *d
 	_cleanup_(observation_freep) struct observation *o = NULL, *more = NULL;
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	struct profile_context context;
-	struct verify_result v;
+	struct verify_result v = { 0 };
 	const char *path;
 	int r = 0;
 

@@ -2,6 +2,7 @@
 """The proof: a workload is recorded, its profile enforced by a real runtime, and it behaves the same;
 what it never did is denied."""
 import json
+import pathlib
 import shutil
 import subprocess
 
@@ -203,3 +204,25 @@ def test_measuring_what_is_not_installed_says_so(scratch):
     for name in ("no-such-runtime", "../runc"):
         p = subprocess.run([lab.BATTEN, "seccomp", "measure-runtime", name], text=True, capture_output=True)
         assert p.returncode == 2 and name in p.stderr and p.stderr.count("\n") == 1, p
+
+
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_containers_are_seen_from_their_first_task_without_being_named(bundles, scratch, runtime):
+    """Rows are made in the kernel with the cgroup, as the runtime makes it; other groups get none."""
+    programs.build(bundles.programs, "threads", programs.THREADS, "-pthread")
+    watcher = bundles.space.start(lab.TOOLS / "seccomp-rows", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert watcher.stdout.readline() == "watching\n"
+    identity = f"{bundles.space.pid:064x}"
+    other = bundles.cgroup()
+    for cgroup in (pathlib.Path("/sys/fs/cgroup") / identity, other):
+        assert bundles.run(runtime, ["/mnt/threads"], seccomp=oci.docker_default(), cgroup=cgroup).returncode == 0
+    bundles.space.run("rmdir", other, check=False)
+    out, _ = watcher.communicate(timeout=20)
+    observations = [json.loads(line) for line in out.splitlines()]
+    assert len(observations) == 1
+    (scratch / "o.json").write_text(json.dumps(observations[0]))
+    calls = observations[0]["abis"]["x86_64"]["syscalls"]
+    assert {"execve", "clone", "futex", "exit_group"} <= set(calls) and calls["clone3"]["denied"] == ["ENOSYS"]
+    assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
+    profile = generate(scratch / "o.json", scratch / "p.json", "--runtime", runtime)
+    assert bundles.run(runtime, ["/mnt/threads"], seccomp=profile).stdout == "4 threads\n"

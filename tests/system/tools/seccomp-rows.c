@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Observes every cgroup that looks like a container's, from its first task on, without being told of
+ * any: seccomp-rows. Prints "watching", then at the end of its standard input an observation for
+ * each group, one a line.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "batten/seccomp/observer.h"
+
+#define MAX_GROUPS 16
+
+struct groups {
+	uint64_t id[MAX_GROUPS];
+	unsigned int n;
+};
+
+static void on_event(void *userdata, const struct observer_event *e)
+{
+	struct groups *g = userdata;
+
+	if (e->kind == OBSERVER_GROUP && g->n < MAX_GROUPS)
+		g->id[g->n++] = e->group;
+}
+
+int main(void)
+{
+	_cleanup_(observer_freep) struct observer *o = NULL;
+	struct observer_options options = { .make_rows = true, .denials_from_start = true };
+	struct groups g = { .n = 0 };
+	struct diag d = { 0 };
+
+	if (observer_new(&o, &options, on_event, &g, &d) < 0) {
+		diag_print(&d, 0);
+		return 3;
+	}
+	(void)puts("watching");
+	(void)fflush(stdout);
+	for (;;) {
+		struct pollfd fds[] = { { STDIN_FILENO, POLLIN, 0 }, { observer_fd(o), POLLIN, 0 } };
+
+		(void)poll(fds, 2, 1000);
+		if (observer_dispatch(o) < 0)
+			return 1;
+		if (fds[0].revents)
+			break;
+	}
+	for (unsigned int i = 0; i < g.n; i++) {
+		_cleanup_(observation_freep) struct observation *all = observation_new();
+		_cleanup_(json_freep) json_t *j = NULL;
+
+		if (!all || observer_collect(o, g.id[i], "test", all, &d) < 0)
+			return 1;
+		j = observation_json(all);
+		if (json_print_line(STDOUT_FILENO, j) < 0)
+			return 1;
+	}
+	return 0;
+}
