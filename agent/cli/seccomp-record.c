@@ -34,6 +34,7 @@ struct recording {
 	bool own;	       /* we made the cgroup */
 	char id[CONTAINER_ID_SIZE], image[256], image_id[128]; /* of --container */
 	pid_t pid;
+	bool shadow_denies;
 	uint64_t duration_ms;  /* 0: until it ends by itself or by a signal */
 	pid_t child;
 	int child_status;
@@ -202,6 +203,31 @@ static void tell_what_was_seen(const struct recording *rec, const struct observa
 	(void)fputc('\n', stderr);
 }
 
+static int tell_denied(void *userdata, enum abi a, const char *call, uint64_t count)
+{
+	struct recording *rec = userdata;
+
+	rec->shadow_denies = true;
+	(void)fprintf(stderr, "batten: the profile would have denied %s (%s), made %llu times\n", call, abi_name(a),
+		      (unsigned long long)count);
+	return 0;
+}
+
+/* Puts the profile of --shadow on trial. */
+static int shadow(struct recording *rec, struct diag *d)
+{
+	const char *path = invocation_value(rec->inv, "shadow");
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	struct profile_context context;
+	int r;
+
+	if (!path)
+		return 0;
+	profile_context_docker(&context);
+	r = profile_read(path, &context, &p, d);
+	return r < 0 ? r : observer_shadow(rec->observer, rec->group, p, d);
+}
+
 static int record(struct recording *rec, const char *output, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *o = observation_new();
@@ -214,6 +240,8 @@ static int record(struct recording *rec, const char *output, struct diag *d)
 		r = observer_watch_cgroup(rec->observer, rec->cgroup, rec->own, &rec->group, d);
 	else
 		r = observer_watch_mntns(rec->observer, rec->pid, &rec->group, d);
+	if (r == 0)
+		r = shadow(rec, d);
 	if (r == 0)
 		r = catch_signals(rec);
 	if (r == 0 && rec->own)
@@ -234,9 +262,10 @@ static int record(struct recording *rec, const char *output, struct diag *d)
 		r = labels_add(&o->digests, rec->image_id);
 	if (r == 0)
 		r = observation_write(o, output, d);
-	if (r == 0)
-		tell_what_was_seen(rec, o);
-	return r;
+	if (r < 0)
+		return r;
+	tell_what_was_seen(rec, o);
+	return observer_shadow_each(rec->observer, rec->group, tell_denied, rec);
 }
 
 /* Is it the one that the user named: by name, by id or by the beginning of the id? */
@@ -333,7 +362,9 @@ static enum exit_status record_run(struct invocation *inv)
 		r = record(&rec, invocation_value(inv, "output"), &d);
 		end_command(&rec);
 	}
-	return r < 0 ? invocation_fail(&d, r) : EXIT_DONE;
+	if (r < 0)
+		return invocation_fail(&d, r);
+	return rec.shadow_denies ? EXIT_NO : EXIT_DONE;
 }
 
 static const struct option_row options[] = {
@@ -342,6 +373,7 @@ static const struct option_row options[] = {
 	{ "docker", 0, "URL", "Docker's socket, for --container", false },
 	{ "duration", 0, "T", "stop after 500ms, 30s, 10m, 2h", false },
 	{ "output", 'o', "OBSERVATION", "file to write instead of standard output", false },
+	{ "shadow", 0, "PROFILE", "tell what this profile would have denied, and deny nothing", false },
 	{ 0 },
 };
 
@@ -357,6 +389,7 @@ const struct command cmd_seccomp_record = {
 	.max_args = 1024,
 	.exits = {
 		[EXIT_DONE] = "recorded, whatever the command's own exit status was",
+		[EXIT_NO] = "recorded, and the profile of --shadow would have denied something",
 		[EXIT_USAGE] = "wrong usage; no such command or cgroup",
 		[EXIT_UNABLE] = "BPF programs cannot be loaded here, or the cgroup cannot be watched",
 	},

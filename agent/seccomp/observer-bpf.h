@@ -67,6 +67,12 @@ struct obs_name_key {
 	char name[128];
 };
 
+/* A call that the profile on trial would deny; the value counts how often it was made. */
+struct obs_shadow_key {
+	__u64 owner;
+	__u32 nr, abi;
+};
+
 struct obs_arg_rule {
 	__u32 n, index[2], mask[2];
 };

@@ -42,5 +42,8 @@ struct observer {
 struct observed_group *observer_group(const struct observer *o, uint64_t id);
 int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret) _must_check_;
 const char *observer_bit_name(unsigned int abi, unsigned int bit, char buf[static ABI_NAME_SIZE]);
+/* The number that the kernel uses, of the number of a bit. */
+int observer_bit_number(unsigned int bit);
+void observer_shadow_forget(struct observer *o, uint64_t group);
 enum abi observer_abi(unsigned int abi);
 int64_t observer_wall_ms(uint64_t boot_ns);

@@ -162,6 +162,16 @@ struct {
 	__type(value, __u64);
 } awaited SEC(".maps");
 
+/* What profiles on trial would deny. Empty as long as none is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct obs_shadow_key);
+	__type(value, __u64);
+} shadow SEC(".maps");
+__u64 n_shadows;
+
 /* An empty row to copy from: a row is larger than a program's stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -342,6 +352,18 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_row 
 		__sync_fetch_and_add(&row->lost_args, 1);
 }
 
+/* Counts a call that a profile on trial would deny. Such a call is never remembered by its task. */
+static __always_inline int shadowed(__u64 owner, __u32 nr, __u32 abi)
+{
+	struct obs_shadow_key key = { .owner = owner, .nr = nr, .abi = abi };
+	__u64 *count = n_shadows ? bpf_map_lookup_elem(&shadow, &key) : 0;
+
+	if (!count)
+		return 0;
+	__sync_fetch_and_add(count, 1);
+	return 1;
+}
+
 static __always_inline void note(struct task_struct *t, struct pt_regs *regs, struct task_state *st,
 				 struct obs_row *row, __u64 nr, __u64 abi)
 {
@@ -368,7 +390,10 @@ static __always_inline void note(struct task_struct *t, struct pt_regs *regs, st
 	}
 	if (which)
 		note_arguments(regs, row, owner, nr, abi, r, which);
-	else if (abi == 0 && BOUNDED(nr, 512))
+	/* Before the exec only what runs under a filter would meet the profile. */
+	if (((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) && shadowed(owner, nr, abi))
+		return;
+	if (!which && abi == 0 && BOUNDED(nr, 512))
 		st->seen[nr >> 6] |= mask;
 }
 

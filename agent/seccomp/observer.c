@@ -39,15 +39,14 @@ static enum abi abi_of_row(unsigned int abi)
 	return ABI_ARM;
 }
 
-/* The number that the kernel uses, of the number of a bit. */
-static int number_of_bit(unsigned int bit)
+int observer_bit_number(unsigned int bit)
 {
 	return bit >= OBS_ARM_FIRST ? OBS_ARM_PRIVATE + (int)(bit - OBS_ARM_FIRST) : (int)bit;
 }
 
 const char *observer_bit_name(unsigned int abi, unsigned int bit, char buf[static ABI_NAME_SIZE])
 {
-	return abi_call_name(abi_of_row(abi), number_of_bit(bit), buf);
+	return abi_call_name(abi_of_row(abi), observer_bit_number(bit), buf);
 }
 
 enum abi observer_abi(unsigned int abi)
@@ -501,6 +500,7 @@ void observer_forget(struct observer *o, uint64_t group)
 		previous = &key;
 	}
 	forget_name(bpf_map__fd(o->skel->maps.awaited), group);
+	observer_shadow_forget(o, group);
 	forget_values(bpf_map__fd(o->skel->maps.values), group);
 	forget_values(bpf_map__fd(o->skel->maps.n_values), group);
 	if (g)

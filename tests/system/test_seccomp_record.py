@@ -150,3 +150,18 @@ def test_no_permission_is_said(scratch):
     p = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", lab.BATTEN, "seccomp",
                         "record", "--", "true"], text=True, capture_output=True)
     assert p.returncode == 3 and "root" in p.stderr and p.stderr.count("\n") == 1, p
+
+
+def test_a_profile_on_trial_counts_and_denies_nothing(observes, scratch):
+    program = programs.build(scratch, "calls", programs.CALLS, "-static")
+    assert batten("seccomp", "record", "-o", scratch / "o.json", "--", program, "39").returncode == 0
+    assert batten("seccomp", "generate", scratch / "o.json", "--runtime", "crun", "-o", scratch / "p.json").returncode == 0
+    p = batten("seccomp", "record", "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program, "39")
+    assert p.returncode == 0 and "would have denied" not in p.stderr, p.stderr
+    # 39 is getpid, 63 uname, 110 getppid.
+    p = batten("seccomp", "record", "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program,
+               *["110"] * 5, "39", "63")
+    assert p.returncode == 1 and "denied getppid (x86_64), made 5 times" in p.stderr and "uname" in p.stderr, p.stderr
+    assert p.stderr.count("would have denied") == 2 and "110 ok" in p.stdout
+    p = batten("seccomp", "record", "--shadow", scratch / "calls.c", "--", program)
+    assert p.returncode == 2 and p.stderr.count("\n") == 1, p.stderr

@@ -13,6 +13,7 @@
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 #include "batten/seccomp/observation.h"
+#include "batten/seccomp/profile.h"
 
 struct observer;
 
@@ -87,6 +88,20 @@ void observer_forget(struct observer *o, uint64_t group);
  */
 int observer_collect(struct observer *o, uint64_t group, const char *source, struct observation *into,
 		     struct diag *d) _must_check_;
+
+/*
+ * observer_shadow - try a profile: count the calls that it would deny, and deny none
+ * Arguments are not looked at: a call that the profile lets through with some is let through.
+ * Return: 0; -EINVAL for a profile that cannot be compiled; -E2BIG when no more fit
+ */
+int observer_shadow(struct observer *o, uint64_t group, const struct profile *p, struct diag *d) _must_check_;
+
+/*
+ * observer_shadow_each - the calls that were made and would have been denied
+ * @fn: its result ends the walk when it is not 0
+ */
+int observer_shadow_each(struct observer *o, uint64_t group,
+			 int (*fn)(void *userdata, enum abi a, const char *call, uint64_t count), void *userdata);
 
 /* A source id that no other recording has. */
 void observer_source_id(char ret[static SOURCE_ID_SIZE]);
