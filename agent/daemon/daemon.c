@@ -210,7 +210,11 @@ static int call_status(void *data, const json_t *request, json_t **ret, struct d
 {
 	struct daemon *m = data;
 
-	return guard_service_status(m->guard, ret, d);
+	int r = guard_service_status(m->guard, ret, d);
+
+	if (r >= 0)
+		host_service_status(m->host, *ret);
+	return r;
 }
 
 static int call_allow(void *data, const json_t *request, json_t **ret, struct diag *d)

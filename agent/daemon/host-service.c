@@ -20,6 +20,7 @@
 #include "batten/host/watch.h"
 #include "batten/imds/cgroup.h"
 #include "batten/kernel/nflog.h"
+#include "daemon/awsvpc-service.h"
 #include "daemon/blocked-event.h"
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
@@ -38,6 +39,7 @@ struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
 	struct event_log *log;
+	struct awsvpc_service *awsvpc;
 	struct host_watch *watch;
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
@@ -207,8 +209,10 @@ static void on_runs(void *user, struct container *c)
 
 	set_row(s, c);
 	e = exception_of(s, c);
-	if (!e)
+	if (!e) {
+		awsvpc_service_runs(s->awsvpc, c, s->imds.awsvpc);
 		return;
+	}
 	set_addresses(s, NULL);
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
 		  "exception", e->rule, "by", e->by);
@@ -218,6 +222,7 @@ static void on_ended(void *user, struct container *c)
 {
 	struct host_service *s = user;
 
+	awsvpc_service_ended(s->awsvpc, c);
 	if (!exception_of(s, c))
 		return;
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
@@ -334,6 +339,9 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
 	r = exceptions_load(&s->stored, s->path, d);
+	s->awsvpc = awsvpc_service_new(event, log);
+	if (r >= 0 && !s->awsvpc)
+		r = -ENOMEM;
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, docker[0] ? docker : NULL, &calls, s, d);
 	if (r < 0)
@@ -349,6 +357,7 @@ struct host_service *host_service_free(struct host_service *s)
 	if (!s)
 		return NULL;
 	s->watch = host_watch_free(s->watch);
+	s->awsvpc = awsvpc_service_free(s->awsvpc);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);
@@ -356,4 +365,9 @@ struct host_service *host_service_free(struct host_service *s)
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;
+}
+
+void host_service_status(const struct host_service *s, json_t *status)
+{
+	awsvpc_service_status(s->awsvpc, s->imds.awsvpc, json_object_get(status, "layers"));
 }

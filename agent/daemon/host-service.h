@@ -29,6 +29,9 @@ DEFINE_CLEANUP(struct host_service *, host_service_free)
 /* Takes new exceptions of the configuration, and looks at a cgroup layer that was made anew. */
 void host_service_configure(struct host_service *s, const struct settings *settings);
 
+/* Adds what is known of the tasks to a batten.imds-status/1. */
+void host_service_status(const struct host_service *s, json_t *status);
+
 /* Exceptions at run time, kept in the state directory. */
 int host_service_allow(struct host_service *s, const char *rule, const char *by, struct diag *d) _must_check_;
 int host_service_disallow(struct host_service *s, const char *rule, struct diag *d) _must_check_;

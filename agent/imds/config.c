@@ -78,6 +78,7 @@ static int parse_path(const struct config_key *k, struct slice v, void *target, 
 	return 0;
 }
 
+static const char *const awsvpc_words[] = { "verify", "enforce", "no", NULL };
 static const char *const owner_words[] = { "auto", "no", NULL };
 
 static const struct config_key keys[] = {
@@ -157,6 +158,14 @@ static const struct config_key keys[] = {
 		.parse = config_parse_exceptions,
 		.default_text = "",
 		.help = "Containers that may: container:NAME, family:NAME, image:REF, label:KEY=VALUE; commas between.",
+	},
+	{
+		.name = "awsvpc",
+		.offset = offsetof(struct imds_config, awsvpc),
+		.parse = config_parse_word,
+		.words = awsvpc_words,
+		.default_text = "verify",
+		.help = "Look for blackhole routes in awsvpc tasks: verify, enforce (add what is missing) or no.",
 	},
 	{
 		.name = "cgroup-ebpf",

@@ -322,3 +322,26 @@ def test_with_ebpf_the_output_hook_is_not_needed(h):
     h.batten("imds", "block")
     row = h.layers()["output", "ipv6"]
     assert row["state"] == "off" and "not needed" in row["reason"]
+
+
+@pytest.mark.parametrize("mode", ["verify", "enforce", "no"])
+def test_routes_of_awsvpc_tasks(h, mode):
+    """verify tells of a road that the task's routes leave open, enforce closes it there."""
+    h.configure(f"awsvpc = {mode}", "cgroup-ebpf = no")
+    h.daemon()
+    assert h.layers()["awsvpc", "ipv4"]["state"] == "off"
+    own = ecs_host.awsvpc_task(h.spaces, h.ecs)
+    pause = h.tasks.run("pause", own, network="none")
+    h.tasks.run("report", own, network=f"container:{pause}")
+    wanted = {"verify": "degraded", "enforce": "active", "no": "off"}[mode]
+    for family in ("ipv4", "ipv6"):
+        lab.wait_for(lambda: h.layers()["awsvpc", family]["state"] == wanted, f"{family} to be {wanted}")
+    closed = "EINVAL" if mode == "enforce" else "OK"
+    assert (lab.connect(own, lab.IMDS4)[0], lab.connect(own, lab.IMDS6)[0]) == (closed, closed)
+    opened = [e for e in h.events() if e["kind"] == "imds.road-open"]
+    assert [e["container"] for e in opened] == (["report"] if mode == "verify" else [])
+    if mode == "verify":  # what ECS_AWSVPC_BLOCK_IMDS makes, is found in the next container of the task
+        ecs_host.commands(own, f"route add blackhole {lab.IMDS4}", f"route add blackhole {lab.IMDS6}")
+        h.tasks.stop(next(i for i, c in h.docker.containers.items() if c["Name"] == "/report"))
+        h.tasks.run("second", own, network=f"container:{pause}")
+        lab.wait_for(lambda: h.layers()["awsvpc", "ipv6"]["state"] == "active", "the blackholes to be found")

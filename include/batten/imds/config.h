@@ -18,6 +18,12 @@ enum imds_table_owner {
 	TABLE_OWNER_COMMAND, /* not a setting: one command cannot own what outlives it */
 };
 
+enum imds_awsvpc {
+	AWSVPC_VERIFY,
+	AWSVPC_ENFORCE,
+	AWSVPC_NO,
+};
+
 struct imds_address_list {
 	struct ip_address addresses[IMDS_MAX_ALLOW];
 	size_t n;
@@ -43,6 +49,7 @@ struct imds_config {
 	unsigned int log_rate; /* packets a second */
 	struct imds_address_list allow_address;
 	struct exceptions allow;
+	int awsvpc; /* enum imds_awsvpc */
 	bool cgroup_ebpf;
 	struct imds_slices slices;
 	char cgroup_root[IMDS_PATH_SIZE]; /* "": where cgroup2 is mounted, on the host alone */
