@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every road, through the commands and the daemon: host-network tasks, awsvpc tasks, exceptions."""
 import json
+import pathlib
 import signal
 
 import pytest
@@ -28,11 +29,11 @@ class Host:
     def batten(self, *arguments, **options):
         return self.host.batten(*arguments, "--config", self.config, "--runtime-dir", self.runtime, **options)
 
-    def daemon(self, *options):
+    def daemon(self, *options, wrapper=()):
         """Started, and following Docker's stand-in."""
         before = self.docker.listeners
         log = open(self.scratch / "log", "a")
-        p = self.host.start(lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v", *options,
+        p = self.host.start(*wrapper, lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v", *options,
                             stderr=log)
         lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon")
         if self.docker.mood == "well":
@@ -345,3 +346,20 @@ def test_routes_of_awsvpc_tasks(h, mode):
         h.tasks.stop(next(i for i, c in h.docker.containers.items() if c["Name"] == "/report"))
         h.tasks.run("second", own, network=f"container:{pause}")
         lab.wait_for(lambda: h.layers()["awsvpc", "ipv6"]["state"] == "active", "the blackholes to be found")
+
+
+def test_the_capabilities_of_the_unit_are_enough(h):
+    """With what systemd/batten.service leaves of root: programs, exceptions, awsvpc namespaces."""
+    unit = (pathlib.Path(__file__).parent.parent.parent / "systemd" / "batten.service").read_text()
+    line = next(li for li in unit.splitlines() if li.startswith("CapabilityBoundingSet="))
+    keep = ["+" + word.removeprefix("CAP_").lower() for word in line.split("=")[1].split()]
+    h.configure("awsvpc = enforce")
+    h.daemon(wrapper=["setpriv", "--bounding-set=-all," + ",".join(keep), "--inh-caps=-all", "--no-new-privs"])
+    web, own = h.tasks.run("web", h.host), ecs_host.awsvpc_task(h.spaces, h.ecs)
+    h.tasks.run("report", own, network="container:" + h.tasks.run("pause", own, network="none"))
+    assert h.roads(web, "tcp4", "icmp_raw") == {"tcp4": "EPERM", "icmp_raw": "EPERM"}
+    lab.wait_for(lambda: h.layers()["awsvpc", "ipv4"]["state"] == "active", "the blackholes")
+    assert lab.connect(own, lab.IMDS6)[0] == "EINVAL"
+    h.batten("imds", "allow", "add", "container:web")
+    lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
+    assert h.layers()["cgroup-ebpf", "ipv6"]["state"] == "active"
