@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Attribution. The cgroup that the kernel saw is looked up among the containers; a group below a
- * container's own (a nested one) is found by nobody, and the event then names the group alone.
+ * Attribution. The cgroups that the kernel saw are looked up among the containers, the deepest
+ * first: a group that a container made inside its own is the container's.
  */
 #include "daemon/blocked-event.h"
 
@@ -29,9 +29,20 @@ static void add_container(json_t *j, const struct container *c)
 			json_object_set_new(j, pairs[i].key, json_text(pairs[i].value));
 }
 
+static const struct container *container_of_groups(const struct host_model *m, const struct cgroup_event *e)
+{
+	for (size_t i = ARRAY_SIZE(e->groups); i-- > 0;) {
+		const struct container *c = host_model_find_cgroup(m, e->groups[i]);
+
+		if (c)
+			return c;
+	}
+	return NULL;
+}
+
 void blocked_event_cgroup(struct event_log *log, const struct host_model *m, const struct cgroup_event *e)
 {
-	const struct container *c = host_model_find_cgroup(m, e->cgroup);
+	const struct container *c = container_of_groups(m, e);
 	char address[INET6_ADDRSTRLEN] = "", process[sizeof(e->comm) + 1] = "", message[256];
 	const char *who;
 	json_t *j;

@@ -61,4 +61,5 @@ struct cgroup_event {
 	__u8 hook;	/* enum cgroup_hook */
 	__u8 sender_known; /* the process is the sender; false: it happened to run */
 	__u8 pad[2];
+	__u64 groups[CGROUP_MAX_LEVELS]; /* the sender's groups from the root down; 0 behind the last */
 };

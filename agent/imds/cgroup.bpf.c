@@ -152,6 +152,7 @@ static __always_inline int decide_current(struct cgroup_event *facts)
 
 		if (id == 0)
 			break;
+		facts->groups[level] = id;
 		row = bpf_map_lookup_elem(&groups, &id);
 		if (row)
 			verdict = *row;
@@ -251,6 +252,7 @@ int imds_egress(struct __sk_buff *skb)
 
 		if (id == 0)
 			break;
+		facts.groups[level] = id;
 		row = bpf_map_lookup_elem(&groups, &id);
 		if (row)
 			verdict = *row;

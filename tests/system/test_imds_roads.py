@@ -219,6 +219,10 @@ def test_who_tried(h):
     assert e["container"] == "web" and e["family"] == "web" and e["image"] == "busybox:1"
     assert e["task_arn"] == c["com.amazonaws.ecs.task-arn"] and e["process"].startswith("python3")
     assert e["destination"] == lab.IMDS6 and e["port"] == 80 and e["certainty"] == "certain"
+    nested = h.tree.make(h.tasks.group(web).relative_to(h.tree.root) / "nested")
+    assert groups.roads(nested, h.host, "icmp_raw") == {"icmp_raw": "EPERM"}
+    e = lab.wait_for(lambda: next((e for e in h.events() if e["hook"] == "egress4"), None), "the nested group's event")
+    assert e["container"] == "web", "what a container makes inside its group is the container's"
     assert "container=web" in h.log() and "web tried to reach" in h.batten("events").stdout
 
 
