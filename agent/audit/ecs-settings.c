@@ -31,8 +31,7 @@ static int container_environment(const struct container_facts *agent, struct byt
 	const json_t *list = facts_json(agent->config, "Env"), *v;
 	size_t i;
 
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (json_is_string(v))
 			bytes_append(ret, json_string_value(v), json_string_length(v) + 1);
 	}

@@ -123,9 +123,10 @@ static void build_containers(struct facts *f, const json_t *docker)
 	f->containers = arena_alloc(&f->arena, (json_array_size(list) + 1) * sizeof(*f->containers));
 	if (!f->containers)
 		return;
-	json_array_foreach(list, i, inspect)
+	json_array_foreach(list, i, inspect) {
 		if (json_is_object(inspect))
 			build_container(f, &f->containers[f->n_containers++], inspect);
+	}
 	join_processes(f);
 }
 
@@ -155,9 +156,10 @@ static void build_images(struct facts *f, const json_t *docker)
 	f->images = arena_alloc(&f->arena, (json_array_size(list) + 1) * sizeof(*f->images));
 	if (!f->images)
 		return;
-	json_array_foreach(list, i, summary)
+	json_array_foreach(list, i, summary) {
 		if (json_is_object(summary))
 			build_image(f, &f->images[f->n_images++], summary, docker);
+	}
 }
 
 void facts_build_models(struct facts *f)

@@ -42,8 +42,7 @@ const char *facts_json_find(const json_t *j, const char *path, const char *prefi
 	const json_t *array = facts_json(j, path), *v;
 	size_t i;
 
-	json_array_foreach(array, i, v)
-	{
+	json_array_foreach(array, i, v) {
 		const char *s = json_string_value(v);
 
 		if (s && strncmp(s, prefix, strlen(prefix)) == 0)

@@ -23,6 +23,7 @@ static ssize_t read_at(int dirfd, const char *path, char *buf, size_t size)
 	_cleanup_(fd_closep) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n;
 
+	buf[0] = '\0';
 	if (fd < 0)
 		return -errno;
 	n = read(fd, buf, size - 1);

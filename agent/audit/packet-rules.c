@@ -21,9 +21,10 @@ const json_t *rules_chain(struct facts *f, const char *family, const char *table
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(facts_document(f, SOURCE_RULES), "chains"), i, v)
+	json_array_foreach(json_object_get(facts_document(f, SOURCE_RULES), "chains"), i, v) {
 		if (is(v, "family", family) && is(v, "table", table) && is(v, "chain", chain))
 			return v;
+	}
 	return NULL;
 }
 

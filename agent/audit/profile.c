@@ -48,8 +48,7 @@ static int check_controls(const json_t *list, const char *file, struct diag *d)
 
 	if (!json_is_array(list) || json_array_size(list) == 0)
 		return diag_fail(d, -EINVAL, file, "\"controls\" is to be a list of ids or patterns, as [\"CTR-*\"]");
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		const char *pattern = json_string_value(v);
 
 		if (!pattern || !matches_any_control(pattern))
@@ -65,8 +64,7 @@ static int check_severities(json_t *map, const char *file, struct diag *d)
 	const char *id;
 	json_t *v;
 
-	json_object_foreach(map, id, v)
-	{
+	json_object_foreach(map, id, v) {
 		if (!control_find(id, NULL))
 			return diag_fail(d, -EINVAL, file, "severity: no control is called \"%s\"", id);
 		if (!json_is_string(v) || severity_parse(json_string_value(v), &s) < 0)
@@ -80,9 +78,10 @@ static int check_parameters(json_t *map, const char *file, struct diag *d)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach(map, name, v)
+	json_object_foreach(map, name, v) {
 		if (!json_is_integer(v) || json_integer_value(v) < 0)
 			return diag_fail(d, -EINVAL, file, "parameter %s: use a whole number", name);
+	}
 	return 0;
 }
 
@@ -93,13 +92,13 @@ static int check_lists(json_t *map, const char *file, struct diag *d)
 	json_t *v;
 	size_t i;
 
-	json_object_foreach(map, name, v)
-	{
+	json_object_foreach(map, name, v) {
 		if (!json_is_array(v))
 			return diag_fail(d, -EINVAL, file, "list %s: use a list of words or patterns", name);
-		json_array_foreach(v, i, word)
+		json_array_foreach(v, i, word) {
 			if (!json_is_string(word))
 				return diag_fail(d, -EINVAL, file, "list %s: entry %zu is no text", name, i);
+		}
 	}
 	return 0;
 }
@@ -119,8 +118,7 @@ static int check_members(json_t *j, const char *file, struct diag *d)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach(j, name, v)
-	{
+	json_object_foreach(j, name, v) {
 		size_t i = 0;
 
 		while (i < ARRAY_SIZE(members) && strcmp(members[i].name, name) != 0)
@@ -234,9 +232,10 @@ bool audit_profile_has(const struct audit_profile *p, const char *control_id)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(p->document, "controls"), i, v)
+	json_array_foreach(json_object_get(p->document, "controls"), i, v) {
 		if (fnmatch(json_string_value(v), control_id, 0) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -275,8 +274,9 @@ bool audit_listed(const struct audit *a, const char *name, const char *word)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(list_of(a, name), i, v)
+	json_array_foreach(list_of(a, name), i, v) {
 		if (fnmatch(json_string_value(v), word, 0) == 0)
 			return true;
+	}
 	return false;
 }

@@ -79,8 +79,7 @@ static int read_containers(struct reader *r)
 	e = ask(r, "/containers/json", &list);
 	if (e < 0)
 		return e;
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		const char *id = json_string_value(json_object_get(v, "Id"));
 		const json_t *exec;
 		json_t *inspect = NULL;
@@ -94,8 +93,7 @@ static int read_containers(struct reader *r)
 		if (e < 0)
 			return e;
 		json_array_append_new(all, inspect);
-		json_array_foreach(json_object_get(inspect, "ExecIDs"), k, exec)
-		{
+		json_array_foreach(json_object_get(inspect, "ExecIDs"), k, exec) {
 			const char *exec_id = json_string_value(exec);
 			json_t *j = NULL;
 
@@ -115,8 +113,7 @@ static int read_images_in_use(struct reader *r)
 
 	if (json_object_set_new(r->document, "image_details", details) < 0)
 		return -ENOMEM;
-	json_array_foreach(json_object_get(r->document, "containers"), i, v)
-	{
+	json_array_foreach(json_object_get(r->document, "containers"), i, v) {
 		const char *id = json_string_value(json_object_get(v, "Image"));
 		json_t *inspect = NULL, *history = NULL, *both;
 		int e;

@@ -79,8 +79,7 @@ static int take_members(json_t *j, const struct member *members, size_t n, const
 	const char *name;
 	json_t *v;
 
-	json_object_foreach(j, name, v)
-	{
+	json_object_foreach(j, name, v) {
 		size_t i = 0;
 
 		if (skip && strcmp(name, skip) == 0)
@@ -138,8 +137,7 @@ static int parse_document(struct waivers *w, struct diag *d)
 	w->list = calloc(json_array_size(list) + 1, sizeof(*w->list));
 	if (!w->list)
 		return -ENOMEM;
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		int r = parse_waiver(&w->list[i], v, w->file, i, d);
 
 		if (r < 0)

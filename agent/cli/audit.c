@@ -14,6 +14,7 @@
 #include "batten/audit/report.h"
 #include "batten/audit/waiver.h"
 #include "cli/commands.h"
+#include "cli/guard-options.h"
 
 #define DEFAULT_PROFILE "ecs"
 #define MAX_NAMED_CONTROLS 256
@@ -207,10 +208,11 @@ static enum exit_status audit_command(struct invocation *inv)
 	_cleanup_(waivers_freep) struct waivers *waivers = NULL;
 	_cleanup_(facts_freep) struct facts *facts = NULL;
 	const char *profile_name = invocation_value(inv, "profile"), *waiver_file = invocation_value(inv, "waivers");
-	const struct facts_options fo = {
+	struct facts_options fo = {
 		.root = invocation_value(inv, "root"),
 		.docker = invocation_value(inv, "docker"),
 	};
+	struct settings settings;
 	struct request q = { 0 };
 	struct diag d = { 0 };
 	int r;
@@ -218,6 +220,10 @@ static enum exit_status audit_command(struct invocation *inv)
 	if (invocation_value(inv, "list") || invocation_value(inv, "explain"))
 		return catalogue_run(inv);
 	r = parse_request(inv, &q, &d);
+	if (r >= 0)
+		r = invocation_settings(inv, &settings, &d);
+	if (r >= 0 && !fo.docker && settings.daemon.docker[0])
+		fo.docker = settings.daemon.docker;
 	if (r >= 0)
 		r = audit_profile_load(&profile, profile_name ? profile_name : DEFAULT_PROFILE, &d);
 	if (r >= 0)

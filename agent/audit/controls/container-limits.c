@@ -100,10 +100,12 @@ static int64_t restarts_by_agent(struct audit *a, const struct container_facts *
 	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
 	size_t i, k;
 
-	json_array_foreach(tasks, i, task)
-		json_array_foreach(json_object_get(task, "Containers"), k, v)
+	json_array_foreach(tasks, i, task) {
+		json_array_foreach(json_object_get(task, "Containers"), k, v) {
 			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
 				return facts_json_int(v, "RestartCount", -1);
+		}
+	}
 	return -1;
 }
 

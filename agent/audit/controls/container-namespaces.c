@@ -213,10 +213,12 @@ static bool add_devices(struct evidence *e, const struct container_facts *c)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(c->host_config, "Devices"), i, v)
+	json_array_foreach(json_object_get(c->host_config, "Devices"), i, v) {
 		evidence_add(e, "device %s", facts_json_string(v, "PathOnHost", "?"));
-	json_array_foreach(json_object_get(c->host_config, "DeviceCgroupRules"), i, v)
+	}
+	json_array_foreach(json_object_get(c->host_config, "DeviceCgroupRules"), i, v) {
 		evidence_add(e, "device rule \"%s\"", json_string_value(v) ? json_string_value(v) : "?");
+	}
 	return e->n_parts > 0;
 }
 

@@ -15,8 +15,7 @@ int check_environment(struct audit *a, const struct control *c, const struct sub
 	struct evidence e = { 0 };
 	size_t i;
 
-	json_array_foreach(env, i, v)
-	{
+	json_array_foreach(env, i, v) {
 		const char *text = json_string_value(v), *equals = text ? strchr(text, '=') : NULL, *name, *rule;
 
 		if (!equals)
@@ -43,9 +42,10 @@ static const char *image_of_tag(struct audit *a, const char *reference)
 		const json_t *tags = json_object_get(list[i].summary, "RepoTags"), *v;
 		size_t k;
 
-		json_array_foreach(tags, k, v)
+		json_array_foreach(tags, k, v) {
 			if (json_string_value(v) && strcmp(json_string_value(v), reference) == 0)
 				return list[i].id;
+		}
 	}
 	return NULL;
 }
@@ -84,9 +84,8 @@ int check_ports(struct audit *a, const struct control *c, const struct subject *
 		audit_not_applicable(a, s, "it has no network of Docker's");
 		return 0;
 	}
-	json_object_foreach((json_t *)ports, inside, list)
-		json_array_foreach(list, i, v)
-		{
+	json_object_foreach((json_t *)ports, inside, list) {
+		json_array_foreach(list, i, v) {
 			const char *address = facts_json_string(v, "HostIp", "");
 			const char *text = facts_json_string(v, "HostPort", "");
 			bool wildcard = !address[0] || strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
@@ -100,6 +99,7 @@ int check_ports(struct audit *a, const struct control *c, const struct subject *
 				evidence_add(&e, "host port %s (of %s) is open on every address, and no task definition says so",
 					     text, inside);
 		}
+	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else
@@ -132,10 +132,12 @@ static bool agent_knows(struct audit *a, const struct container_facts *c)
 	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
 	size_t i, k;
 
-	json_array_foreach(tasks, i, task)
-		json_array_foreach(json_object_get(task, "Containers"), k, v)
+	json_array_foreach(tasks, i, task) {
+		json_array_foreach(json_object_get(task, "Containers"), k, v) {
 			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
 				return true;
+		}
+	}
 	return false;
 }
 
@@ -170,9 +172,10 @@ static bool has_ecs_exec(const struct container_facts *c)
 	const json_t *mounts = json_object_get(c->inspect, "Mounts"), *v;
 	size_t i;
 
-	json_array_foreach(mounts, i, v)
+	json_array_foreach(mounts, i, v) {
 		if (strncmp(facts_json_string(v, "Destination", ""), "/ecs-execute-command-", 21) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -182,8 +185,7 @@ int check_interactive(struct audit *a, const struct control *c, const struct sub
 	struct evidence e = { 0 };
 	size_t i;
 
-	json_array_foreach(ids, i, v)
-	{
+	json_array_foreach(ids, i, v) {
 		const char *id = json_string_value(v);
 		const json_t *exec = id ? json_object_get(facts_docker(a->facts, "execs"), id) : NULL;
 		const char *user = facts_json_string(exec, "ProcessConfig.user", "");

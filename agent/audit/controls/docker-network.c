@@ -63,16 +63,16 @@ int check_registries(struct audit *a, const struct control *c, const struct subj
 	json_t *index;
 	size_t i;
 
-	json_array_foreach(json_object_get(config, "InsecureRegistryCIDRs"), i, v)
-	{
+	json_array_foreach(json_object_get(config, "InsecureRegistryCIDRs"), i, v) {
 		const char *range = json_string_value(v);
 
 		if (range && strcmp(range, "127.0.0.0/8") != 0 && strcmp(range, "::1/128") != 0)
 			evidence_add(&e, "registries in %s need no certificate", range);
 	}
-	json_object_foreach(json_object_get(config, "IndexConfigs"), name, index)
+	json_object_foreach(json_object_get(config, "IndexConfigs"), name, index) {
 		if (json_is_false(json_object_get(index, "Secure")))
 			evidence_add(&e, "registry %s needs no certificate", name);
+	}
 	if (!config)
 		audit_unknown(a, s, "Docker does not tell about registries");
 	else if (e.n_parts + e.n_left_out > 0)

@@ -198,8 +198,7 @@ int check_versions(struct audit *a, const struct control *c, const struct subjec
 	struct evidence low = { 0 }, good = { 0 };
 	size_t i;
 
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		const char *name = facts_json_string(v, "Name", ""), *version = facts_json_string(v, "Version", "");
 		const char *floor = floor_of(name, version);
 
