@@ -131,6 +131,9 @@ check-san:
 		M='not no_sanitizer' check-unit check-system
 
 # What observing system calls costs, beside nothing, an empty program, an event per call and strace.
+bench-image: all
+	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-image
+
 bench-seccomp: all
 	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
 
@@ -259,7 +262,8 @@ uninstall:
 clean:
 	rm -rf $(B) build-san
 
-.PHONY: all deps bench-guard bench-seccomp demo check check-unit check-system check-san tests-built analyze analyze-gcc analyze-tidy \
+.PHONY: all deps bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+        analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 
 -include $(LIB_OBJ:.o=.d) $(B)/agent/main.d $(UNIT:=.d) $(TOOL:=.d) $(REPLAY:=.d) $(BPF_SRC:%.c=$(B)/%.d)
