@@ -83,6 +83,7 @@ static const char *const file_states[] = {
 	[ECS_FILE_READ] = "read",
 	[ECS_FILE_ABSENT] = "absent",
 	[ECS_FILE_UNREADABLE] = "unreadable",
+	[ECS_FILE_DENIED] = "denied",
 };
 
 static int print_json(const struct ecs_config *c)
@@ -230,6 +231,15 @@ static int print_text(const struct ecs_config *c, bool all)
 	return 0;
 }
 
+/* The first file that we, but not its readers, are kept from; NULL when there is none. */
+static const struct ecs_file *denied_file(const struct ecs_config *c)
+{
+	for (size_t i = 0; i < c->n_files; i++)
+		if (c->files[i].state == ECS_FILE_DENIED)
+			return &c->files[i];
+	return NULL;
+}
+
 /* Does everything that somebody wrote do what it says? */
 static bool all_well(const struct ecs_config *c)
 {
@@ -246,6 +256,7 @@ static enum exit_status ecs_config_run(struct invocation *inv)
 	_cleanup_(freep) char *user_data = NULL;
 	struct ecs_config_options options = { .compare = true };
 	const char *file = invocation_value(inv, "user-data");
+	const struct ecs_file *denied;
 	struct diag d = { 0 };
 	int r;
 
@@ -264,6 +275,9 @@ static enum exit_status ecs_config_run(struct invocation *inv)
 		r = strcmp(invocation_format(inv), "json") == 0 ? print_json(c) : print_text(c, inv->verbose);
 	if (r < 0)
 		return invocation_fail(&d, r);
+	denied = denied_file(c);
+	if (denied)
+		return invocation_fail(&d, diag_fail(&d, -EACCES, denied->path, "not readable for you: run as root"));
 	return all_well(c) ? EXIT_DONE : EXIT_NO;
 }
 
@@ -284,7 +298,7 @@ const struct command cmd_ecs_config = {
 		[EXIT_DONE] = "everything that is written does what it says",
 		[EXIT_NO] = "something does not, or the agent would not start",
 		[EXIT_USAGE] = "no such directory or file",
-		[EXIT_UNABLE] = "no memory",
+		[EXIT_UNABLE] = "a file of the agent is not readable for you",
 	},
 	.run = ecs_config_run,
 };

@@ -89,13 +89,14 @@ static int load_text(struct loader *l, size_t i, const char *path, const char *r
 	l->slices[i].p = l->texts[i];
 	if (r == 0)
 		return 0;
-	f->state = r == -ENOENT ? ECS_FILE_ABSENT : ECS_FILE_UNREADABLE;
 	l->slices[i] = (struct slice){ "", 0 };
-	if (f->state == ECS_FILE_UNREADABLE) {
-		f->reason = strdup(d.what);
-		return f->reason ? 0 : -ENOMEM;
+	if (r == -ENOENT || r == -ENOTDIR) {
+		f->state = ECS_FILE_ABSENT;
+		return 0;
 	}
-	return 0;
+	f->state = r == -EACCES || r == -EPERM ? ECS_FILE_DENIED : ECS_FILE_UNREADABLE;
+	f->reason = strdup(d.what);
+	return f->reason ? 0 : -ENOMEM;
 }
 
 /* ID and VERSION_ID as ecs-init joins them. */

@@ -12,6 +12,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -206,6 +207,17 @@ def test_wrong_usage(batten, scratch):
     for arguments in (["--root", str(scratch / "none")], ["--user-data", str(scratch / "none")], ["more"]):
         p = subprocess.run([batten, "ecs", "config", *arguments], text=True, capture_output=True)
         assert p.returncode == 2 and p.stderr.count("\n") == 1 and not p.stdout, arguments
+
+
+def test_what_only_root_may_read_is_not_guessed(batten):
+    with tempfile.TemporaryDirectory() as directory:
+        root = make(pathlib.Path(directory) / "r", "ECS_CLUSTER=prod\n")
+        os.chmod(directory, 0o755)
+        os.chmod(root / "etc/ecs/ecs.config", 0o600)
+        p = subprocess.run([batten, "ecs", "config", "--root", str(root)], text=True, capture_output=True,
+                           user=65534, group=65534, extra_groups=[])
+        assert p.returncode == 3 and p.stderr.count("\n") == 1 and "run as root" in p.stderr, p
+        assert "prod" not in p.stdout
 
 
 class UnixConnection(http.client.HTTPConnection):

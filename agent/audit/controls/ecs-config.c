@@ -12,6 +12,15 @@ int ecs_settings_of(struct audit *a, const struct subject *s, const struct ecs_s
 
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < (*ret)->config->n_files; i++) {
+		const struct ecs_file *f = &(*ret)->config->files[i];
+
+		/* Its readers are root: what it says to them cannot be told from here. */
+		if (f->state == ECS_FILE_DENIED) {
+			audit_unknown(a, s, "%s: %s", f->path, f->reason);
+			return 0;
+		}
+	}
 	if ((*ret)->is_ecs)
 		return 1;
 	audit_not_applicable(a, s, "there is no ECS agent and no /etc/ecs");

@@ -32,7 +32,7 @@ ECS_CHECK(check_ecs_limits);
 
 /*
  * For the start of each check. Return: 1 with @ret when there is an ECS agent to speak of; 0 when
- * there is none, which has been reported on @s; a negative errno.
+ * there is none or its files cannot be read, which has been reported on @s; a negative errno.
  */
 int ecs_settings_of(struct audit *a, const struct subject *s, const struct ecs_settings **ret) _must_check_;
 

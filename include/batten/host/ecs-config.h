@@ -151,7 +151,12 @@ struct ecs_result {
 	bool drift; /* the running agent has something else than the files say */
 };
 
-enum ecs_file_state { ECS_FILE_READ, ECS_FILE_ABSENT, ECS_FILE_UNREADABLE };
+enum ecs_file_state {
+	ECS_FILE_READ,
+	ECS_FILE_ABSENT,
+	ECS_FILE_UNREADABLE, /* for its readers as well: no regular file, too large */
+	ECS_FILE_DENIED,     /* for us; its readers are root */
+};
 
 struct ecs_file {
 	const char *path;
