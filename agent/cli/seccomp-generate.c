@@ -154,7 +154,7 @@ static const struct option_row options[] = {
 
 const struct command cmd_seccomp_generate = {
 	.name = "seccomp generate",
-	.args = "[OBSERVATION|IMAGE...]",
+	.args = "[OBSERVATION|IMAGE|CONTAINER...]",
 	.help = "make a seccomp profile (Docker and OCI) of what was observed",
 	.details = "Allowed is what was observed, what the container runtime needs between filter and exec,\n"
 		   "and what every program needs. Calls that programs probe for answer ENOSYS, among them\n"

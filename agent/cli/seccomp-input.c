@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batten/base/bytes.h"
+#include "batten/host/docker.h"
 #include "batten/seccomp/observation-store.h"
 
 const char *seccomp_state(const struct invocation *inv)
@@ -15,6 +17,38 @@ const char *seccomp_state(const struct invocation *inv)
 	const char *dir = invocation_value(inv, "state");
 
 	return dir ? dir : STORE_DIRECTORY;
+}
+
+/* A container's name: its image, as Docker knows it. */
+static int load_container(const struct invocation *inv, const char *name, struct observation **ret, struct diag *d)
+{
+	_cleanup_(docker_freep) struct docker *docker = NULL;
+	_cleanup_(json_freep) json_t *j = NULL;
+	_cleanup_(freep) char *path = NULL;
+	struct bytes b = { 0 };
+	const char *image;
+	int r;
+
+	bytes_append_str(&b, "/containers/");
+	docker_escape(&b, name);
+	bytes_append_str(&b, "/json");
+	r = bytes_take(&b, &path, NULL);
+	if (r == 0)
+		r = docker_new(&docker, invocation_value(inv, "docker"), NULL);
+	if (r == 0)
+		r = docker_get(docker, path, DOCKER_MAX_ANSWER, &j, NULL);
+	image = r == 0 ? json_string_value(json_object_get(j, "Image")) : NULL;
+	return image ? observation_store_find(seccomp_state(inv), image, ret, d) : -ENOENT;
+}
+
+/* From the store, by image or by a container of it. The first reason stays when neither fits. */
+static int load_stored(const struct invocation *inv, const char *name, struct observation **ret, struct diag *d)
+{
+	int r = observation_store_find(seccomp_state(inv), name, ret, d);
+
+	if (r == -ENOENT && load_container(inv, name, ret, d) == 0)
+		r = 0;
+	return r;
 }
 
 int seccomp_input_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
@@ -31,7 +65,7 @@ int seccomp_input_load(const struct invocation *inv, unsigned int first, struct 
 		if (strcmp(name, "-") == 0 || access(name, F_OK) == 0 || strchr(name, '/') == name)
 			r = observation_read(name, &o, d);
 		else
-			r = observation_store_find(seccomp_state(inv), name, &o, d);
+			r = load_stored(inv, name, &o, d);
 		if (r == 0)
 			r = observation_merge(all, o, d);
 		if (r < 0)

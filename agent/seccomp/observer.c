@@ -215,6 +215,9 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	r = bpf_prepare(d);
 	if (r < 0)
 		return r;
+	if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 0)
+		return diag_fail(d, -EOPNOTSUPP, "bpf", "this kernel keeps nothing by task (Linux 5.13 does); observe with "
+			"strace and use seccomp import");
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;

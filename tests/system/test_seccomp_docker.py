@@ -84,5 +84,9 @@ def test_containers_are_stored_by_image(observes, docker_host, scratch):
     listed = json.loads(batten("seccomp", "list", "--state", store, "--json").stdout)["images"]
     assert len(listed) == 1 and listed[0]["image"] == "busybox" and listed[0]["runs"] == 2, listed
     assert 0 < listed[0]["saturation"] <= 1
+    docker_host.docker("create", "--name", "by-name", "busybox", "true")
+    named = batten("seccomp", "generate", "by-name", "--state", store, "--docker", docker_host.socket)
+    docker_host.docker("rm", "by-name")
+    assert named.returncode == 0 and "getdents64" in named.stdout, named.stderr
     shown = batten("seccomp", "show", "busybox", "--state", store)
     assert shown.returncode == 0 and "getdents64" in shown.stdout
