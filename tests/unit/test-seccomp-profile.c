@@ -147,6 +147,7 @@ static void what_is_generated_holds_and_denies(void **state)
 					 "mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 3, 0) = 0x7f0000000000\n"
 					 "mmap(NULL, 4096, PROT_READ|PROT_EXEC, MAP_PRIVATE, 3, 0) = 0x7f0000000000\n"
 					 "clone3({flags=CLONE_VM}, 88) = -1 ENOSYS (Function not implemented)\n"
+					 "clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD) = 7\n"
 					 "uname({sysname=\"Linux\"}) = 0\n");
 
 	for (int args = 0; args < 2; args++) {
@@ -172,6 +173,10 @@ static void what_is_generated_holds_and_denies(void **state)
 		assert_int_equal(ask(&f, "mmap", 5, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(&f, "mmap", 7, 0), args ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(&f, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+		assert_int_equal(ask(&f, "clone", 0x01200011, 0), SECCOMP_RET_ALLOW);
+		for (int bit = 0; bit < 32; bit++)
+			assert_int_equal(filter_answer_passes(ask(&f, "clone", UINT64_C(1) << bit, 0)),
+					 !(0x7e020000u >> bit & 1));
 		assert_int_equal(ask(&f, "keyctl", 0, 0), SECCOMP_RET_ERRNO | EPERM);
 		assert_int_equal(ask(&f, "exit_group", 0, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(&f, "rt_sigreturn", 0, 0), SECCOMP_RET_ALLOW);

@@ -12,7 +12,7 @@
 
 struct generate_options {
 	const char *runtime; /* "runc", "crun", "any" */
-	bool args;	     /* rules on arguments where all values are known */
+	bool args;	     /* rules on arguments where all values are known, not only on clone's */
 	bool without_exec;   /* leave out what only exec sessions needed */
 	const struct profile *base; /* allowed besides, may be NULL */
 };
