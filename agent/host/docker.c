@@ -250,7 +250,7 @@ int docker_get(struct docker *k, const char *path, size_t max_bytes, json_t **re
 	_cleanup_(http_call_freep) struct http_call *c = NULL;
 	uint64_t deadline_ms = http_now_ms() + k->timeout_ms;
 	_cleanup_(freep) char *text = NULL;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	r = docker_call_blocking(&c, k, "GET", path, "", deadline_ms, d);

@@ -45,19 +45,17 @@ static int connect_until(uint64_t deadline_ms)
 	return fd_take(&fd);
 }
 
-int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
+/* @fd: connected; the exchange's from here on */
+static int exchange(int fd, const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
 {
 	_cleanup_(http_call_freep) struct http_call *c = NULL;
 	_cleanup_(freep) char *text = NULL;
 	char head[128];
-	size_t n;
+	size_t n = 0;
 	int r;
 
-	r = connect_until(deadline_ms);
-	if (r < 0)
-		return r;
 	(void)snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
-	r = http_call_new(&c, r, head, d);
+	r = http_call_new(&c, fd, head, d);
 	if (r >= 0)
 		r = http_call_collect(c, deadline_ms, MAX_ANSWER, &text, &n);
 	if (r < 0)
@@ -66,6 +64,13 @@ int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct 
 		return -EPROTO;
 	r = json_parse(text, n, "the ECS agent's answer", ret, d);
 	return r == -EBADMSG ? -EPROTO : r;
+}
+
+int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
+{
+	int fd = connect_until(deadline_ms);
+
+	return fd < 0 ? fd : exchange(fd, path, deadline_ms, ret, d);
 }
 
 static const char *text_of(const json_t *j, const char *key)

@@ -231,11 +231,11 @@ static void enqueue(struct host_watch *w, const char *id)
 static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
 {
 	struct host_watch *w = user;
-	_cleanup_(docker_async_freep) struct docker_async *done = NULL; /* @text belongs to it */
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(w->question); /* has @text */
 	_cleanup_(json_freep) json_t *j = NULL;
 	struct container *c;
 
-	done = take_ptr(w->question);
+	(void)done;
 	if (error == -ETIMEDOUT || error == -ECONNRESET || error == -EHOSTDOWN) {
 		start_over(w, d);
 		return;
@@ -288,13 +288,13 @@ static void sweep(struct host_watch *w, const json_t *list)
 static void on_list(void *user, int error, const char *text, size_t n, const struct diag *d)
 {
 	struct host_watch *w = user;
-	_cleanup_(docker_async_freep) struct docker_async *done = NULL; /* @text belongs to it */
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(w->question); /* has @text */
 	_cleanup_(json_freep) json_t *list = NULL;
 	struct diag why = { 0 };
 	json_t *row;
 	size_t i;
 
-	done = take_ptr(w->question);
+	(void)done;
 	if (error == 0 && json_parse(text, n, "Docker's list of containers", &list, &why) < 0)
 		error = -EPROTO;
 	if (error == 0 && !json_is_array(list))

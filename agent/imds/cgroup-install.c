@@ -116,7 +116,7 @@ static int load(struct cgroup_bpf **ret, const char *pins, bool tracing)
 	int r;
 
 	if (!s)
-		return -errno;
+		return -ENOMEM; /* the object is our own and well formed */
 	(void)bpf_program__set_autoload(s->progs.imds_group_made, tracing);
 	(void)bpf_program__set_autoload(s->progs.imds_group_gone, tracing);
 	r = set_pins(s, pins);
@@ -146,9 +146,11 @@ static int load_what_works(struct cgroup_bpf **ret, const char *pins, bool *ret_
 		*ret_raced = true;
 		r = load(ret, pins, false);
 	}
-	if (r < 0)
-		return bpf_fail(d, r == -EPERM || r == -ENOMEM ? r : -EOPNOTSUPP,
-				"load the metadata guard's cgroup programs");
+	if (r < 0) {
+		r = r == -EPERM || r == -ENOMEM ? r : -EOPNOTSUPP;
+		(void)bpf_fail(d, r, "load the metadata guard's cgroup programs");
+		return r;
+	}
 	return 0;
 }
 

@@ -137,6 +137,7 @@ int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, stru
 	pids = calloc(n, sizeof(*pids));
 	if (!pids)
 		return -ENOMEM;
+	/* cppcheck-suppress invalidFunctionArg ; an anonymous mapping has no descriptor */
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return diag_errno(d, -errno, "probe", "cannot share memory");
