@@ -625,6 +625,12 @@ int model_verify(struct model *m, struct diag *d)
 		if (l->named && !digest_eq(&l->name, &l->result.old_blob))
 			return diag_fail(d, -EBADMSG, m->store->entries[l->entry].name,
 					 "the contents have another digest");
+		if (l->result.has_toc)
+			model_note(m, "%s: %s", m->store->entries[l->entry].name,
+				   l->result.changed ? "its eStargz table of contents was taken "
+						       "out; it is a plain layer now"
+						     : "has an eStargz table of contents that was "
+						       "not compared with the tar");
 	}
 	for (uint32_t i = 0; i < m->n_images; i++) {
 		const struct model_image *image = &m->images[i];
