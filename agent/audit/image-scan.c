@@ -237,7 +237,7 @@ static size_t layer_directories(struct facts *f, const struct image_facts *m, co
 
 static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 {
-	int fds[MAX_LAYERS];
+	int fds[MAX_LAYERS] = { 0 };
 	size_t n = 0;
 
 	for (; n < s->n_layers && !s->unknown; n++) {

@@ -78,10 +78,9 @@ int mounts_read(struct facts *f, pid_t pid, struct mount **ret)
 	for (const char *p = text; *p; p++)
 		size += *p == '\n';
 	*ret = arena_alloc(&f->arena, MIN(size, (size_t)MAX_MOUNTS) * sizeof(**ret));
-	copy = arena_alloc(&f->arena, strlen(text) + 1);
-	if (!*ret || !copy)
+	copy = (char *)arena_strdup(&f->arena, text); /* ours to cut apart */
+	if (!*ret || f->arena.error < 0)
 		return -ENOMEM;
-	memcpy(copy, text, strlen(text));
 	for (char *line = copy; *line && n < MIN(size, (size_t)MAX_MOUNTS);) {
 		size_t k = strcspn(line, "\n");
 		bool more = line[k] == '\n';
