@@ -59,7 +59,7 @@ struct cgroup_event {
 	__u8 family;	/* 4 or 6 */
 	__u8 protocol;	/* IPPROTO_ */
 	__u8 hook;	/* enum cgroup_hook */
-	__u8 sender_known; /* the process is the sender; false: it happened to run */
+	__u8 sender_known; /* process, user and command are the sender's; 0: they are not told */
 	__u8 pad[2];
 	__u64 groups[CGROUP_MAX_LEVELS]; /* the sender's groups from the root down; 0 behind the last */
 };

@@ -88,7 +88,12 @@ static __always_inline int is_imds6(const __u32 a[4])
 	       (a[0] == 0 && a[1] == 0 && a[2] == bpf_htonl(0xffff) && a[3] == IMDS4);
 }
 
-static __always_inline void report(struct cgroup_counter *c, const struct cgroup_event *facts, __u64 group)
+/*
+ * @in_sender: a constant. Kernels before 6.2 let no packet hook ask for the current task, and there it
+ * would be somebody else as often as not.
+ */
+static __always_inline void report(struct cgroup_counter *c, const struct cgroup_event *facts, __u64 group,
+				   const int in_sender)
 {
 	struct cgroup_settings *s;
 	struct cgroup_event *e;
@@ -108,13 +113,17 @@ static __always_inline void report(struct cgroup_counter *c, const struct cgroup
 	e->cgroup = group;
 	e->count = c->refused - c->reported;
 	c->reported += e->count;
-	e->tgid = bpf_get_current_pid_tgid() >> 32;
-	e->uid = (__u32)bpf_get_current_uid_gid();
-	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	e->sender_known = in_sender;
+	if (in_sender) {
+		e->tgid = bpf_get_current_pid_tgid() >> 32;
+		e->uid = (__u32)bpf_get_current_uid_gid();
+		bpf_get_current_comm(e->comm, sizeof(e->comm));
+	}
 	bpf_ringbuf_submit(e, 0);
 }
 
-static __always_inline int decide(__u32 verdict, const struct cgroup_event *facts, __u64 group)
+static __always_inline int decide(__u32 verdict, const struct cgroup_event *facts, __u64 group,
+				  const int in_sender)
 {
 	struct cgroup_counter fresh = { 0 }, *c;
 	struct cgroup_totals *t;
@@ -135,7 +144,7 @@ static __always_inline int decide(__u32 verdict, const struct cgroup_event *fact
 	}
 	if (c) {
 		__sync_fetch_and_add(&c->refused, 1);
-		report(c, facts, group);
+		report(c, facts, group, in_sender);
 	}
 	return REFUSE;
 }
@@ -157,8 +166,7 @@ static __always_inline int decide_current(struct cgroup_event *facts)
 		if (row)
 			verdict = *row;
 	}
-	facts->sender_known = 1;
-	return decide(verdict, facts, group);
+	return decide(verdict, facts, group, 1);
 }
 
 static __always_inline int decide_address4(struct bpf_sock_addr *ctx, enum cgroup_hook hook)
@@ -257,7 +265,7 @@ int imds_egress(struct __sk_buff *skb)
 		if (row)
 			verdict = *row;
 	}
-	return decide(verdict, &facts, bpf_skb_cgroup_id(skb));
+	return decide(verdict, &facts, bpf_skb_cgroup_id(skb), 0);
 }
 
 /* Ids of version 1 hierarchies are numbers of their own. */

@@ -68,19 +68,20 @@ static bool stands(struct imds_guard *g)
 	return g->cgroup_installed && cgroup_check(&v.options, why, sizeof(why), NULL) > CGROUP_ABSENT;
 }
 
-void imds_guard_cgroup_apply(struct imds_guard *g)
+bool imds_guard_cgroup_apply(struct imds_guard *g)
 {
 	struct diag d = { 0 };
 	int r;
 
 	if (g->plan->cgroup_ebpf) {
-		if (!stands(g))
-			(void)install(g);
-		return;
+		r = stands(g) ? 0 : install(g);
+		g->cgroup_refused = r < 0 && r != -ENOMEM;
+		return g->cgroup_refused;
 	}
 	r = imds_guard_cgroup_remove(g, &d);
 	if (r < 0)
 		keep_reason(g, r, &d);
+	return false;
 }
 
 int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what)
@@ -194,9 +195,10 @@ void imds_guard_cgroup_look(struct imds_guard *g, const struct imds_config *c)
 	if (!g->cgroup_ebpf || !c->cgroup_ebpf || (!g->features.on_host && !c->cgroup_root[0]))
 		return;
 	r = cgroup_pins_ok(c->bpf_dir, &d);
-	if (r >= 0)
+	if (r >= 0 && !g->cgroup_refused)
 		return;
-	keep_reason(g, r, &d);
+	if (r < 0)
+		keep_reason(g, r, &d);
 	g->features.have[FEATURE_CGROUP_EBPF] = false;
 	memcpy(g->features.cgroup_lack, g->cgroup_reason, sizeof(g->features.cgroup_lack));
 }

@@ -10,11 +10,14 @@ struct imds_guard {
 	struct nl_socket *nft, *route; /* owned */
 	struct imds_features features;
 	struct imds_plan *plan; /* owned; NULL before the first configure */
+	struct imds_config config; /* what the plan was made of */
+	bool can_keep;
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
 	bool cgroup_ebpf;	 /* the kernel can; whether this host can is looked at each time */
 	bool cgroup_installed;	 /* by this process, as the plan wants it */
+	bool cgroup_refused;	 /* the kernel refused the programs: no use in asking again */
 	char cgroup_reason[200]; /* why the cgroup layer could not be installed; "" */
 };
 
@@ -26,8 +29,11 @@ int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d)
 
 /* ---- the cgroup layer (guard-cgroup.c) ------------------------------------------------------- */
 
-/* Installs it, or takes it away when the plan does not want it. A failure is kept for the status. */
-void imds_guard_cgroup_apply(struct imds_guard *g);
+/*
+ * Installs it, or takes it away when the plan does not want it. A failure is kept for the status.
+ * Return: true when the plan counts on a layer that cannot be had here, and has to be made anew
+ */
+bool imds_guard_cgroup_apply(struct imds_guard *g);
 
 /* Installs what is missing. Return: 1 when it was and now is not, else 0; adds to @what what it was. */
 int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what);

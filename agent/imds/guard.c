@@ -75,6 +75,8 @@ int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool
 		g->cgroup_installed = false;
 	(void)imds_plan_free(g->plan);
 	g->plan = p;
+	g->config = *c;
+	g->can_keep = can_keep;
 	return 0;
 }
 
@@ -239,6 +241,14 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	if (g->plan->enabled && !g->plan->table && g->plan->n_rules == 0)
 		return diag_fail(d, -EOPNOTSUPP, "guard",
 				 "nothing can keep IMDS closed here: no nftables, and no routing rules");
+	/* First, for where the programs cannot be had the table has to do more. */
+	if (imds_guard_cgroup_apply(g)) {
+		const struct imds_config c = g->config;
+
+		r = imds_guard_configure(g, &c, g->can_keep);
+		if (r < 0)
+			return r;
+	}
 	r = imds_guard_look(g, &s, d);
 	if (r < 0)
 		return r;
@@ -246,7 +256,6 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	if (r < 0)
 		return r;
 	r = apply_all_rules(g, d);
-	imds_guard_cgroup_apply(g);
 	return MIN(r, 0);
 }
 

@@ -367,3 +367,15 @@ def test_the_capabilities_of_the_unit_are_enough(h):
     h.batten("imds", "allow", "add", "container:web")
     lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
     assert h.layers()["cgroup-ebpf", "ipv6"]["state"] == "active"
+
+
+def test_programs_that_cannot_be_installed_leave_the_output_hook(h):
+    """A kernel may have eBPF and refuse just these programs: found out only by trying."""
+    h.host.run("mkdir", "-p", h.tree.pins / "imds_connect4")  # where a program has to be pinned
+    web = h.tasks.run("web", h.host)
+    h.daemon()
+    layers = h.layers()
+    assert layers["cgroup-ebpf", "ipv4"]["state"] == "off"
+    assert "cannot pin" in layers["cgroup-ebpf", "ipv4"]["reason"]
+    assert layers["output", "ipv4"]["state"] == "active"
+    assert h.roads(web, "tcp4", "tcp6") == {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}
