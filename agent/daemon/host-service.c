@@ -6,6 +6,7 @@
  * which is made anew whenever a container comes or goes, so that no address outlives its container.
  */
 #include "daemon/host-service.h"
+#include "daemon/observe-service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,12 +35,16 @@ static const struct log_message msg_apply = { "6142bf50381ca0c4e2d37fa0b1c2d326"
 
 static const struct log_message msg_nflog = { "8364d1725ac3e2e604f591c2d3e4f528",
 					       "blocked packets cannot be listened to" };
+static const struct log_message msg_observe = { "9475e2182bd4f3f715a602d3e4f50629",
+						 "system calls cannot be observed" };
 
 struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
 	struct event_log *log;
 	struct awsvpc_service *awsvpc;
+	struct observe_service *observe; /* NULL: not observing */
+	bool observe_tried;		 /* and the kernel or the store refused */
 	struct host_watch *watch;
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
@@ -208,6 +213,7 @@ static void on_runs(void *user, struct container *c)
 	struct host_service *s = user;
 
 	set_row(s, c);
+	observe_service_runs(s->observe, c);
 	e = exception_of(s, c);
 	if (!e) {
 		awsvpc_service_runs(s->awsvpc, c, s->imds.awsvpc);
@@ -223,6 +229,7 @@ static void on_ended(void *user, struct container *c)
 	struct host_service *s = user;
 
 	awsvpc_service_ended(s->awsvpc, c);
+	observe_service_ended(s->observe, c->id);
 	if (!exception_of(s, c))
 		return;
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
@@ -313,11 +320,35 @@ json_t *host_service_exceptions(const struct host_service *s)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* Observing is an extra: a host where it cannot be done keeps everything else. */
+static void open_observer(struct host_service *s, bool wanted)
+{
+	struct diag d = { 0 };
+	int r;
+
+	if (!wanted) {
+		s->observe = observe_service_free(s->observe);
+		s->observe_tried = false;
+		return;
+	}
+	if (s->observe || s->observe_tried)
+		return;
+	r = observe_service_new(&s->observe, s->event, s->directory, &d);
+	s->observe_tried = r < 0;
+	if (r < 0) {
+		log_event(LOG_ERR, &msg_observe, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
+		return;
+	}
+	host_model_each(pos, host_watch_model(s->watch))
+		observe_service_runs(s->observe, host_container(pos));
+}
+
 void host_service_configure(struct host_service *s, const struct settings *settings)
 {
 	s->imds = settings->imds;
 	open_layer(s);
 	open_nflog(s);
+	open_observer(s, settings->seccomp.observe);
 	set_everything(s);
 }
 
@@ -348,6 +379,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		return r;
 	open_layer(s);
 	open_nflog(s);
+	open_observer(s, settings->seccomp.observe);
 	*ret = take_ptr(s);
 	return 0;
 }
@@ -358,6 +390,7 @@ struct host_service *host_service_free(struct host_service *s)
 		return NULL;
 	s->watch = host_watch_free(s->watch);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
+	s->observe = observe_service_free(s->observe);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);

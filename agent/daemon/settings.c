@@ -64,11 +64,23 @@ static const struct config_key daemon_keys[] = {
 
 static const struct config_section daemon_section = { "daemon", daemon_keys, ARRAY_SIZE(daemon_keys) };
 
+static const struct config_key seccomp_keys[] = {
+	{
+		.name = "observe",
+		.offset = offsetof(struct seccomp_config, observe),
+		.parse = config_parse_bool,
+		.default_text = "no",
+		.help = "Observe which system calls containers make, for `batten seccomp list` and generate.",
+	},
+};
+
+static const struct config_section seccomp_section = { "seccomp", seccomp_keys, ARRAY_SIZE(seccomp_keys) };
+
 int settings_read(struct settings *ret, const char *path, bool optional, struct diag *d)
 {
 	struct settings s = { 0 };
-	const struct config_section sections[] = { daemon_section, imds_config_section };
-	void *const targets[] = { &s.daemon, &s.imds };
+	const struct config_section sections[] = { daemon_section, imds_config_section, seccomp_section };
+	void *const targets[] = { &s.daemon, &s.imds, &s.seccomp };
 	int r;
 
 	r = config_read(path, optional, sections, ARRAY_SIZE(sections), targets, d);

@@ -14,9 +14,14 @@ struct daemon_config {
 	char state_dir[256];
 };
 
+struct seccomp_config {
+	bool observe; /* the system calls of all containers */
+};
+
 struct settings {
 	struct daemon_config daemon;
 	struct imds_config imds;
+	struct seccomp_config seccomp;
 };
 
 /*

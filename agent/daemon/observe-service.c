@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The observer in the loop. What cannot be stored is tried again with the next timer, and said at a
+ * bounded rate: a full disk must not fill the journal too.
+ */
+#include "daemon/observe-service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "batten/base/log.h"
+#include "batten/daemon/priorities.h"
+#include "batten/seccomp/watch.h"
+
+#define STORE_US 10000000ULL
+#define SLACK_US 5000000ULL
+
+static const struct log_message msg_observing = { "a1b7c3d5e9f04b6c8d2e4f6a8b0c1d31",
+						   "observing the system calls of containers" };
+static const struct log_message msg_trouble = { "b2c8d4e6fa0a4c7d9e3f5a7b9c1d2e32",
+						 "an observation could not be kept, trying again" };
+
+struct observe_service {
+	struct seccomp_watch *watch;
+	sd_event_source *sights, *timer;
+	struct log_limit limit;
+};
+
+static void said(struct observe_service *s, int r, const struct diag *d)
+{
+	uint64_t held_back = 0;
+	struct timespec t;
+
+	if (r >= 0)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	if (log_limit_allow(&s->limit, (uint64_t)t.tv_sec * 1000, &held_back))
+		log_event(LOG_WARNING, &msg_trouble, "where", d->where, "reason",
+			  d->what[0] ? d->what : strerror(-r));
+}
+
+static void dispatch(struct observe_service *s)
+{
+	struct diag d = { 0 };
+	int r = seccomp_watch_dispatch(s->watch, &d);
+
+	said(s, r, &d);
+}
+
+static int on_sights(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	dispatch(data);
+	return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	dispatch(data);
+	return sd_event_source_set_time_relative(source, STORE_US);
+}
+
+static int add_sources(struct observe_service *s, sd_event *event)
+{
+	int r;
+
+	r = sd_event_add_io(event, &s->sights, seccomp_watch_fd(s->watch), EPOLLIN, on_sights, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->sights, PRIORITY_BACKGROUND);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &s->timer, CLOCK_MONOTONIC, STORE_US, SLACK_US, on_timer, s);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(s->timer, SD_EVENT_ON);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->timer, PRIORITY_BACKGROUND);
+	return r;
+}
+
+int observe_service_new(struct observe_service **ret, sd_event *event, const char *state_dir, struct diag *d)
+{
+	_cleanup_(observe_service_freep) struct observe_service *s = calloc(1, sizeof(*s));
+	char dir[512];
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->limit = (struct log_limit){ .interval_ms = 60000, .burst = 3 };
+	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
+		return diag_errno(d, -errno, state_dir, "cannot make the state directory");
+	(void)snprintf(dir, sizeof(dir), "%s/seccomp", state_dir);
+	r = seccomp_watch_new(&s->watch, dir, NULL, NULL, d);
+	if (r < 0)
+		return r;
+	r = add_sources(s, event);
+	if (r < 0)
+		return diag_errno(d, r, "observer", "cannot be put into the loop");
+	log_event(LOG_INFO, &msg_observing, "store", dir);
+	*ret = take_ptr(s);
+	return 0;
+}
+
+struct observe_service *observe_service_free(struct observe_service *s)
+{
+	if (!s)
+		return NULL;
+	(void)sd_event_source_disable_unref(s->sights);
+	(void)sd_event_source_disable_unref(s->timer);
+	s->watch = seccomp_watch_free(s->watch);
+	free(s);
+	return NULL;
+}
+
+void observe_service_runs(struct observe_service *s, const struct container *c)
+{
+	struct diag d = { 0 };
+
+	if (s)
+		said(s, seccomp_watch_runs(s->watch, c, &d), &d);
+}
+
+void observe_service_ended(struct observe_service *s, const char *container_id)
+{
+	struct diag d = { 0 };
+
+	if (s)
+		said(s, seccomp_watch_ended(s->watch, container_id, &d), &d);
+}

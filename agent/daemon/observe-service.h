@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * Observing the containers' system calls in the daemon's loop, when [seccomp] observe = yes. Every
+ * function takes NULL for "not observing".
+ */
+#include <systemd/sd-event.h>
+
+#include "batten/base/diag.h"
+#include "batten/base/macros.h"
+#include "batten/host/container.h"
+
+struct observe_service;
+
+/*
+ * observe_service_new - load the observer and store what it sees
+ * @state_dir: its store is the folder "seccomp" in there
+ * Return: 0 or a negative errno: -EPERM, -EOPNOTSUPP where the kernel cannot
+ */
+int observe_service_new(struct observe_service **ret, sd_event *event, const char *state_dir,
+			struct diag *d) _must_check_;
+
+/* Stores everything first. */
+struct observe_service *observe_service_free(struct observe_service *s);
+DEFINE_CLEANUP(struct observe_service *, observe_service_free)
+
+void observe_service_runs(struct observe_service *s, const struct container *c);
+void observe_service_ended(struct observe_service *s, const char *container_id);
