@@ -10,12 +10,12 @@
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
 
-int json_parse(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
+static int parse(const char *text, size_t n, size_t flags, const char *name, json_t **ret, struct diag *d)
 {
 	json_error_t e;
 	json_t *j;
 
-	j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+	j = json_loadb(text, n, flags, &e);
 	if (!j) {
 		if (json_error_code(&e) == json_error_out_of_memory)
 			return -ENOMEM;
@@ -24,6 +24,16 @@ int json_parse(const char *text, size_t n, const char *name, json_t **ret, struc
 	}
 	*ret = j;
 	return 0;
+}
+
+int json_parse(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
+{
+	return parse(text, n, JSON_REJECT_DUPLICATES, name, ret, d);
+}
+
+int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
+{
+	return parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, d);
 }
 
 static int json_dump_to(int fd, const json_t *j, size_t flags)

@@ -146,7 +146,7 @@ int docker_check_status(const struct docker *k, int status, const char *body, si
 
 	if (status >= 200 && status < 300)
 		return 0;
-	if (json_parse(body, n_body, "refusal", &j, NULL) == 0)
+	if (json_parse_answer(body, n_body, "refusal", &j, NULL) == 0)
 		words = json_string_value(json_object_get(j, "message"));
 	if (words)
 		return diag_fail(d, error, docker_socket(k), "Docker: %.400s", words);
@@ -259,6 +259,6 @@ int docker_get(struct docker *k, const char *path, size_t max_bytes, json_t **re
 	r = exchange(k, c, deadline_ms, max_bytes, &text, &n, d);
 	if (r < 0)
 		return r;
-	r = json_parse(text, n, "Docker's answer", ret, d);
+	r = json_parse_answer(text, n, "Docker's answer", ret, d);
 	return r == -EBADMSG ? -EPROTO : r;
 }

@@ -62,7 +62,7 @@ static int exchange(int fd, const char *path, uint64_t deadline_ms, json_t **ret
 		return r;
 	if (http_call_status(c) != 200)
 		return -EPROTO;
-	r = json_parse(text, n, "the ECS agent's answer", ret, d);
+	r = json_parse_answer(text, n, "the ECS agent's answer", ret, d);
 	return r == -EBADMSG ? -EPROTO : r;
 }
 

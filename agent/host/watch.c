@@ -241,7 +241,7 @@ static void on_inspect(void *user, int error, const char *text, size_t n, const 
 		return;
 	}
 	/* What it says of one container is its own affair: nonsense there does not stop the others. */
-	if (error == 0 && json_parse(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0)
+	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0)
 		take_container(w, c);
 	next_inspect(w);
 }
@@ -295,7 +295,7 @@ static void on_list(void *user, int error, const char *text, size_t n, const str
 	size_t i;
 
 	(void)done;
-	if (error == 0 && json_parse(text, n, "Docker's list of containers", &list, &why) < 0)
+	if (error == 0 && json_parse_answer(text, n, "Docker's list of containers", &list, &why) < 0)
 		error = -EPROTO;
 	if (error == 0 && !json_is_array(list))
 		error = diag_fail(&why, -EPROTO, docker_socket(w->docker), "Docker's list of containers is no list");
@@ -355,7 +355,7 @@ static void on_event(void *user, int error, const char *text, size_t n, const st
 		}
 		return;
 	}
-	if (json_parse(text, n, "event", &event, NULL) == 0) {
+	if (json_parse_answer(text, n, "event", &event, NULL) == 0) {
 		take_event(w, event);
 		if (w->followed)
 			next_inspect(w);

@@ -15,8 +15,8 @@ def report(docker_host):
     sleep = ("app:1.0", "sleep", "600")
     good = ["--user", "1000:1000", "--read-only", "--memory", "64m", "--pids-limit", "64", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--ulimit", "core=0", "--ulimit", "nofile=1024:1024"]
+    # A privileged one needs a machine that has every capability itself: tests/vm starts it.
     bad = {
-        "privileged": ["--privileged"],
         "hostnet": ["--network", "host"],
         "hostpid": ["--pid", "host"],
         "hostipc": ["--ipc", "host"],
@@ -34,8 +34,7 @@ def report(docker_host):
     }
     d.docker("run", "-d", "--name", "good", *good, *sleep)
     for name, options in bad.items():
-        # A machine whose own capabilities are bounded cannot start a privileged container.
-        d.docker("run", "-d", "--name", name, *options, *sleep, check=name != "privileged")
+        d.docker("run", "-d", "--name", name, *options, *sleep)
     d.docker("run", "-d", "--name", "latest", "busybox", "sleep", "600")
     d.docker("exec", "-d", "-u", "root", "forever", "sleep", "600")
     p = d.space.run(lab.BATTEN, "audit", "--json", "--docker", f"unix://{d.socket}", check=False)
@@ -50,9 +49,6 @@ def failed(report, container):
 
 
 @pytest.mark.parametrize("container, control, words", [
-    ("privileged", "CTR-01", "--privileged"),
-    ("privileged", "CTR-02", "sys_admin"),
-    ("privileged", "CTR-12", "Seccomp: 0"),
     ("hostnet", "CTR-03", "net namespace is the host's"),
     ("hostpid", "CTR-04", "pid namespace is the host's"),
     ("hostipc", "CTR-05", "ipc namespace is the host's"),

@@ -244,7 +244,9 @@ def test_docker_refuses_what_is_called_fatal(docker_host, batten, scratch):
                                                 ("K =v", False), ("export K=v", False))):
         status, answer = ask_docker(host, "/containers/create", {"Image": "busybox", "Cmd": ["true"], "Env": [variable]})
         if status == 201:
-            status, _ = ask_docker(host, f"/containers/{answer['Id']}/start")
+            made = answer["Id"]
+            status, _ = ask_docker(host, f"/containers/{made}/start")
+            host.docker("rm", "-f", made)
         assert (status >= 400) == fatal, (variable, status, answer)
         document = get(batten, make(scratch / str(number), variable + "\nECS_CLUSTER=x\n"))
         assert bool(document["fatal"]) == fatal, variable

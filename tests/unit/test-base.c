@@ -157,6 +157,16 @@ static void json_text_mends_bad_utf8(void **state)
 	assert_string_equal(json_string_value(j), "a\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+static void an_answer_may_hold_a_nul(void **state)
+{
+	static const char text[] = "[\"K=a\\u0000b\", \"next\"]";
+	_cleanup_(json_freep) json_t *strict = NULL, *answer = NULL;
+
+	assert_int_equal(json_parse(text, strlen(text), "t", &strict, NULL), -EBADMSG);
+	assert_int_equal(json_parse_answer(text, strlen(text), "t", &answer, NULL), 0);
+	assert_int_equal(json_array_size(answer), 2);
+}
+
 static void table_lines_up_and_escapes(void **state)
 {
 	_cleanup_(table_freep) struct table *t = table_new(2);
@@ -185,6 +195,7 @@ int main(void)
 		cmocka_unit_test(list_survives_removal_while_walking),
 		cmocka_unit_test(log_limit_counts_what_it_holds_back),
 		cmocka_unit_test(json_text_mends_bad_utf8),
+		cmocka_unit_test(an_answer_may_hold_a_nul),
 		cmocka_unit_test(table_lines_up_and_escapes),
 	};
 

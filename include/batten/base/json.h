@@ -22,6 +22,13 @@ static inline void json_freep(json_t **j)
  */
 int json_parse(const char *text, size_t n, const char *name, json_t **ret, struct diag *d) _must_check_;
 
+/*
+ * json_parse_answer - the same for another program's answers, whose strings may hold a NUL
+ * One container with such a variable must not hide all others. C sees the text before the NUL.
+ */
+int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
+	_must_check_;
+
 /* Indented, keys in the order they were set, a newline at the end. Return: 0 or negative errno. */
 int json_print(int fd, const json_t *j) _must_check_;
 
