@@ -90,7 +90,7 @@ int parse_duration_ms(struct slice s, uint64_t min_ms, uint64_t max_ms, uint64_t
 
 const char *u64_text(char buf[static U64_TEXT_SIZE], uint64_t v)
 {
-	char *p = buf + U64_TEXT_SIZE - 1;
+	char *p = &buf[U64_TEXT_SIZE - 1];
 
 	*p = '\0';
 	do {

@@ -28,7 +28,7 @@ void digest_text(const struct digest *d, char ret[static DIGEST_TEXT_SIZE])
 
 int digest_from_hex(struct slice hex, struct digest *ret)
 {
-	struct digest v;
+	struct digest v = { 0 };
 
 	if (hex.n != 2 * DIGEST_SIZE)
 		return -EINVAL;

@@ -208,7 +208,7 @@ int inflate_at_end(struct inflate *z, bool *ret, struct diag *d)
 
 static int stored_header(struct inflate *z, struct diag *d)
 {
-	uint8_t n[4];
+	uint8_t n[4] = { 0 };
 	int r;
 
 	r = inflate_bytes(z, n, sizeof(n), d);

@@ -17,7 +17,8 @@
 
 void model_note(struct model *m, const char *fmt, ...)
 {
-	char **grown = reallocarray(m->notes, m->n_notes + 1, sizeof(*grown));
+	/* Not reallocarray(): gcc 12 takes one that failed for a free. */
+	char **grown = realloc(m->notes, (m->n_notes + 1) * sizeof(*grown));
 	va_list ap;
 
 	if (!grown)
@@ -147,18 +148,14 @@ static int text_of(const struct span_doc *doc, uint32_t at, const char *key, cha
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* @ret: NULL or empty when it is not there */
 static int annotation(const struct span_doc *doc, uint32_t at, const char *key, char **ret,
 		      struct diag *d)
 {
 	uint32_t v;
 	int r = span_get(doc, at, "annotations", SPAN_OBJECT, &v, d);
 
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return text_of(doc, v, key, ret, d);
-	*ret = strdup("");
-	return *ret ? 0 : -ENOMEM;
+	return r > 0 ? text_of(doc, v, key, ret, d) : r;
 }
 
 /* ---- layers and images ---------------------------------------------------------------------- */
@@ -277,7 +274,7 @@ static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint
 	struct model_doc *doc = &m->docs[doc_index];
 	_cleanup_(freep) char *type = NULL;
 	struct digest digest;
-	uint32_t entry;
+	uint32_t entry = STORE_NONE;
 	enum layer_type kind;
 	int r;
 
@@ -309,7 +306,7 @@ static int load_manifest(struct model *m, uint32_t index, const char *name, stru
 {
 	const struct span_doc *doc = &m->docs[index].spans;
 	_cleanup_(freep) char *type = NULL;
-	uint32_t config, layers, entry, config_doc, n = 0, other;
+	uint32_t config, layers, entry = STORE_NONE, config_doc, n = 0, other;
 	struct model_image *image;
 	struct digest digest;
 	bool known, ours = false;
@@ -378,9 +375,9 @@ static int load_element(struct model *m, uint32_t index, uint32_t at, const char
 {
 	const struct span_doc *doc = &m->docs[index].spans;
 	_cleanup_(freep) char *type = NULL, *ref = NULL, *own = NULL, *full = NULL;
-	uint32_t entry, child;
+	uint32_t entry = STORE_NONE, child = STORE_NONE;
 	struct digest digest;
-	bool is_index, known;
+	bool is_index, known = false;
 	int r;
 
 	r = text_of(doc, at, "mediaType", &type, d);
@@ -392,7 +389,7 @@ static int load_element(struct model *m, uint32_t index, uint32_t at, const char
 		r = annotation(doc, at, "io.containerd.image.name", &full, d);
 	if (r < 0)
 		return r;
-	if (depth == 0 && m->tag && strcmp(ref, m->tag) != 0)
+	if (depth == 0 && m->tag && strcmp(ref ? ref : "", m->tag) != 0)
 		return add_child(&m->docs[index], STORE_NONE);
 	is_index = strcmp(type, "application/vnd.oci.image.index.v1+json") == 0 ||
 		   strcmp(type, "application/vnd.docker.distribution.manifest.list.v2+json") == 0;
@@ -406,7 +403,7 @@ static int load_element(struct model *m, uint32_t index, uint32_t at, const char
 		model_note(m, "%s: one of its platforms is not in the image", doc->name);
 		return add_child(&m->docs[index], STORE_NONE);
 	}
-	own = strdup(*full ? full : *ref ? ref : name);
+	own = strdup(full && *full ? full : ref && *ref ? ref : name);
 	if (!own)
 		return -ENOMEM;
 	r = load_doc(m, entry, is_index ? DOC_INDEX : DOC_MANIFEST, &digest, &child, &known, d);
@@ -481,7 +478,7 @@ static int docker_image(struct model *m, uint32_t at, struct diag *d)
 {
 	const struct span_doc *doc = &m->docs[m->docker].spans;
 	_cleanup_(freep) char *name = NULL;
-	uint32_t config, layers, tags, entry, config_doc, parent, n = 0;
+	uint32_t config, layers, tags, entry, config_doc = STORE_NONE, parent, n = 0;
 	struct model_image *image;
 	struct digest digest;
 	bool known;

@@ -117,9 +117,10 @@ static int upload(struct docker *k, int fd, uint64_t size, char **ret, struct di
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return diag_errno(d, n < 0 ? -errno : -EIO, NULL,
-					  "cannot read the new image");
+		if (n <= 0) {
+			r = diag_errno(d, n < 0 ? -errno : -EIO, NULL, "cannot read the new image");
+			break;
+		}
 		r = docker_upload_write(s, buf, (size_t)n, d);
 		at += (uint64_t)n;
 	}

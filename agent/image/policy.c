@@ -48,20 +48,23 @@ static int add_rule(char ***list, size_t *n, struct slice rule, const char *wher
 	return 0;
 }
 
-static int add_list(char ***list, size_t *n, const char *name, struct diag *d)
+static char *list_path(const char *name)
 {
-	_cleanup_(freep) char *text = NULL, *path = NULL;
+	char *path;
+
+	if (strchr(name, '/'))
+		return strdup(name);
+	return asprintf(&path, "%s/%s.paths", BATTEN_DATA, name) < 0 ? NULL : path;
+}
+
+static int add_list(char ***list, size_t *n, const char *path, struct diag *d)
+{
+	_cleanup_(freep) char *text = NULL;
 	const char *at, *end;
 	unsigned int line = 0;
 	size_t size;
 	int r;
 
-	if (strchr(name, '/'))
-		path = strdup(name);
-	else if (asprintf(&path, "%s/%s.paths", BATTEN_DATA, name) < 0)
-		path = NULL;
-	if (!path)
-		return -ENOMEM;
 	r = file_read(AT_FDCWD, path, MAX_LIST_BYTES, &text, &size, d);
 	if (r < 0)
 		return r;
@@ -82,8 +85,12 @@ static int add_list(char ***list, size_t *n, const char *name, struct diag *d)
 
 static int add(char ***list, size_t *n, const char *text, struct diag *d)
 {
-	return text[0] == '@' ? add_list(list, n, text + 1, d)
-			      : add_rule(list, n, slice_of(text), text, 0, d);
+	_cleanup_(freep) char *path = NULL;
+
+	if (text[0] != '@')
+		return add_rule(list, n, slice_of(text), text, 0, d);
+	path = list_path(text + 1);
+	return path ? add_list(list, n, path, d) : -ENOMEM;
 }
 
 int image_policy_keep(struct image_policy *p, const char *text, struct diag *d)

@@ -269,7 +269,7 @@ static int rewrite_manifest(struct model *m, struct model_doc *doc, struct diag 
 {
 	struct span_edits e = { 0 };
 	const struct span_doc *spans = &doc->spans;
-	uint32_t config, layers, annotations;
+	uint32_t config, layers = 0, annotations;
 	int r;
 
 	r = span_need(spans, 0, "config", SPAN_OBJECT, &config, d);

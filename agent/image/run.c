@@ -529,6 +529,7 @@ static int put(struct image_run *run, const struct image_options *o, const struc
 	return put_archive(run, o, to->path, d);
 }
 
+/* @to: NULL: nothing is written */
 static int strip(struct image_run *run, const struct image_options *o, const struct place *from,
 		 const struct place *to, struct diag *d)
 {
@@ -537,19 +538,19 @@ static int strip(struct image_run *run, const struct image_options *o, const str
 	uint32_t named;
 	int r;
 
-	if (!o->dry_run) {
+	if (to) {
 		r = place_fits(to, &run->model, d);
 		if (r < 0)
 			return r;
 	}
-	r = make_tasks(run, !o->dry_run, true, d);
+	r = make_tasks(run, to != NULL, true, d);
 	if (r >= 0 && o->effective_only)
 		r = find_spared(run, o, d);
 	if (r >= 0)
 		r = walk(run, o, "stripping", d);
 	if (r >= 0)
 		r = count(run);
-	if (r < 0 || o->dry_run)
+	if (r < 0 || !to)
 		return r;
 	r = model_rewrite(&run->model, &rewrite, d);
 	if (r < 0)
@@ -575,7 +576,7 @@ int image_strip(const struct image_options *o, struct image_run **ret, struct di
 	if (r >= 0 && !o->dry_run)
 		r = place_parse(o->destination, &from, &to, d);
 	if (r >= 0)
-		r = strip(run, o, &from, &to, d);
+		r = strip(run, o, &from, o->dry_run ? NULL : &to, d);
 	run->model.tag = NULL;
 	place_done(&from);
 	place_done(&to);

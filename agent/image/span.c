@@ -157,7 +157,7 @@ static int container(struct parser *p, uint32_t self, bool object)
 	}
 	for (;;) {
 		size_t key_from = p->at, key_to = p->at;
-		uint32_t child;
+		uint32_t child = 0;
 		int r = 0;
 
 		if (object) {
@@ -223,7 +223,7 @@ int span_parse(const char *text, size_t n, const char *name, struct span_doc *re
 {
 	struct span_doc doc = { .text = text, .n = n, .name = name };
 	struct parser p = { .doc = &doc, .d = d };
-	uint32_t top;
+	uint32_t top = 0;
 	int r;
 
 	if (n > SPAN_MAX_TEXT)

@@ -80,13 +80,12 @@ static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 	return r;
 }
 
-static const struct store *sorting;
-
-static int by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b, void *arg)
 {
+	const struct store_entry *entries = arg;
 	const uint32_t *x = a, *y = b;
 
-	return strcmp(sorting->entries[*x].name, sorting->entries[*y].name);
+	return strcmp(entries[*x].name, entries[*y].name);
 }
 
 static int sort(struct store *s, struct diag *d)
@@ -96,8 +95,7 @@ static int sort(struct store *s, struct diag *d)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->n; i++)
 		s->sorted[i] = i;
-	sorting = s;
-	qsort(s->sorted, s->n, sizeof(*s->sorted), by_name);
+	qsort_r(s->sorted, s->n, sizeof(*s->sorted), by_name, s->entries);
 	for (uint32_t i = 1; i < s->n; i++) {
 		const struct store_entry *a = &s->entries[s->sorted[i - 1]],
 					 *b = &s->entries[s->sorted[i]];
@@ -309,9 +307,9 @@ static int open_below(int top, const char *name)
 				      (name[n] ? O_DIRECTORY : 0));
 		if (next < 0)
 			return -errno;
-		at = fd_close(at);
 		if (!name[n])
 			return next;
+		(void)fd_close(at);
 		at = next;
 		name += n + 1;
 	}
@@ -350,7 +348,7 @@ int store_read(const struct store *s, uint32_t index, size_t max_bytes, char **r
 	const struct store_entry *e = &s->entries[index];
 	_cleanup_(fd_closep) int fd = -1;
 	_cleanup_(freep) char *data = NULL;
-	uint64_t offset;
+	uint64_t offset = 0;
 	int r;
 
 	if (e->size > max_bytes)

@@ -309,6 +309,7 @@ static int begin_extended(struct tar_walker *w, const struct tar_header *h, stru
 static int end_extended(struct tar_walker *w, struct diag *d)
 {
 	struct extended *x = w->collecting;
+	const char *text = x->body.data;
 
 	w->collecting = NULL;
 	if (x == &w->global)
@@ -316,8 +317,8 @@ static int end_extended(struct tar_walker *w, struct diag *d)
 	if (x == &w->pax)
 		return 0;
 	/* A long name ends at its NUL; what stands behind it would be seen by some. */
-	for (size_t i = strnlen(x->body.data ? x->body.data : "", x->body.n); i < x->body.n; i++)
-		if (x->body.data[i] != '\0')
+	for (size_t i = text ? strnlen(text, x->body.n) : x->body.n; i < x->body.n; i++)
+		if (text[i] != '\0')
 			return refuse(w, d, w->header_at, "bytes behind the end of a long name");
 	return 0;
 }
@@ -410,7 +411,9 @@ static int set_text(struct bytes *b, const char *raw, size_t n, bool clean)
 
 static struct slice long_text(const struct extended *x)
 {
-	return (struct slice){ x->body.data, strnlen(x->body.data ? x->body.data : "", x->body.n) };
+	const char *text = x->body.data ? x->body.data : "";
+
+	return (struct slice){ text, strnlen(text, x->body.n) };
 }
 
 static int member(struct tar_walker *w, struct diag *d)

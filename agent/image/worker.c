@@ -209,7 +209,7 @@ static int start(struct worker *w, struct worker_task *tasks, size_t task, volat
 			_exit(1);
 		close_others(&tasks[task], ends[1]);
 		work(&tasks[task], &done[task], &m);
-		_exit(fd_write_all(ends[1], &m, sizeof(m)) < 0);
+		_exit(fd_write_all(ends[1], &m, sizeof(m)) < 0 ? 1 : 0);
 	}
 	(void)fd_close(ends[1]);
 	w->pipe = ends[0];
@@ -221,7 +221,7 @@ static int start(struct worker *w, struct worker_task *tasks, size_t task, volat
 static int collect(struct worker *w, struct worker_task *tasks, struct diag *d)
 {
 	struct worker_task *t = &tasks[w->task];
-	struct message m;
+	struct message m = { 0 };
 	size_t n = 0;
 	int status;
 
@@ -328,6 +328,7 @@ int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress
 	uint64_t *done;
 	int r;
 
+	/* cppcheck-suppress invalidFunctionArg ; an anonymous mapping has no descriptor */
 	done = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (done == MAP_FAILED)
 		return -ENOMEM;
