@@ -257,7 +257,7 @@ static void check_gzip(const struct pair *t, bool removals, int level, int strat
 	struct bytes packed = { 0 }, out = { 0 }, plain = { 0 }, second = { 0 };
 	size_t part = t->old.n / members;
 	struct layer_result r;
-	char what[64];
+	char what[96];
 
 	(void)snprintf(what, sizeof(what), "level %d strategy %d flush %zu members %u", level,
 		       strategy, flush, members);
@@ -276,6 +276,7 @@ static void check_gzip(const struct pair *t, bool removals, int level, int strat
 	bytes_done(&packed);
 	bytes_done(&out);
 	bytes_done(&plain);
+	bytes_done(&second);
 }
 
 static void gzip_layers(void **state)
