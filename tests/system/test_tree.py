@@ -5,6 +5,8 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 import lab
 
 TOP = pathlib.Path(__file__).parent.parent.parent
@@ -117,6 +119,12 @@ def test_usage_errors_are_one_line_with_exit_2(batten):
                                 (["completion"], "missing"), (["help", "a", "b", "c"], "unexpected argument")):
         p = subprocess.run([batten, *arguments], text=True, capture_output=True)
         assert p.returncode == 2 and p.stderr.count("\n") == 1 and expected in p.stderr, (arguments, p)
+
+
+@pytest.mark.no_sanitizer
+def test_the_stripped_binary_is_small(batten, tmp_path):
+    subprocess.run(["strip", "-o", tmp_path / "batten", batten], check=True)
+    assert (tmp_path / "batten").stat().st_size < 1024 * 1024
 
 
 def test_lab_cleans_up():
