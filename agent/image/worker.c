@@ -101,7 +101,8 @@ static void report_finding(struct reporter *w, const struct tar_member *m, int h
 	(void)fwrite(&f, sizeof(f), 1, w->findings);
 	(void)fwrite(m->path, f.n_path, 1, w->findings);
 	(void)fwrite(m->link, f.n_link, 1, w->findings);
-	(void)fwrite(m->caps, f.n_caps, 1, w->findings);
+	if (f.n_caps > 0) /* NULL otherwise, which fwrite() may not be given */
+		(void)fwrite(m->caps, f.n_caps, 1, w->findings);
 }
 
 static int on_member(void *arg, const struct tar_member *m, struct diag *d)

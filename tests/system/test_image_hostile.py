@@ -233,6 +233,7 @@ def _read(path):
         return b""
 
 
+@pytest.mark.no_sanitizer  # LeakSanitizer does not work under strace
 def test_workers_are_confined(scratch, spaces):
     """Under strace: every worker drops its capabilities and installs a filter before it reads."""
     lab.need(lab.pathlib.Path("/usr/bin/strace").exists(), "strace is not installed")
