@@ -209,7 +209,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
-             zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman
+             zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
 APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs dpkg-dev
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
