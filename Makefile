@@ -113,7 +113,10 @@ $(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
 $(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(B)/tests/fuzz/replay.o $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-tests-built: $(UNIT) $(TOOL) $(REPLAY)
+tests-built: $(UNIT) $(REPLAY) tools-built
+
+# The clients that system tests and the demonstration start.
+tools-built: $(TOOL)
 
 check-unit: all tests-built
 	@BATTEN=$(B)/batten B=$(B) tests/unit/run $(UNIT) $(REPLAY)
@@ -146,7 +149,7 @@ bench-guard: all tests-built
 # ---- the demonstration --------------------------------------------------------------------------
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all tools-built
 	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/system/demo.py
 
 # ---- static analysis ----------------------------------------------------------------------------
