@@ -16,7 +16,11 @@ PYTHON     ?= /usr/bin/python3
 ifeq ($(origin CC),default)
 CC         := gcc
 endif
-CFLAGS     ?= -O2 -g
+# Small, but for what walks gigabytes. Whoever gives CFLAGS gets those everywhere.
+ifeq ($(origin CFLAGS),undefined)
+CFLAGS     := -Os -g
+HOT_CFLAGS := -O2
+endif
 T          ?=
 
 .DELETE_ON_ERROR:
@@ -60,6 +64,7 @@ HARDEN += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_HARDEN := -fsanitize=$(SAN) -pie
 else
 HARDEN += $(call cc-ok,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN += -fno-asynchronous-unwind-tables
 LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 endif
 HARDEN := $(HARDEN)
@@ -75,7 +80,9 @@ all: $(B)/batten
 
 $(B)/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC_ALL) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC_ALL) $(HOT) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/agent/image/%.o: HOT = $(HOT_CFLAGS)
 
 $(B)/agent/seccomp/data.o: $(wildcard profiles/seccomp-*.json)
 

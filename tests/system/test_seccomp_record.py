@@ -83,7 +83,9 @@ def test_arguments_are_kept_under_their_masks(observes):
     o = json.loads(batten("seccomp", "record", "--", "python3", "-c",
                           "import socket\nsocket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)\n"
                           "socket.socket(socket.AF_INET6)").stdout)
-    assert o["abis"]["x86_64"]["syscalls"]["socket"]["args"]["values"] == [[1, 2], [10, 1]]
+    seen = o["abis"]["x86_64"]["syscalls"]["socket"]["args"]["values"]
+    # [1, 1] is the C library asking for a name service, which it does where HOME is not set.
+    assert sorted(v for v in seen if v != [1, 1]) == [[1, 2], [10, 1]]
 
 
 def test_too_many_argument_values_are_none(observes):
