@@ -95,7 +95,7 @@ static void read_file(struct facts *f, struct daemon_settings *s)
 		s->file_error = strerror(-r);
 		return;
 	}
-	if (root_stat(&f->root, s->file, true, &st) == 0)
+	if (facts_stat(f, s->file, true, &st) == 0)
 		s->file_changed = st.st_mtime;
 	if (json_parse(text, n, s->file, &j, &d) < 0) {
 		s->file_error = arena_strdup(&f->arena, d.what);

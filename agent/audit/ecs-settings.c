@@ -22,7 +22,7 @@ static bool is_there(struct facts *f, const char *path)
 {
 	struct stat st;
 
-	return root_stat(&f->root, path, true, &st) == 0;
+	return facts_stat(f, path, true, &st) == 0;
 }
 
 /* The agent's container as a block of NUL-separated NAME=VALUE. */
@@ -69,6 +69,7 @@ int ecs_settings(struct facts *f, const struct ecs_settings **ret)
 	struct ecs_settings *s = f->ecs;
 	int r;
 
+	f->touched |= NEEDS_FILES | (f->live ? NEEDS_DOCKER | NEEDS_PROC : 0);
 	if (!s) {
 		s = arena_alloc(&f->arena, sizeof(*s));
 		if (!s)

@@ -18,6 +18,8 @@ bool audit_selects(const struct audit_options *o, const struct control *c, enum 
 {
 	if (o->areas && !(o->areas & 1u << area))
 		return false;
+	if (o->sources && !(o->sources & control_sources(c)))
+		return false;
 	if (o->control_ids) {
 		const char *const *id = o->control_ids;
 
@@ -35,7 +37,7 @@ uint64_t audit_parameter(const struct audit *a, const char *name, uint64_t fallb
 
 static const char *host_name(struct audit *a)
 {
-	const char *name = facts_line(a->facts, "/etc/hostname");
+	const char *name = a->options.host ? NULL : facts_line(a->facts, "/etc/hostname");
 	struct utsname u;
 
 	if (a->options.host)

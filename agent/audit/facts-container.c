@@ -165,12 +165,14 @@ static void build_images(struct facts *f, const json_t *docker)
 void facts_build_models(struct facts *f)
 {
 	const json_t *docker = facts_document(f, SOURCE_DOCKER);
+	unsigned int touched = f->touched;
 
 	if (!docker || f->models_built)
 		return;
 	f->models_built = true;
 	build_containers(f, docker);
 	build_images(f, docker);
+	f->touched = touched; /* who uses a container's processes names /proc itself */
 }
 
 size_t facts_containers(struct facts *f, const struct container_facts **ret)

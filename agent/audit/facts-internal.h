@@ -23,6 +23,7 @@ struct facts {
 	const char *docker_url;
 	unsigned int deadline_ms;
 	const json_t *stand_in; /* borrowed */
+	unsigned int touched;	/* NEEDS_… of what was asked for */
 	struct source_slot sources[_SOURCE_MAX];
 
 	int proc_fd;

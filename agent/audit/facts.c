@@ -107,6 +107,7 @@ static int load(struct facts *f, enum source s, json_t **ret, struct diag *d)
 enum source_state facts_source(struct facts *f, enum source s, const char **ret_reason)
 {
 	struct source_slot *slot = &f->sources[s];
+	unsigned int touched = f->touched | NEEDS(s);
 
 	if (slot->state == SOURCE_UNOPENED) {
 		struct diag d = { 0 };
@@ -117,6 +118,8 @@ enum source_state facts_source(struct facts *f, enum source s, const char **ret_
 			slot->reason = arena_printf(&f->arena, "%s%s%s", d.where, d.where[0] ? ": " : "",
 						    d.what[0] ? d.what : strerror(-r));
 	}
+	/* What opening it took is no business of who asked. */
+	f->touched = touched;
 	if (ret_reason)
 		*ret_reason = slot->reason;
 	return slot->state;
@@ -140,9 +143,29 @@ struct arena *facts_arena(struct facts *f)
 	return &f->arena;
 }
 
-const struct root *facts_root(const struct facts *f)
+unsigned int facts_touched(const struct facts *f)
 {
-	return &f->root;
+	return f->touched;
+}
+
+/* What is asked for by path belongs to the source that a change of it would come from. */
+static void touch_path(struct facts *f, const char *path)
+{
+	bool proc = strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0;
+
+	f->touched |= proc ? NEEDS_PROC : NEEDS_FILES;
+}
+
+int facts_stat(struct facts *f, const char *path, bool follow, struct stat *ret)
+{
+	touch_path(f, path);
+	return root_stat(&f->root, path, follow, ret);
+}
+
+int facts_file(struct facts *f, const char *path, int flags)
+{
+	touch_path(f, path);
+	return root_open(&f->root, path, flags);
 }
 
 const json_t *facts_document(struct facts *f, enum source s)
@@ -156,6 +179,7 @@ int facts_read(struct facts *f, const char *path, const char **ret, size_t *ret_
 	size_t n;
 	int r;
 
+	touch_path(f, path);
 	r = root_read(&f->root, path, MAX_FILE_BYTES, &text, &n, NULL);
 	if (r < 0)
 		return r;
@@ -179,7 +203,7 @@ const char *facts_line(struct facts *f, const char *path)
 
 const char *facts_link(struct facts *f, const char *path)
 {
-	_cleanup_(fd_closep) int fd = root_open(&f->root, path, O_PATH | O_NOFOLLOW);
+	_cleanup_(fd_closep) int fd = facts_file(f, path, O_PATH | O_NOFOLLOW);
 	char text[4096];
 	ssize_t n;
 
@@ -196,7 +220,7 @@ static int by_name(const void *a, const void *b)
 
 int facts_list(struct facts *f, const char *path, const char *const **ret)
 {
-	_cleanup_(fd_closep) int fd = root_open(&f->root, path, O_RDONLY | O_DIRECTORY);
+	_cleanup_(fd_closep) int fd = facts_file(f, path, O_RDONLY | O_DIRECTORY);
 	_cleanup_(freep) const char **names = NULL;
 	const char **kept;
 	size_t n = 0, size = 0;

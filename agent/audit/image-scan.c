@@ -241,7 +241,7 @@ static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 	size_t n = 0;
 
 	for (; n < s->n_layers && !s->unknown; n++) {
-		fds[n] = root_open(&f->root, s->layers[n], O_RDONLY | O_DIRECTORY);
+		fds[n] = facts_file(f, s->layers[n], O_RDONLY | O_DIRECTORY);
 		if (fds[n] < 0) {
 			s->unknown = arena_printf(&f->arena, "layer %s: %s", s->layers[n], strerror(-fds[n]));
 			break;

@@ -51,6 +51,12 @@ static void print_story(const struct control *c, enum area area, FILE *f)
 		(void)fprintf(f, "%s%s", first ? "" : ", ", source_name((enum source)s));
 		first = 0;
 	}
+	for (int s = 0, first = 1; s < _SOURCE_MAX; s++) {
+		if (!(control_sources(c) & ~c->needs & NEEDS(s)))
+			continue;
+		(void)fprintf(f, "%s%s", first ? "; where there, " : ", ", source_name((enum source)s));
+		first = 0;
+	}
 	(void)fprintf(f, "%s\n", c->needs & NEEDS_LIVE ? " (of a running host; not with --root)" : "");
 	(void)fprintf(f, "  for each  %s\n", subject_kind_name(c->each));
 	(void)fprintf(f, "\n  When it fails: %s\n\n  To mend it: %s\n", c->means, c->remedy);

@@ -2,7 +2,8 @@
 /*
  * One runner for the fixtures of every control: tests/golden/audit/ID.json. Each holds worlds in
  * which the control passes, fails and does not apply (and may hold some where it is unknown or
- * drifts); a control that lacks one of the three fails the test.
+ * drifts); a control that lacks one of the three fails the test. So does one that looks at a source
+ * which its row does not name.
  *
  * A world is made of "base" (a name in tests/golden/audit/base/, a list of names, or left out),
  * then the file's own "world", then the case, each laid over the one before as a JSON merge patch:
@@ -301,9 +302,14 @@ static bool run_case(const struct control *c, json_t *fixture, json_t *test, enu
 	assert_int_equal(facts_open(&facts, &(struct facts_options){ .root = root, .stand_in = world }, &d), 0);
 	assert_int_equal(audit_run(&a, facts, &o), 0);
 	wrong = judge(&a, wanted, json_object_get(world, "expect"));
+	if (facts_touched(facts) & ~control_sources(c))
+		wrong = "looks at a source that its row does not name";
 	if (wrong) {
 		print_error("%s, case %s[%zu]: %s\n", c->id, status_name(wanted), number, wrong);
 		print_findings(&a);
+		for (int i = 0; i < _SOURCE_MAX; i++)
+			if (facts_touched(facts) & ~control_sources(c) & NEEDS(i))
+				print_error("  looked at: %s\n", source_name((enum source)i));
 	}
 	audit_done(&a);
 	(void)nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);

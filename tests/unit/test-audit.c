@@ -199,6 +199,33 @@ static void waivers_end_and_are_missed(void **state)
 	}
 }
 
+/* What whoever watches a host does after each change; AddressSanitizer sees to it that nothing stays. */
+static void a_change_runs_what_looks_at_it(void **state)
+{
+	for (int source = 0; source < _SOURCE_MAX; source++) {
+		unsigned int n_expected = 0, n_runs = 3;
+
+		for (size_t i = 0; i < n_control_sets; i++)
+			for (size_t k = 0; k < control_sets[i]->n_controls; k++)
+				n_expected += (control_sources(&control_sets[i]->controls[k]) & NEEDS(source)) != 0;
+		assert_in_range(n_expected, 1, 89);
+		while (n_runs-- > 0) {
+			_cleanup_(json_freep) json_t *stand_in = parse("{\"live\": true}");
+			_cleanup_(facts_freep) struct facts *facts = NULL;
+			struct audit a = { 0 };
+
+			assert_int_equal(facts_open(&facts, &(struct facts_options){ .root = "tests/golden/audit",
+										     .stand_in = stand_in }, NULL), 0);
+			assert_int_equal(audit_run(&a, facts, &(struct audit_options){ .host = "h", .now = 1790000000,
+										       .sources = NEEDS(source) }), 0);
+			assert_int_equal(a.n_controls, n_expected);
+			for (size_t i = 0; i < a.n_findings; i++)
+				assert_true(control_sources(a.findings[i].control) & NEEDS(source));
+			audit_done(&a);
+		}
+	}
+}
+
 static void fingerprints_stay(void **state)
 {
 	char first[65] = "";
@@ -279,6 +306,7 @@ int main(void)
 		cmocka_unit_test(evidence_counts_what_does_not_fit),
 		cmocka_unit_test(secrets_are_typed),
 		cmocka_unit_test(waivers_end_and_are_missed),
+		cmocka_unit_test(a_change_runs_what_looks_at_it),
 		cmocka_unit_test(fingerprints_stay),
 		cmocka_unit_test(bad_profiles_are_refused),
 		cmocka_unit_test(shipped_profiles_are_good),

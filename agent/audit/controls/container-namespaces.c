@@ -129,7 +129,7 @@ static bool socket_exists(struct audit *a, const char *path)
 {
 	struct stat st;
 
-	return root_stat(facts_root(a->facts), path, true, &st) == 0 && S_ISSOCK(st.st_mode);
+	return facts_stat(a->facts, path, true, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 static const char *const runtime_sockets[] = {
@@ -292,12 +292,12 @@ int check_masked_paths(struct audit *a, const struct control *c, const struct su
 		return 0;
 	/* What this host does not have needs no mask. */
 	for (size_t i = 0; i < ARRAY_SIZE(masked); i++)
-		if (!mounts_at(list, (size_t)n, masked[i]) && root_stat(facts_root(a->facts), masked[i], true, &st) == 0)
+		if (!mounts_at(list, (size_t)n, masked[i]) && facts_stat(a->facts, masked[i], true, &st) == 0)
 			evidence_add(&e, "%s is not masked", masked[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(read_only); i++) {
 		const struct mount *m = mounts_at(list, (size_t)n, read_only[i]);
 
-		if (root_stat(facts_root(a->facts), read_only[i], true, &st) == 0 &&
+		if (facts_stat(a->facts, read_only[i], true, &st) == 0 &&
 		    (!m || !mount_option(m->options, "ro")))
 			evidence_add(&e, "%s is writable", read_only[i]);
 	}

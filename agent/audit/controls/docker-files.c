@@ -18,7 +18,7 @@
 
 static bool has_acl(struct audit *a, const char *path)
 {
-	_cleanup_(fd_closep) int fd = root_open(facts_root(a->facts), path, O_PATH);
+	_cleanup_(fd_closep) int fd = facts_file(a->facts, path, O_PATH);
 	char link[32];
 
 	if (fd < 0)
@@ -33,7 +33,7 @@ static bool check_socket(struct audit *a, const char *path, bool docker_group)
 	const char *group;
 	struct evidence e = { 0 };
 	struct stat st;
-	int r = root_stat(facts_root(a->facts), path, true, &st);
+	int r = facts_stat(a->facts, path, true, &st);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return false;
@@ -99,7 +99,7 @@ static bool check_file(struct audit *a, const char *path, mode_t most)
 	struct subject s = audit_subject(a, SUBJECT_FILE, path);
 	struct evidence e = { 0 };
 	struct stat st;
-	int r = root_stat(facts_root(a->facts), path, true, &st);
+	int r = facts_stat(a->facts, path, true, &st);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return false;
@@ -216,6 +216,7 @@ static const struct control controls[] = {
 		.remedy = "chown root:root and chmod to the mode that is wanted",
 		.severity = SEV_MEDIUM,
 		.needs = NEEDS_FILES,
+		.also = NEEDS_PROC,
 		.mendable = true,
 		.cis_docker = "3.1, 3.2, 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.17, 3.18, 3.19, "
 			      "3.20, 3.21, 3.22",
@@ -230,6 +231,7 @@ static const struct control controls[] = {
 		.remedy = "gpasswd -d USER docker, or list them as \"docker-users\" in the profile",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_FILES,
+		.also = NEEDS_PROC,
 		.cis_docker = "1.1.2",
 		.pci_dss = "7.2.2",
 		.nist = "4.5.4",

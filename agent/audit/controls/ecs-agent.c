@@ -163,7 +163,7 @@ static int check_introspection(struct audit *a, const struct control *c, const s
 		return 0;
 	}
 	judge_shield(a, &e, "ip", "IPv4");
-	if (root_stat(facts_root(a->facts), "/proc/net/if_inet6", true, &st) == 0)
+	if (facts_stat(a->facts, "/proc/net/if_inet6", true, &st) == 0)
 		judge_shield(a, &e, "ip6", "IPv6");
 	if (e.n_parts > 0 && rules_legacy(a->facts))
 		audit_unknown(a, s, "rules of the old iptables interface are loaded; they cannot be listed");
@@ -329,7 +329,7 @@ static int check_agent_container(struct audit *a, const struct control *c, const
 /* The end of a log, however long it is. NULL when it cannot be read. */
 static const char *read_tail(struct audit *a, const char *path)
 {
-	_cleanup_(fd_closep) int fd = root_open(facts_root(a->facts), path, O_RDONLY);
+	_cleanup_(fd_closep) int fd = facts_file(a->facts, path, O_RDONLY);
 	struct stat st;
 	char *text;
 	ssize_t n;
@@ -359,7 +359,7 @@ static int check_logs(struct audit *a, const struct control *c, const struct sub
 	for (int i = 0; i < n; i++) {
 		struct stat st;
 
-		if (root_stat(facts_root(a->facts), arena_printf(&a->arena, LOG_DIRECTORY "/%s", names[i]), false, &st) < 0)
+		if (facts_stat(a->facts, arena_printf(&a->arena, LOG_DIRECTORY "/%s", names[i]), false, &st) < 0)
 			continue;
 		total += st.st_size;
 		if (strncmp(names[i], "ecs-agent.log", 13) == 0)
@@ -391,6 +391,7 @@ static const struct control controls[] = {
 		.remedy = "systemctl restart ecs; then look at /var/log/ecs/ecs-init.log and ecs-agent.log",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_PROC,
+		.also = NEEDS_INTROSPECTION,
 		.mendable = true,
 		.check = check_runs,
 	},
@@ -424,6 +425,7 @@ static const struct control controls[] = {
 		.remedy = "unset ECS_SKIP_LOCALHOST_TRAFFIC_FILTER and restart ecs, which writes the rules again",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_PROC | NEEDS_RULES,
+		.also = NEEDS_INTROSPECTION,
 		.mendable = true,
 		.nist = "4.5.1",
 		.check = check_loopback,
@@ -447,6 +449,7 @@ static const struct control controls[] = {
 			  "setting that the log names",
 		.severity = SEV_LOW,
 		.needs = NEEDS_FILES,
+		.also = NEEDS_DOCKER,
 		.mendable = true,
 		.pci_dss = "10.2.1",
 		.check = check_logs,

@@ -258,7 +258,7 @@ ECS_CHECK(check_ecs_file_modes)
 		struct evidence found = { 0 };
 		struct stat st;
 
-		r = root_stat(facts_root(a->facts), files[i].path, true, &st);
+		r = facts_stat(a->facts, files[i].path, true, &st);
 		if (r == -ENOENT || r == -ENOTDIR)
 			continue;
 		any = true;

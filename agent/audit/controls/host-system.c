@@ -109,7 +109,7 @@ static time_t first_boot(struct audit *a)
 	for (int i = 0; i < n; i++) {
 		struct stat st;
 
-		if (root_stat(facts_root(a->facts), arena_printf(&a->arena, "%s/%s", directory, names[i]), false, &st) == 0 &&
+		if (facts_stat(a->facts, arena_printf(&a->arena, "%s/%s", directory, names[i]), false, &st) == 0 &&
 		    (oldest == 0 || st.st_mtime < oldest))
 			oldest = st.st_mtime;
 	}
@@ -168,7 +168,7 @@ int check_updates(struct audit *a, const struct control *c, const struct subject
 		struct stat st;
 
 		if (facts_read(a->facts, update_notes[i].path, &text, NULL) < 0 ||
-		    root_stat(facts_root(a->facts), update_notes[i].path, true, &st) < 0)
+		    facts_stat(a->facts, update_notes[i].path, true, &st) < 0)
 			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(update_notes[i].pending); k++) {
 			const char *found = strstr(text, update_notes[i].pending[k]);
@@ -218,7 +218,7 @@ int check_kernel(struct audit *a, const struct control *c, const struct subject 
 		struct stat st;
 
 		/* A directory that a removed package left behind has no list of modules. */
-		if (root_stat(facts_root(a->facts), arena_printf(&a->arena, "/lib/modules/%s/modules.dep", names[i]), true,
+		if (facts_stat(a->facts, arena_printf(&a->arena, "/lib/modules/%s/modules.dep", names[i]), true,
 			      &st) == 0 &&
 		    (!newest || compare_releases(names[i], newest) > 0))
 			newest = names[i];
@@ -264,7 +264,7 @@ static const char *packaged_digest(struct audit *a, const char *path)
 
 static const char *digest_of(struct audit *a, const char *path)
 {
-	_cleanup_(fd_closep) int fd = root_open(facts_root(a->facts), path, O_RDONLY);
+	_cleanup_(fd_closep) int fd = facts_file(a->facts, path, O_RDONLY);
 	unsigned char buf[65536], digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	char text[2 * EVP_MAX_MD_SIZE + 1] = "";
@@ -369,7 +369,7 @@ int check_kernel_audit(struct audit *a, const struct control *c, const struct su
 		struct stat st;
 
 		/* What this host does not have needs no watch. */
-		if (root_stat(facts_root(a->facts), wanted[k], true, &st) < 0)
+		if (facts_stat(a->facts, wanted[k], true, &st) < 0)
 			continue;
 		json_array_foreach(watches, i, v) {
 			const char *path = json_string_value(v);

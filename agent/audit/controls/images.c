@@ -336,6 +336,7 @@ static const struct control controls[] = {
 		.remedy = "USER with a number above 0 " IN_BUILD,
 		.severity = SEV_MEDIUM,
 		.needs = NEEDS_DOCKER,
+		.also = NEEDS_FILES,
 		.cis_docker = "4.1",
 		.fsbp = "ECS.20",
 		.pci_dss = "7.2.2",

@@ -235,7 +235,7 @@ static const char *persisted(struct audit *a)
 					     "/etc/iptables/rules.v4",	"/etc/nftables/main.nft" };
 	struct stat st;
 
-	if (root_stat(facts_root(a->facts), "/etc/systemd/system/multi-user.target.wants/batten.service", false, &st) == 0)
+	if (facts_stat(a->facts, "/etc/systemd/system/multi-user.target.wants/batten.service", false, &st) == 0)
 		return "batten.service";
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		const char *text;
@@ -413,6 +413,7 @@ static const struct control controls[] = {
 		.remedy = "enable batten.service; else put the rule into DOCKER-USER and save it",
 		.severity = SEV_MEDIUM,
 		.needs = NEEDS_DOCKER | NEEDS_RULES | NEEDS_PROC,
+		.also = NEEDS_FILES,
 		.mendable = true,
 		.nist = "4.4.2",
 		.check = check_bridge_block,

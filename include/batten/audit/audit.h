@@ -3,6 +3,12 @@
 /*
  * One run of the audit: which controls, over which facts, and what was found. Everything that a run
  * allocates lives in its arena and is freed with it.
+ *
+ * Whoever watches a host audits it whole once, and after a change again with
+ * audit_options.sources naming what changed (Docker's events: NEEDS_DOCKER | NEEDS_PROC; a file:
+ * NEEDS_FILES; a packet filter rule: NEEDS_RULES). Facts are what was read at one time: each run
+ * gets new ones, facts_open(), audit_run(), …, audit_done(), facts_free(). A run waits for its
+ * sources, each at most its deadline: it belongs into a worker, not into an event loop.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,6 +64,7 @@ struct finding {
 struct audit_options {
 	const char *host;		     /* name of the host; NULL: ask the facts */
 	unsigned int areas;		     /* bits 1 << AREA_…; 0: all */
+	unsigned int sources;		     /* NEEDS_…: only controls that look at one of them; 0: all */
 	const char *const *control_ids;	     /* NULL-terminated; NULL: all */
 	const struct audit_profile *profile; /* NULL: every control as it is */
 	struct waivers *waivers;	     /* NULL: none; the run notes which were used */

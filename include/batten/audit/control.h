@@ -79,7 +79,8 @@ struct control {
 	const char *remedy; /* how to mend it: one line */
 	enum severity severity;
 	enum subject_kind each;
-	unsigned int needs; /* NEEDS_… */
+	unsigned int needs; /* NEEDS_…: without one of them the check does not run */
+	unsigned int also;  /* NEEDS_… of what it looks at too where that is there */
 	bool mendable;	    /* `batten fix` knows how */
 
 	/* Numbers of requirements elsewhere, comma-separated; NULL where nothing fits for sure. */
@@ -96,6 +97,12 @@ struct control {
 	 */
 	int (*check)(struct audit *a, const struct control *c, const struct subject *s);
 };
+
+/* Every source that the check looks at: a change elsewhere cannot change what it finds. */
+static inline unsigned int control_sources(const struct control *c)
+{
+	return c->needs | c->also | (c->each == SUBJECT_CONTAINER || c->each == SUBJECT_IMAGE ? NEEDS_DOCKER : 0);
+}
 
 struct control_set {
 	enum area area;

@@ -48,13 +48,18 @@ DEFINE_CLEANUP(struct facts *, facts_free)
 /* Opens the source when that was not yet tried. @ret_reason: one line, NULL when it is open. */
 enum source_state facts_source(struct facts *f, enum source s, const char **ret_reason);
 
+/* NEEDS_… bits of all sources that were asked for anything since facts_open(). */
+unsigned int facts_touched(const struct facts *f);
+
 /* True on a running host, false for --root. */
 bool facts_live(const struct facts *f);
 struct arena *facts_arena(struct facts *f);
 
 /* ---- files, /proc and /sys ---------------------------------------------------------------------*/
 
-const struct root *facts_root(const struct facts *f);
+/* root_stat() and root_open() in the tree. */
+int facts_stat(struct facts *f, const char *path, bool follow, struct stat *ret) _must_check_;
+int facts_file(struct facts *f, const char *path, int flags) _must_check_;
 
 /*
  * facts_read - a small file of the tree (limit: 1 MiB), with a NUL behind it
