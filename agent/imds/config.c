@@ -94,7 +94,7 @@ static const struct config_key keys[] = {
 		.offset = offsetof(struct imds_config, proxy_mode),
 		.parse = config_parse_bool,
 		.default_text = "no",
-		.help = "Leave the prerouting layer out, for hosts that redirect IMDS to a proxy of their own.",
+		.help = "Leave the layers prerouting and translated out, for hosts that redirect IMDS to a proxy of their own.",
 	},
 	{
 		.name = "routing-rules",

@@ -78,6 +78,20 @@ static void probe_reject_prerouting(struct nft_table *t)
 	put_reject(t, NF_INET_PRE_ROUTING);
 }
 
+static void probe_undo_translation(struct nft_table *t)
+{
+	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_PRE_ROUTING, 0, NULL);
+	static const int families[] = { AF_INET, AF_INET6 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		struct nft_rule *r = nft_chain_rule(c, NULL);
+
+		nft_rule_add(r, (struct nft_statement){ .kind = STMT_L4PROTO, .number = IPPROTO_TCP });
+		nft_rule_add(r, (struct nft_statement){ .kind = STMT_UNDO_TRANSLATION, .family = families[i] });
+		nft_rule_add(r, (struct nft_statement){ .kind = STMT_DROP });
+	}
+}
+
 static void probe_postrouting_iif(struct nft_table *t)
 {
 	struct nft_chain *c = nft_table_chain(t, "probe", NF_INET_POST_ROUTING, 0, NULL);
@@ -118,6 +132,8 @@ static const struct {
 	[FEATURE_REJECT] = { "reject", probe_reject, "the kernel cannot reject packets" },
 	[FEATURE_REJECT_PREROUTING] = { "reject-prerouting", probe_reject_prerouting,
 					"the kernel cannot reject in prerouting (5.9)" },
+	[FEATURE_UNDO_TRANSLATION] = { "undo-translation", probe_undo_translation,
+				       "the kernel cannot write back a destination from before a translation (4.17)" },
 	[FEATURE_POSTROUTING_IIF] = { "postrouting-iif", probe_postrouting_iif,
 				      "the kernel does not know the input device in postrouting (5.7)" },
 	[FEATURE_LIMIT] = { "limit", probe_limit, "the kernel cannot limit a rate" },

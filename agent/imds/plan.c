@@ -5,6 +5,10 @@
  * prerouting, raw - 1: before Docker's raw chain, conntrack and any DNAT, so that the address is the
  *   one that the container wrote. Only packets that came in through a container's kind of device;
  *   hosts that redirect the service to a proxy of their own leave this layer out.
+ * translated, dstnat + 1: prerouting again, after the host's translations and before the route is
+ *   looked up, from whatever device but the host's own loopback. Here a reset can still be sent; the
+ *   routing rules, which come next, have only ICMP, whose rate the kernel bounds and which an IPv6
+ *   client believes after a second. Not on hosts with a proxy of their own, which may own the address.
  * forward, -10: whatever is forwarded to the service is no host process, wherever it came in. Also
  *   sees what a DNAT of the host turned into the service's address.
  * postrouting, -10: a packet with an input device whose destination became the service's address
@@ -14,6 +18,11 @@
  *   has that any more.
  *
  * Only addresses are matched, never ports: later fragments have none.
+ *
+ * A reset is made from the packet that it answers. Behind bridge netfilter the kernel sends it straight
+ * to the bridge's port, around the translation back (nf_send_reset6(), nf_send_reset()): the client
+ * would see it come from a stranger. So the verdict first gives the packet the destination that its
+ * sender wrote. That asks for conntrack, which translations need anyway.
  */
 #include "batten/imds/plan.h"
 
@@ -23,6 +32,7 @@
 #include <string.h>
 
 #define PRIORITY_RAW (-300)
+#define PRIORITY_AFTER_DSTNAT (-99)
 #define PRIORITY_BEFORE_FILTER (-10)
 #define LOG_SNAPLEN 96 /* both headers with options, and the ports */
 
@@ -38,6 +48,7 @@ static const char *const container_kinds[] = { "bridge", "veth", "macvlan", "ipv
 
 static const char *const layer_names[_LAYER_MAX] = {
 	[LAYER_PREROUTING] = "prerouting",
+	[LAYER_TRANSLATED] = "translated",
 	[LAYER_FORWARD] = "forward",
 	[LAYER_POSTROUTING] = "postrouting",
 	[LAYER_OUTPUT] = "output",
@@ -121,6 +132,17 @@ static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int p
 	}
 }
 
+/* TCP reset; @family: to a packet of this family whose destination may have been translated, 0: to any. */
+static void add_reset(struct nft_chain *chain, int family, const char *comment)
+{
+	struct nft_rule *r = nft_chain_rule(chain, comment);
+
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_L4PROTO, .number = IPPROTO_TCP });
+	if (family)
+		nft_rule_add(r, (struct nft_statement){ .kind = STMT_UNDO_TRANSLATION, .family = family });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_REJECT_RESET });
+}
+
 static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, const struct imds_features *f)
 {
 	struct nft_chain *chain = nft_table_chain(t, "verdict", -1, 0, "what happens to a packet that is not allowed");
@@ -136,11 +158,11 @@ static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, 
 					.kind = STMT_LIMIT, .number = c->log_rate, .burst = 2 * c->log_rate });
 		nft_rule_add(r, log);
 	}
-	if (f->have[FEATURE_REJECT]) {
-		r = nft_chain_rule(chain, "refused at once, no time-out");
-		nft_rule_add(r, (struct nft_statement){ .kind = STMT_L4PROTO, .number = IPPROTO_TCP });
-		nft_rule_add(r, (struct nft_statement){ .kind = STMT_REJECT_RESET });
-	}
+	if (f->have[FEATURE_REJECT] && f->have[FEATURE_UNDO_TRANSLATION])
+		for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++)
+			add_reset(chain, imds_addresses[i].family, "in the name of whom the sender asked");
+	if (f->have[FEATURE_REJECT])
+		add_reset(chain, 0, "refused at once, no time-out");
 	nft_rule_add(nft_chain_rule(chain, NULL), (struct nft_statement){ .kind = STMT_DROP });
 }
 
@@ -221,6 +243,27 @@ static void add_output(struct imds_plan *p, const struct imds_config *c, const s
 	}
 }
 
+static void add_translated(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
+{
+	static const enum imds_feature needed[] = { FEATURE_REJECT, FEATURE_REJECT_PREROUTING,
+						    FEATURE_UNDO_TRANSLATION };
+	struct nft_statement not_lo = { .kind = STMT_IIF_NOT_LO }, verdict = named(STMT_JUMP, "verdict");
+
+	if (c->proxy_mode) {
+		add_layer_off(p, LAYER_TRANSLATED, "proxy-mode = yes");
+		return;
+	}
+	/* It is there for its answer: without one, that of the routing rules is better than none. */
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (!f->have[needed[i]]) {
+			add_layer_off(p, LAYER_TRANSLATED, imds_feature_lack(f, needed[i]));
+			return;
+		}
+	}
+	add_hook(p, LAYER_TRANSLATED, NF_INET_PRE_ROUTING, PRIORITY_AFTER_DSTNAT,
+		 "after the host's translations, before its routes", &not_lo, &verdict, NULL);
+}
+
 static int add_table(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
 {
 	const char *weak = f->have[FEATURE_REJECT] ? NULL : "clients time out: the kernel cannot reject packets";
@@ -249,6 +292,7 @@ static int add_table(struct imds_plan *p, const struct imds_config *c, const str
 	else
 		add_hook(p, LAYER_PREROUTING, NF_INET_PRE_ROUTING, PRIORITY_RAW - 1,
 			 "as containers sent it, before any translation", &kinds, &to_verdict, weak);
+	add_translated(p, c, f);
 	add_hook(p, LAYER_FORWARD, NF_INET_FORWARD, PRIORITY_BEFORE_FILTER,
 		 "what is forwarded is no host process, wherever it came in", NULL, &to_verdict, weak);
 	if (!f->have[FEATURE_POSTROUTING_IIF])
@@ -262,7 +306,8 @@ static int add_table(struct imds_plan *p, const struct imds_config *c, const str
 
 static void add_no_table(struct imds_plan *p, const char *reason)
 {
-	static const enum imds_layer layers[] = { LAYER_PREROUTING, LAYER_FORWARD, LAYER_POSTROUTING, LAYER_OUTPUT };
+	static const enum imds_layer layers[] = { LAYER_PREROUTING, LAYER_TRANSLATED, LAYER_FORWARD, LAYER_POSTROUTING,
+						   LAYER_OUTPUT };
 
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
 		add_layer_off(p, layers[i], reason);

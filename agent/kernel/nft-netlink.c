@@ -128,18 +128,53 @@ static void add_verdict(struct rule_builder *b, int verdict, const char *chain)
 		set_text(b, NFTNL_EXPR_IMM_CHAIN, chain);
 }
 
+static void add_family(struct rule_builder *b, int family)
+{
+	const uint8_t proto = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
+
+	add_meta(b, NFT_META_NFPROTO);
+	add_cmp(b, NFT_CMP_EQ, &proto, sizeof(proto));
+}
+
+/* A field of the packet becomes what conntrack knows of its first direction; checksums follow. */
+static void add_original(struct rule_builder *b, uint32_t key, uint32_t base, uint32_t offset, size_t n,
+			 int checksum_at, uint32_t flags)
+{
+	add(b, "ct");
+	set_u32(b, NFTNL_EXPR_CT_KEY, key);
+	set_u32(b, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+	set_u8(b, NFTNL_EXPR_CT_DIR, 0 /* IP_CT_DIR_ORIGINAL */);
+	add(b, "payload");
+	set_u32(b, NFTNL_EXPR_PAYLOAD_SREG, NFT_REG_1);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_BASE, base);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)n);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_CSUM_TYPE, checksum_at < 0 ? NFT_PAYLOAD_CSUM_NONE : NFT_PAYLOAD_CSUM_INET);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_CSUM_OFFSET, checksum_at < 0 ? 0 : (uint32_t)checksum_at);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_FLAGS, flags);
+}
+
+static void add_undo_translation(struct rule_builder *b, int family)
+{
+	bool v4 = family == AF_INET;
+
+	add_family(b, family);
+	/* The address is part of TCP's checksum, and of the header's own where there is one. */
+	add_original(b, v4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, NFT_PAYLOAD_NETWORK_HEADER, v4 ? 16 : 24,
+		     ip_length(family), v4 ? 10 : -1, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+	add_original(b, NFT_CT_PROTO_DST, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, 16, 0);
+}
+
 static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 {
 	const uint8_t max_hops = UINT8_MAX;
+	const uint32_t zero = 0, loopback = 1; /* the number of "lo" in every network namespace */
 	uint8_t proto;
-	uint32_t zero = 0;
 
 	switch (s->kind) {
 	case STMT_DADDR:
 		/* In an inet table the family comes first: the payload of the other means nothing. */
-		proto = s->address.family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
-		add_meta(b, NFT_META_NFPROTO);
-		add_cmp(b, NFT_CMP_EQ, &proto, sizeof(proto));
+		add_family(b, s->address.family);
 		add_address(b, s->address.family, false);
 		add_cmp(b, NFT_CMP_EQ, s->address.bytes, (uint32_t)ip_length(s->address.family));
 		break;
@@ -154,6 +189,10 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 	case STMT_IIF_PRESENT:
 		add_meta(b, NFT_META_IIF);
 		add_cmp(b, NFT_CMP_NEQ, &zero, sizeof(zero));
+		break;
+	case STMT_IIF_NOT_LO:
+		add_meta(b, NFT_META_IIF);
+		add_cmp(b, NFT_CMP_NEQ, &loopback, sizeof(loopback));
 		break;
 	case STMT_HOPS_SPENT:
 		add_field(b, 7, sizeof(max_hops));
@@ -193,6 +232,9 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 		break;
 	case STMT_JUMP:
 		add_verdict(b, NFT_JUMP, s->name);
+		break;
+	case STMT_UNDO_TRANSLATION:
+		add_undo_translation(b, s->family);
 		break;
 	case STMT_REJECT_RESET:
 		add(b, "reject");

@@ -53,6 +53,9 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 	case STMT_IIF_PRESENT:
 		bytes_append_str(b, "iif != 0");
 		break;
+	case STMT_IIF_NOT_LO:
+		bytes_append_str(b, "iif != \"lo\"");
+		break;
 	case STMT_HOPS_SPENT:
 		bytes_append_str(b, "ip6 hoplimit != 255");
 		break;
@@ -74,6 +77,10 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 		break;
 	case STMT_JUMP:
 		bytes_printf(b, "jump %s", s->name);
+		break;
+	case STMT_UNDO_TRANSLATION:
+		bytes_printf(b, "%s daddr set ct original %s daddr tcp dport set ct original proto-dst",
+			     ip_keyword(s->family), ip_keyword(s->family));
 		break;
 	case STMT_REJECT_RESET:
 		bytes_append_str(b, "reject with tcp reset");

@@ -150,11 +150,11 @@ def test_status_tells_the_layers(host, make_guard):
     s = g.status()
     assert s["schema"] == "batten.imds-status/1"
     states = {(row["layer"], row.get("family")): row["state"] for row in s["layers"]}
-    for layer in ("forward", "prerouting", "postrouting", "routing-rules"):
+    for layer in ("forward", "prerouting", "translated", "postrouting", "routing-rules"):
         assert "active" in [v for (name, _), v in states.items() if name == layer], states
     assert s["table"]["owner"] is True and s["table"]["persist"] in (True, False)
     text = g.command("imds", "status").stdout
-    for layer in ("forward", "prerouting", "postrouting", "routing-rules"):
+    for layer in ("forward", "prerouting", "translated", "postrouting", "routing-rules"):
         assert layer in text
 
 

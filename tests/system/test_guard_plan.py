@@ -17,7 +17,7 @@ CONFIGS = {
     "allow": {"allow-address": "172.17.0.9, 2001:db8:17::9, 172.18.0.9"},
     "no-owner": {"table-owner": "no"},
 }
-FEATURES = ["owner", "persist", "iifkind", "reject", "reject-prerouting", "postrouting-iif", "log", "limit", "comment"]
+FEATURES = ["owner", "persist", "iifkind", "reject", "reject-prerouting", "undo-translation", "postrouting-iif", "log", "limit", "comment"]
 VARIANTS = [*((name, ()) for name in CONFIGS), *(("default", (f,)) for f in FEATURES), ("allow", tuple(FEATURES))]
 
 
@@ -72,7 +72,7 @@ def test_other_traffic_meets_the_destination_first(spaces, make_guard):
     rows = space.json("nft", "-j", "list", "table", "inet", "batten")["nftables"]
     base = {r["chain"]["name"] for r in rows if "chain" in r and "hook" in r["chain"]}
     rules = [r["rule"] for r in rows if "rule" in r and r["rule"]["chain"] in base]
-    assert rules and base == {"prerouting", "forward", "postrouting"}
+    assert rules and base == {"prerouting", "translated", "forward", "postrouting"}
     for rule in rules:
         first = rule["expr"][0]["match"]
         assert first["left"]["payload"]["field"] == "daddr", rule
@@ -87,6 +87,8 @@ def test_hooks_and_priorities(spaces, make_guard):
     rows = space.json("nft", "-j", "list", "table", "inet", "batten")["nftables"]
     hooks = {r["chain"]["name"]: r["chain"] for r in rows if "chain" in r and "hook" in r["chain"]}
     assert hooks["prerouting"]["hook"] == "prerouting" and hooks["prerouting"]["prio"] == -301
+    # After every translation that others make there, dstnat being -100.
+    assert hooks["translated"]["hook"] == "prerouting" and hooks["translated"]["prio"] == -99
     assert hooks["forward"]["hook"] == "forward" and hooks["postrouting"]["hook"] == "postrouting"
     assert {c["type"] for c in hooks.values()} == {"filter"} and {c["policy"] for c in hooks.values()} == {"accept"}
     # Forward names no interface: whatever is forwarded to the service is no process of the host.

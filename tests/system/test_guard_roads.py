@@ -50,39 +50,67 @@ def test_a_bridge_made_while_the_daemon_runs(host, make_guard):
     guard.assert_reachable(late, (ecs_host.ELSEWHERE4, ecs_host.ELSEWHERE6, ecs_host.CREDENTIALS))
 
 
+ALIAS_PORT = 8888  # translated as well
+
+
 def translate(host, address):
-    family = "ip6" if ":" in address else "ip"
+    family, to = ("ip6", f"[{address}]") if ":" in address else ("ip", address)
     host.host.run("nft", "-f", "-", input=f"""table {family} road {{ chain prerouting {{
-        type nat hook prerouting priority dstnat; {family} daddr {ALIAS[address]} dnat to {address}
+        type nat hook prerouting priority dstnat; {family} daddr {ALIAS[address]} tcp dport {ALIAS_PORT} dnat to {to}:80
+        {family} daddr {ALIAS[address]} dnat to {address}
     }}; }}""")
-    assert lab.connect(host.containers["default"], ALIAS[address])[0] == "OK"
+    for port in (80, ALIAS_PORT):
+        assert lab.connect(host.containers["default"], ALIAS[address], port=port)[0] == "OK"
 
 
-def test_a_translation_on_the_host_leads_nowhere_and_says_so(host, make_guard):
-    translate(host, lab.IMDS4)
-    make_guard().block()
+def bridge_netfilter(host, on):
+    """Whether bridged packets pass the hooks on the bridge: Docker switches that on for the whole host."""
+    for family in ("ip", "ip6"):
+        switch = f"net.bridge.bridge-nf-call-{family}tables"
+        if lab.pathlib.Path("/proc/sys", *switch.split(".")).exists():
+            ecs_host.commands(host.host, f"sysctl {switch}={int(on)}")
+        else:
+            lab.need(not on, "bridge netfilter is not loaded")
+
+
+@pytest.mark.parametrize("bridged", [False, True], ids=["routed", "bridge-netfilter"])
+@pytest.mark.parametrize("config", [{}, NFT_ALONE, NO_PREROUTING], ids=["all", "nft-alone", "forward-alone"])
+@pytest.mark.parametrize("address", ALIAS, ids=["ipv4", "ipv6"])
+def test_a_translation_on_the_host_is_refused_at_once(host, make_guard, address, config, bridged):
+    """The reset comes from the address that the client asked, also where the kernel sends it around
+    the translation."""
+    bridge_netfilter(host, bridged)
+    translate(host, address)
+    make_guard(config).block()
     before = host.uplink.arrivals()
-    # No reset survives the way back through the translation: the routing rules answer.
-    name, ms = lab.connect(host.containers["default"], ALIAS[lab.IMDS4])
-    assert name == "EHOSTUNREACH" and ms < 1000
-    assert host.uplink.arrivals() == before
-
-
-def test_an_ipv6_translation_on_the_host_leads_nowhere(host, make_guard):
-    """The kernel sends no ICMPv6 error back through the translation: closed, but with a time-out."""
-    translate(host, lab.IMDS6)
-    make_guard().block()
-    before = host.uplink.arrivals()
-    assert lab.connect(host.containers["default"], ALIAS[lab.IMDS6], timeout=0.5)[0] != "OK"
+    c = host.containers["default"]
+    seen = [lab.connect(c, ALIAS[address], port=port) for port in (80, ALIAS_PORT) for _ in range(5)]
+    assert {name for name, _ in seen} == {"ECONNREFUSED"}, seen
+    assert guard.median_ms([ms for _, ms in seen]) < 10, seen
     assert host.uplink.arrivals() == before
 
 
 @pytest.mark.parametrize("address", ALIAS, ids=["ipv4", "ipv6"])
-def test_a_translation_on_the_host_without_routing_rules(host, make_guard, address):
+def test_a_translated_connection_opened_before_the_guard_is_cut(host, make_guard, address):
     translate(host, address)
-    make_guard(NFT_ALONE).block()
+    with roads.new_socket(host.containers["default"], address) as s:
+        s.connect((ALIAS[address], ALIAS_PORT))
+        assert roads.http(s)[0] == 200
+        make_guard().block()
+        before = host.uplink.arrivals()
+        name, ms = roads.outcome(lambda: roads.http(s))
+        assert name in ("ECONNRESET", "EPIPE") and ms < 1000, (name, ms)
+    assert host.uplink.arrivals() == before
+
+
+@pytest.mark.parametrize("address", ALIAS, ids=["ipv4", "ipv6"])
+def test_a_translation_on_a_kernel_that_cannot_undo_it(host, make_guard, address):
+    """The routing rules answer: at once over IPv4, and over IPv6 not before the client gives up."""
+    translate(host, address)
+    make_guard(assume=("undo-translation",)).block()
     before = host.uplink.arrivals()
-    assert lab.connect(host.containers["default"], ALIAS[address], timeout=0.5)[0] != "OK"
+    name, _ = lab.connect(host.containers["default"], ALIAS[address], timeout=0.5)
+    assert name == "EHOSTUNREACH" if address == lab.IMDS4 else name != "OK"
     assert host.uplink.arrivals() == before
 
 
@@ -157,10 +185,7 @@ def test_other_kinds_of_interface(host, make_guard, build):
     ecs_host.commands(host.uplink.space, "route add 10.64.0.0/10 via 10.0.0.2")
     assert lab.connect(c, lab.IMDS4)[0] == "OK"
     make_guard().block()
-    before = host.uplink.arrivals()
-    name, ms = lab.connect(c, lab.IMDS4)
-    assert name in ("ECONNREFUSED", "EHOSTUNREACH") and ms < 1000
-    assert host.uplink.arrivals() == before
+    guard.assert_refused(host, c, (lab.IMDS4,), tries=20)
 
 
 @pytest.mark.parametrize("config", [{}, {"proxy-mode": "yes"}, {"routing-rules": "no"}],
@@ -191,6 +216,15 @@ def test_a_local_proxy_can_stand_in_for_the_service(host, make_guard):
     # Nobody proxies IPv6 here, nor what other containers send elsewhere.
     guard.assert_closed(host, c, (lab.IMDS6,))
     assert host.uplink.arrivals() == before
+
+
+def test_what_the_host_itself_serves_under_the_address_stays_the_host_s(host, make_guard):
+    """A stand-in of the service on the loopback device, as developers run it."""
+    ecs_host.commands(host.host, f"addr add {lab.IMDS4}/32 dev lo")
+    ecs_host.start_standin(host.host, "imds", lab.IMDS4)
+    make_guard().block()
+    guard.assert_reachable(host.host, (lab.IMDS4,))
+    guard.assert_refused(host, host.containers["user"], (lab.IMDS4,))
 
 
 def test_neighbours_are_found_again(host, make_guard):

@@ -90,7 +90,10 @@ static void forward_names_no_interface_and_no_rule_a_port(void **state)
 	assert_non_null(forward);
 	end = strchr(forward, '}');
 	assert_null(memmem(forward, (size_t)(end - forward), "iif", 3));
-	assert_null(strstr(text, "dport"));
+	assert_null(strstr(text, "sport"));
+	/* The reset gives back a port, and no rule asks for one. */
+	for (const char *at = text; (at = strstr(at, "dport")); at++)
+		assert_int_equal(strncmp(at, "dport set", 9), 0);
 }
 
 /* Each row: what is missing, which layer goes or weakens, which must stay. */
@@ -104,6 +107,9 @@ static void each_missing_feature_degrades_and_says_so(void **state)
 	} rows[] = {
 		{ "-iifkind", LAYER_PREROUTING, AF_INET, false },
 		{ "-reject-prerouting", LAYER_PREROUTING, AF_INET6, false },
+		{ "-reject-prerouting", LAYER_TRANSLATED, AF_INET, false },
+		{ "-undo-translation", LAYER_TRANSLATED, AF_INET6, false },
+		{ "-reject", LAYER_TRANSLATED, AF_INET, false },
 		{ "-postrouting-iif", LAYER_POSTROUTING, AF_INET, false },
 		{ "-reject", LAYER_FORWARD, AF_INET, true },
 		{ "-routing-rules", LAYER_ROUTING_RULES, AF_INET, false },
@@ -166,6 +172,7 @@ static void switches_take_layers_out(void **state)
 	c.proxy_mode = true;
 	proxy = plan(&c, NULL, false);
 	assert_false(layer(proxy, LAYER_PREROUTING, AF_INET)->wanted);
+	assert_false(layer(proxy, LAYER_TRANSLATED, AF_INET)->wanted);
 	assert_true(layer(proxy, LAYER_FORWARD, AF_INET)->wanted);
 	c = defaults();
 	c.routing_rules = false;

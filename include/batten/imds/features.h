@@ -19,6 +19,7 @@ enum imds_feature {
 	FEATURE_IIFKIND,	   /* the kind of the input device */
 	FEATURE_REJECT,		   /* TCP reset in the forward hook */
 	FEATURE_REJECT_PREROUTING, /* the same in the prerouting hook */
+	FEATURE_UNDO_TRANSLATION,  /* a packet's destination as conntrack first saw it, written back */
 	FEATURE_POSTROUTING_IIF,   /* the input device in the postrouting hook */
 	FEATURE_LIMIT,
 	FEATURE_LOG, /* nflog */

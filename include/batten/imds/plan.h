@@ -4,8 +4,9 @@
  * The plan of the metadata guard: configuration and kernel features in, desired state out. Nothing
  * here talks to the kernel.
  *
- * Table inet batten: the hooks prerouting, forward and postrouting compare the destination first,
- * so that all other traffic pays for two rules a hook; a packet to the metadata service whose
+ * Table inet batten: the chains prerouting, translated (prerouting again, after the host's own
+ * translations), forward and postrouting compare the destination first, so that all other traffic
+ * pays for two rules in each; a packet to the metadata service whose
  * source is not allowed is counted and goes to the chain "verdict", which logs at a bounded rate,
  * resets TCP (ECONNREFUSED at once instead of a time-out) and drops the rest.
  *
@@ -36,6 +37,7 @@ extern const struct ip_address imds_addresses[2];
 
 enum imds_layer {
 	LAYER_PREROUTING,
+	LAYER_TRANSLATED,
 	LAYER_FORWARD,
 	LAYER_POSTROUTING,
 	LAYER_OUTPUT,

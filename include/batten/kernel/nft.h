@@ -42,6 +42,7 @@ enum nft_statement_kind {
 	STMT_SADDR_NOT_IN,    /* source of .family is not in set .name */
 	STMT_IIFKIND_IN,	     /* kind of the input device is in set .name */
 	STMT_IIF_PRESENT,     /* there is an input device: the packet is not of this host */
+	STMT_IIF_NOT_LO,      /* it did not come through the loopback device */
 	STMT_HOPS_SPENT,      /* IPv6 hop limit below 255: some router has passed the packet on */
 	STMT_SOCKET_CGROUP,   /* the sender's cgroup2 ancestor at level .number has the id .cgroup */
 	STMT_L4PROTO,	     /* transport protocol is .number */
@@ -49,6 +50,8 @@ enum nft_statement_kind {
 	STMT_LOG,	     /* to nflog group .number with prefix .name, .snaplen bytes of the packet */
 	STMT_COUNT,	     /* named counter .name */
 	STMT_JUMP,	     /* chain .name */
+	STMT_UNDO_TRANSLATION, /* give a TCP packet of .family the destination that its sender wrote; what
+				  conntrack does not know is not matched */
 	STMT_REJECT_RESET,    /* TCP reset */
 	STMT_DROP,
 	_STMT_MAX,
