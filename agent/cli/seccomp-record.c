@@ -201,6 +201,9 @@ static void tell_what_was_seen(const struct recording *rec, const struct observa
 	else if (rec->own && WIFSIGNALED(rec->child_status))
 		(void)fprintf(stderr, "; the command was ended by signal %d", WTERMSIG(rec->child_status));
 	(void)fputc('\n', stderr);
+	if (observer_lost_tasks(rec->observer) > 0)
+		(void)fprintf(stderr, "batten: %llu threads found no room and were not observed\n",
+			      (unsigned long long)observer_lost_tasks(rec->observer));
 }
 
 static int tell_denied(void *userdata, enum abi a, const char *call, uint64_t count)
@@ -339,6 +342,7 @@ static enum exit_status record_run(struct invocation *inv)
 {
 	struct recording rec = { .inv = inv, .signals = -1 };
 	const char *duration = invocation_value(inv, "duration"), *container = invocation_value(inv, "container");
+	const char *assume = invocation_value(inv, "assume-feature");
 	_cleanup_(observer_freep) struct observer *observer = NULL;
 	struct observer_options observing = { .max_groups = 4 };
 	struct diag d = { 0 };
@@ -348,11 +352,14 @@ static enum exit_status record_run(struct invocation *inv)
 		r = diag_fail(&d, -EINVAL, "seccomp record", "give one of --container NAME, --cgroup PATH, -- COMMAND");
 	else if (duration && parse_duration_ms(slice_of(duration), 1, MAX_DURATION_MS, &rec.duration_ms) < 0)
 		r = diag_fail(&d, -EINVAL, "--duration", "\"%s\" is no duration; write 500ms, 30s, 10m or 2h", duration);
+	else if (assume && strcmp(assume, "-task-storage") != 0)
+		r = diag_fail(&d, -EINVAL, "--assume-feature", "\"%.40s\" is not -task-storage", assume);
 	else if (container)
 		r = choose_container(&rec, container, &d);
 	if (r < 0)
 		return invocation_fail(&d, r);
 	observing.denials_from_start = inv->n_args == 0;
+	observing.no_task_storage = assume != NULL;
 	observing.by_mntns = container && !rec.cgroup[0];
 	r = observer_new(&observer, &observing, NULL, NULL, &d);
 	rec.observer = observer;
@@ -368,6 +375,7 @@ static enum exit_status record_run(struct invocation *inv)
 }
 
 static const struct option_row options[] = {
+	{ "assume-feature", 0, "-task-storage", "act as on a kernel before Linux 5.13, for tests", false },
 	{ "cgroup", 0, "PATH", "observe a cgroup2 group and all below it, also an empty one", false },
 	{ "container", 0, "NAME", "observe a running container, by name or id", false },
 	{ "docker", 0, "URL", "Docker's socket, for --container", false },

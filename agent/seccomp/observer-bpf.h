@@ -12,6 +12,7 @@
 #define OBS_ARM_PRIVATE 0x0f0000
 #define OBS_ARM_FIRST (OBS_NUMBERS - 16)
 #define OBS_MAX_ARG_VALUES 32
+#define OBS_THREADS 16384 /* observed at a time where the kernel keeps nothing by task */
 
 /*
  * Who and when, times two: without and with a filter in force.
@@ -36,22 +37,39 @@ struct obs_bits {
 	__u64 w[OBS_WORDS];
 };
 
-/* Everything about one observed group (a container); key: its id. */
-struct obs_row {
-	struct obs_bits seen[OBS_ROWS][OBS_ABIS];
-	struct obs_bits eperm[OBS_ABIS];
-	struct obs_bits enosys[OBS_ABIS];
+/* What is known about one observed group (a container) beside its calls. */
+struct obs_head {
 	__u64 calls;		/* a lower bound: tasks add what they counted now and then */
 	__u64 made_ns;		/* boot time of the row; tasks older than @running_ns were there before */
 	__u64 running_ns;	/* tasks started before that belong to the workload already */
 	__u64 exec_same_ns;	/* boot time of the first exec of each kind; 0: none */
 	__u64 exec_other_ns;
-	__u32 maker_mntns;	/* 0: any exec is the workload's */
+	__u32 maker_mntns;	/* 0: the group is ours; of a group by namespace OBS_ANY_MNTNS */
 	__u32 lost_args;	/* argument values that found no room */
 };
 
-/* key of `groups`: a cgroup id, or OBS_BY_MNTNS | mount namespace; value: the id of the row */
+/* An observed group; key: its id. */
+struct obs_row {
+	struct obs_head head;
+	struct obs_bits seen[OBS_ROWS][OBS_ABIS];
+	struct obs_bits eperm[OBS_ABIS];
+	struct obs_bits enosys[OBS_ABIS];
+};
+
+/*
+ * The same for kernels that cannot set a bit atomically (before Linux 5.12): two processors that
+ * write to neighbouring bytes do not lose one another's.
+ */
+struct obs_byte_row {
+	struct obs_head head;
+	__u8 seen[OBS_ROWS][OBS_ABIS][OBS_NUMBERS];
+	__u8 eperm[OBS_ABIS][OBS_NUMBERS];
+	__u8 enosys[OBS_ABIS][OBS_NUMBERS];
+};
+
+/* key of `groups`: a cgroup id, or OBS_BY_MNTNS | mount namespace; value: the id of the row, 0 for none */
 #define OBS_BY_MNTNS (1ull << 63)
+#define OBS_ANY_MNTNS 1 /* no namespace has that number: any exec is the workload's */
 
 struct obs_arg_key {
 	__u64 owner;

@@ -17,18 +17,18 @@ static unsigned int phase_of(const struct obs_row *r, unsigned int row)
 {
 	bool filtered = row & 1;
 	/* Our own group: what runs before the exec is ourselves. */
-	bool own = r->maker_mntns == 0;
+	bool own = r->head.maker_mntns == 0;
 
 	switch (row / 2) {
 	case OBS_PRE:
 		if (own)
 			return 0;
 		/* Nothing was ever executed: tasks that moved in and went on. All of it counts. */
-		if (!r->exec_same_ns && !r->exec_other_ns)
+		if (!r->head.exec_same_ns && !r->head.exec_other_ns)
 			return PHASE_START;
 		return filtered ? PHASE_RUNTIME : 0;
 	case OBS_SAME:
-		if (!r->exec_other_ns)
+		if (!r->head.exec_other_ns)
 			return PHASE_START;
 		return filtered ? PHASE_RUNTIME : 0;
 	case OBS_START:
@@ -165,7 +165,7 @@ static int take_values(struct observer *o, uint64_t group, const struct obs_row 
 	for (enum abi a = 0; a < _ABI_MAX && r == 0; a++)
 		for (size_t i = 0; i < into->abis[a].n; i++) {
 			c = &into->abis[a].v[i];
-			if (c->args_known && (row->lost_args > 0 || c->n_values == 0))
+			if (c->args_known && (row->head.lost_args > 0 || c->n_values == 0))
 				observed_call_forget_values(c);
 		}
 	return r;
@@ -197,7 +197,7 @@ int observer_collect(struct observer *o, uint64_t group, const char *source, str
 	if (r < 0)
 		return r;
 	(void)snprintf(s.id, sizeof(s.id), "%s", source);
-	s.calls = row.calls;
+	s.calls = row.head.calls;
 	s.started_ms = own->started_ms;
 	s.finished_ms = own->finished_ms;
 	s.seconds = (uint64_t)(own->finished_ms - own->started_ms) / 1000;

@@ -37,9 +37,11 @@ struct observer {
 	void *userdata;
 	uint64_t startup_ns;
 	bool by_mntns;
+	bool old; /* the programs for kernels without storage by task are loaded */
 };
 
 struct observed_group *observer_group(const struct observer *o, uint64_t id);
+/* A group's row, in bits whatever the kernel keeps. Return: 0 or a negative errno. */
 int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret) _must_check_;
 const char *observer_bit_name(unsigned int abi, unsigned int bit, char buf[static ABI_NAME_SIZE]);
 /* The number that the kernel uses, of the number of a bit. */

@@ -5,10 +5,15 @@
  * memory that nobody else writes. Everything rare (a new task, a move, an exec, a first sight, an
  * argument to look at) leaves that path.
  *
+ * Kernels before Linux 5.13 keep nothing by task and set no bit atomically: there the copy is in a
+ * hash by thread, and a row holds bytes. Each program exists for both; the loader takes one. (Storage
+ * by cgroup, Linux 6.2, would be slower than by task and cannot hold what is a task's own.)
+ *
  * Kernel types are declared here as far as they are read; CO-RE finds where the fields are.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -61,7 +66,6 @@ struct css_set;
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
-	int tgid;
 	char comm[16];
 	struct seccomp seccomp;
 	struct nsproxy *nsproxy;
@@ -105,6 +109,7 @@ const volatile struct obs_arg_rule rules[OBS_MAX_RULES];
 const volatile __u32 exec_number[OBS_ABIS], execveat_number[OBS_ABIS];
 const volatile __u8 make_rows;	/* for groups that look like a container's */
 const volatile __u8 by_mntns;	/* groups are mount namespaces (cgroup v1) */
+const volatile __u64 loaded_ns; /* boot time of the loading */
 
 /* Raised by the loader when a row goes from start to serving: what tasks remember is void. */
 __u64 epoch;
@@ -120,7 +125,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
 	__type(key, __u64);
-	__type(value, struct obs_row);
+	__type(value, struct obs_row); /* or struct obs_byte_row, as the loader says */
 } rows SEC(".maps");
 
 struct {
@@ -200,6 +205,65 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
+/* The same by thread, for kernels without; one entry in the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OBS_THREADS);
+	__type(key, __u32);
+	__type(value, struct task_state);
+} threads SEC(".maps");
+
+/* A task state to copy from, and how often there was no room for one: calls were missed then. */
+static const struct task_state no_state;
+__u64 lost_tasks;
+
+/* A field of the task, which the older kernels give no pointer to that could be followed. */
+#define TASK(old, t, field) ((old) ? BPF_CORE_READ(t, field) : (t)->field)
+
+static __always_inline struct task_struct *current_task(bool old)
+{
+	return old ? (struct task_struct *)bpf_get_current_task() : bpf_get_current_task_btf();
+}
+
+static __always_inline struct task_state *state_of(bool old, struct task_struct *t)
+{
+	__u32 thread;
+
+	if (!old)
+		return bpf_task_storage_get(&tasks, t, 0, 0);
+	thread = BPF_CORE_READ(t, pid);
+	return bpf_map_lookup_elem(&threads, &thread);
+}
+
+static __always_inline struct task_state *make_state(bool old, struct task_struct *t)
+{
+	struct task_state *st;
+	__u32 thread;
+
+	if (old) {
+		thread = BPF_CORE_READ(t, pid);
+		(void)bpf_map_update_elem(&threads, &thread, &no_state, BPF_NOEXIST);
+		st = bpf_map_lookup_elem(&threads, &thread);
+	} else {
+		st = bpf_task_storage_get(&tasks, t, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	}
+	if (!st)
+		__sync_fetch_and_add(&lost_tasks, 1);
+	return st;
+}
+
+static __always_inline void drop_state(bool old, struct task_struct *t)
+{
+	__u32 thread;
+
+	if (!old) {
+		bpf_task_storage_delete(&tasks, t);
+		return;
+	}
+	thread = BPF_CORE_READ(t, pid);
+	bpf_map_delete_elem(&threads, &thread);
+}
+
 /*
  * An index that the verifier can follow: the compiler must not compute with a copy that has not
  * been compared.
@@ -224,19 +288,19 @@ static __always_inline __u64 group_of(struct task_struct *t)
  * A number that changes whenever the task's group does, for one load instead of a walk: the set of
  * cgroups, or of namespaces, that it points at.
  */
-static __always_inline __u64 where_is(struct task_struct *t)
+static __always_inline __u64 where_is(bool old, struct task_struct *t)
 {
-	return by_mntns ? (__u64)(unsigned long)t->nsproxy : (__u64)(unsigned long)t->cgroups;
+	return by_mntns ? (__u64)(unsigned long)TASK(old, t, nsproxy) : (__u64)(unsigned long)TASK(old, t, cgroups);
 }
 
-static __always_inline __u32 abi_of(struct task_struct *t, long id)
+static __always_inline __u32 abi_of(bool old, struct task_struct *t, long id)
 {
 #if defined(__TARGET_ARCH_x86)
-	if (t->thread_info.status & TS_COMPAT)
+	if (TASK(old, t, thread_info.status) & TS_COMPAT)
 		return 1;
 	return id & X32_BIT ? 2 : 0;
 #else
-	return t->thread_info.flags & (1ul << TIF_32BIT_ARM64) ? 1 : 0;
+	return TASK(old, t, thread_info.flags) & (1ul << TIF_32BIT_ARM64) ? 1 : 0;
 #endif
 }
 
@@ -273,7 +337,7 @@ static __always_inline void tell(struct task_struct *t, __u32 kind, __u64 owner,
 		return; /* the bits are what counts */
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;
-	e->pid = t->tgid;
+	e->pid = bpf_get_current_pid_tgid() >> 32;
 	e->owner = owner;
 	e->boot_ns = bpf_ktime_get_boot_ns();
 	e->nr = nr;
@@ -288,46 +352,94 @@ static __always_inline void tell(struct task_struct *t, __u32 kind, __u64 owner,
 }
 
 /* Which class a task is in that has just been found in a group. */
-static __always_inline __u32 class_of_newcomer(struct task_struct *t, struct obs_row *row)
+static __always_inline __u32 class_of_newcomer(bool old, struct task_struct *t, const struct obs_head *row)
 {
-	if (row->running_ns && t->start_boottime < row->running_ns)
+	if (row->running_ns && TASK(old, t, start_boottime) < row->running_ns)
 		return OBS_START;
 	if (row->exec_other_ns || (!row->maker_mntns && row->exec_same_ns))
 		return OBS_XPRE;
 	return OBS_PRE;
 }
 
-/* Finds out where the current task belongs, and remembers it. */
-static __always_inline struct task_state *settle(struct task_struct *t, struct task_state *st)
+/* A row for a group that has just come to be, and word of it. Return: its first member, or NULL. */
+static __always_inline struct obs_head *make_row(__u64 id, __u32 maker_mntns, const char *name)
 {
-	__u64 group = group_of(t);
-	__u64 *owner = bpf_map_lookup_elem(&groups, &group);
-	struct obs_row *row = owner ? bpf_map_lookup_elem(&rows, owner) : 0;
+	struct obs_head *row;
+	struct obs_event *e;
+	__u32 zero = 0;
+	void *empty = bpf_map_lookup_elem(&empty_row, &zero);
+
+	if (!empty || bpf_map_update_elem(&rows, &id, empty, BPF_NOEXIST) != 0)
+		return 0;
+	row = bpf_map_lookup_elem(&rows, &id);
+	if (!row)
+		return 0;
+	row->made_ns = bpf_ktime_get_boot_ns();
+	row->maker_mntns = maker_mntns;
+	bpf_map_update_elem(&groups, &id, &id, BPF_ANY);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return row;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = OBS_EVENT_GROUP;
+	e->owner = id;
+	e->boot_ns = row->made_ns;
+	if (name)
+		__builtin_memcpy(e->group, name, sizeof(e->group));
+	bpf_ringbuf_submit(e, 0);
+	return row;
+}
+
+/*
+ * The group's owner; 0 for a group that nobody watches. Without cgroups to tell containers by, each
+ * mount namespace may be one that has come to be since the programs were loaded: that is told by the
+ * first task that is seen in it.
+ */
+static __always_inline __u64 owner_of(bool old, struct task_struct *t, __u64 group)
+{
+	__u64 *owner = bpf_map_lookup_elem(&groups, &group), nobody = 0;
+
+	if (owner)
+		return *owner;
+	if (!by_mntns || !make_rows)
+		return 0;
+	if (TASK(old, t, start_boottime) < loaded_ns) {
+		bpf_map_update_elem(&groups, &group, &nobody, BPF_NOEXIST);
+		return 0;
+	}
+	return make_row(group, OBS_ANY_MNTNS, 0) ? group : 0;
+}
+
+/* Finds out where the current task belongs, and remembers it. */
+static __always_inline struct task_state *settle(bool old, struct task_struct *t, struct task_state *st)
+{
+	__u64 group = group_of(t), owner = owner_of(old, t, group);
+	struct obs_head *row = owner ? bpf_map_lookup_elem(&rows, &owner) : 0;
 
 	if (!row) {
 		if (st)
-			bpf_task_storage_delete(&tasks, t);
+			drop_state(old, t);
 		return 0;
 	}
 	if (!st)
-		st = bpf_task_storage_get(&tasks, t, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		st = make_state(old, t);
 	if (!st)
 		return 0;
-	if (st->group != group || st->owner != *owner) {
+	if (st->group != group || st->owner != owner) {
 		/* A step into a group below keeps what the task is; anything else is an arrival. */
-		if (st->owner != *owner)
-			st->class = class_of_newcomer(t, row);
+		if (st->owner != owner)
+			st->class = class_of_newcomer(old, t, row);
 		st->group = group;
-		st->owner = *owner;
+		st->owner = owner;
 	}
 	__builtin_memset(st->seen, 0, sizeof(st->seen));
-	st->where = where_is(t);
-	st->mode = t->seccomp.mode;
+	st->where = where_is(old, t);
+	st->mode = TASK(old, t, seccomp.mode);
 	st->epoch = epoch;
 	return st;
 }
 
-static __always_inline void note_arguments(struct pt_regs *regs, struct obs_row *row, __u64 owner, __u32 nr, __u32 abi,
+static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head *row, __u64 owner, __u32 nr, __u32 abi,
 					   __u32 r, __u32 which)
 {
 	const volatile struct obs_arg_rule *rule = &rules[which & (OBS_MAX_RULES - 1)];
@@ -364,10 +476,24 @@ static __always_inline int shadowed(__u64 owner, __u32 nr, __u32 abi)
 	return 1;
 }
 
-static __always_inline void note(struct task_struct *t, struct pt_regs *regs, struct task_state *st,
-				 struct obs_row *row, __u64 nr, __u64 abi)
+/* Marks a call in a bitmap, or in the bytes that older kernels have instead. Return: it is new. */
+#define MARK(old, row, member, nr)                                                                 \
+	({                                                                                         \
+		__u64 mask = 1ull << ((nr) & 63);                                                  \
+		__u64 *word = &((struct obs_row *)(row))->member.w[((nr) >> 6) & (OBS_WORDS - 1)];   \
+		__u8 *byte = &((struct obs_byte_row *)(row))->member[(nr) & (OBS_NUMBERS - 1)];     \
+		bool is_new = (old) ? !*byte : !(*word & mask);                                    \
+		if (is_new && (old))                                                               \
+			*byte = 1;                                                                 \
+		else if (is_new)                                                                   \
+			__sync_fetch_and_or(word, mask);                                           \
+		is_new;                                                                            \
+	})
+
+static __always_inline void note(bool old, struct task_struct *t, struct pt_regs *regs, struct task_state *st,
+				 struct obs_head *row, __u64 nr, __u64 abi)
 {
-	__u64 owner = st->owner, class = st->class, r, mask, *word;
+	__u64 owner = st->owner, class = st->class, r;
 	__u32 which;
 
 	if (!BOUNDED(abi, OBS_ABIS) || !BOUNDED(nr, OBS_NUMBERS))
@@ -378,41 +504,36 @@ static __always_inline void note(struct task_struct *t, struct pt_regs *regs, st
 	/* The exec that starts the workload is made by the runtime and needed all the same. */
 	if ((class == OBS_PRE || class == OBS_XPRE) && (nr == exec_number[abi] || nr == execveat_number[abi]))
 		class = class == OBS_PRE ? OBS_START : OBS_EXEC;
-	r = class * 2 + (t->seccomp.mode == MODE_FILTER);
+	r = class * 2 + (TASK(old, t, seccomp.mode) == MODE_FILTER);
 	if (!BOUNDED(r, OBS_ROWS))
 		return;
-	mask = 1ull << (nr & 63);
-	word = &row->seen[r][abi].w[nr >> 6];
 	which = rule_of[abi][nr];
-	if (!(*word & mask)) {
-		__sync_fetch_and_or(word, mask);
+	if (MARK(old, row, seen[r][abi], nr))
 		tell(t, OBS_EVENT_CALL, owner, nr, abi, r, 0);
-	}
 	if (which)
 		note_arguments(regs, row, owner, nr, abi, r, which);
 	/* Before the exec only what runs under a filter would meet the profile. */
 	if (((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) && shadowed(owner, nr, abi))
 		return;
 	if (!which && abi == 0 && BOUNDED(nr, 512))
-		st->seen[nr >> 6] |= mask;
+		st->seen[nr >> 6] |= 1ull << (nr & 63);
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(enter, struct pt_regs *regs, long id)
+static __always_inline int on_enter(bool old, struct pt_regs *regs, long id)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
-	struct task_state *st = bpf_task_storage_get(&tasks, t, 0, 0);
-	__u32 abi = abi_of(t, id);
-	struct obs_row *row;
+	struct task_struct *t = current_task(old);
+	struct task_state *st = state_of(old, t);
+	__u32 abi = abi_of(old, t, id);
+	struct obs_head *row;
 	__u64 index = id;
 
-	if (st && st->where == where_is(t) && st->epoch == epoch && st->mode == t->seccomp.mode) {
+	if (st && st->where == where_is(old, t) && st->epoch == epoch && st->mode == TASK(old, t, seccomp.mode)) {
 		st->calls++;
 		st->last = (__u32)id + 1;
 		if (abi == 0 && BOUNDED(index, 512) && st->seen[index >> 6] >> (index & 63) & 1)
 			return 0;
 	} else {
-		st = settle(t, st);
+		st = settle(old, t, st);
 		if (!st)
 			return 0;
 		st->calls++;
@@ -421,7 +542,7 @@ int BPF_PROG(enter, struct pt_regs *regs, long id)
 	row = bpf_map_lookup_elem(&rows, &st->owner);
 	if (!row)
 		return 0;
-	note(t, regs, st, row, number_of(abi, id), abi);
+	note(old, t, regs, st, row, number_of(abi, id), abi);
 	if (st->calls >= CALLS_BEFORE_FLUSH) {
 		__sync_fetch_and_add(&row->calls, st->calls);
 		st->calls = 0;
@@ -433,23 +554,23 @@ int BPF_PROG(enter, struct pt_regs *regs, long id)
  * A filter that answers with an errno does so before sys_enter: an answer without a question is a
  * denial. A kernel's own refusal had a question and does not count.
  */
-SEC("tp_btf/sys_exit")
-int BPF_PROG(leave, struct pt_regs *regs, long ret)
+static __always_inline int on_leave(bool old, struct pt_regs *regs, long ret)
 {
 	struct task_struct *t;
 	struct task_state *st;
-	struct obs_row *row;
-	__u64 mask, *word, abi, nr;
+	struct obs_head *row;
+	__u64 abi, nr;
+	bool is_new;
 	long id;
 
 	if (ret != -EPERM && ret != -ENOSYS)
 		return 0;
-	t = bpf_get_current_task_btf();
-	if (t->seccomp.mode != MODE_FILTER)
+	t = current_task(old);
+	if (TASK(old, t, seccomp.mode) != MODE_FILTER)
 		return 0;
-	st = bpf_task_storage_get(&tasks, t, 0, 0);
-	if (!st || st->where != where_is(t)) {
-		st = settle(t, st);
+	st = state_of(old, t);
+	if (!st || st->where != where_is(old, t)) {
+		st = settle(old, t, st);
 		if (!st)
 			return 0;
 	}
@@ -467,27 +588,23 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	row = bpf_map_lookup_elem(&rows, &st->owner);
 	if (!row)
 		return 0;
-	abi = abi_of(t, id);
+	abi = abi_of(old, t, id);
 	nr = number_of(abi, id);
 	if (!BOUNDED(abi, OBS_ABIS) || !BOUNDED(nr, OBS_NUMBERS))
 		return 0;
-	mask = 1ull << (nr & 63);
-	word = ret == -EPERM ? &row->eperm[abi].w[nr >> 6] : &row->enosys[abi].w[nr >> 6];
-	if (*word & mask)
-		return 0;
-	__sync_fetch_and_or(word, mask);
-	tell(t, OBS_EVENT_DENIED, st->owner, nr, abi, st->class * 2 + 1, (__u32)-ret);
+	is_new = ret == -EPERM ? MARK(old, row, eperm[abi], nr) : MARK(old, row, enosys[abi], nr);
+	if (is_new)
+		tell(t, OBS_EVENT_DENIED, st->owner, nr, abi, st->class * 2 + 1, (__u32)-ret);
 	return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
+static __always_inline int on_fork(bool old, struct task_struct *parent, struct task_struct *child)
 {
-	struct task_state *from = bpf_task_storage_get(&tasks, parent, 0, 0), *to;
+	struct task_state *from = state_of(old, parent), *to;
 
 	if (!from)
 		return 0;
-	to = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	to = make_state(old, child);
 	if (!to)
 		return 0;
 	*to = *from;
@@ -496,12 +613,11 @@ int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(executed, struct task_struct *t)
+static __always_inline int on_exec(bool old, struct task_struct *t)
 {
-	struct task_state *st = bpf_task_storage_get(&tasks, t, 0, 0);
+	struct task_state *st = state_of(old, t);
 	__u64 now = bpf_ktime_get_boot_ns();
-	struct obs_row *row;
+	struct obs_head *row;
 	int other;
 
 	if (!st)
@@ -522,18 +638,50 @@ int BPF_PROG(executed, struct task_struct *t)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(exited, struct task_struct *t)
+static __always_inline int on_exit(bool old, struct task_struct *t)
 {
-	struct task_state *st = bpf_task_storage_get(&tasks, t, 0, 0);
-	struct obs_row *row = st ? bpf_map_lookup_elem(&rows, &st->owner) : 0;
+	struct task_state *st = state_of(old, t);
+	struct obs_head *row = st ? bpf_map_lookup_elem(&rows, &st->owner) : 0;
 
 	if (row)
 		__sync_fetch_and_add(&row->calls, st->calls);
 	if (st)
 		st->calls = 0;
+	if (st && old)
+		drop_state(old, t);
 	return 0;
 }
+
+/* Each for kernels that have storage by task, and for the older ones. */
+#define PROGRAMS(suffix, old)                                                                      \
+	SEC("tp_btf/sys_enter")                                                                    \
+	int BPF_PROG(enter##suffix, struct pt_regs *regs, long id)                                 \
+	{                                                                                          \
+		return on_enter(old, regs, id);                                                    \
+	}                                                                                          \
+	SEC("tp_btf/sys_exit")                                                                     \
+	int BPF_PROG(leave##suffix, struct pt_regs *regs, long ret)                                \
+	{                                                                                          \
+		return on_leave(old, regs, ret);                                                   \
+	}                                                                                          \
+	SEC("tp_btf/sched_process_fork")                                                           \
+	int BPF_PROG(forked##suffix, struct task_struct *parent, struct task_struct *child)        \
+	{                                                                                          \
+		return on_fork(old, parent, child);                                                \
+	}                                                                                          \
+	SEC("tp_btf/sched_process_exec")                                                           \
+	int BPF_PROG(executed##suffix, struct task_struct *t)                                      \
+	{                                                                                          \
+		return on_exec(old, t);                                                            \
+	}                                                                                          \
+	SEC("tp_btf/sched_process_exit")                                                           \
+	int BPF_PROG(exited##suffix, struct task_struct *t)                                        \
+	{                                                                                          \
+		return on_exit(old, t);                                                            \
+	}
+
+PROGRAMS(, false)
+PROGRAMS(_old, true)
 
 static __always_inline int ends_in_id(const char *name, long n)
 {
@@ -557,11 +705,7 @@ static __always_inline int ends_in_id(const char *name, long n)
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(group_made, struct cgroup *g)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
 	__u64 id = BPF_CORE_READ(g, kn, id), parent = 0, *owner;
-	struct obs_row *row, *empty;
-	struct obs_event *e;
-	__u32 zero = 0;
 	struct obs_name_key key = {};
 	long n;
 
@@ -584,26 +728,8 @@ int BPF_PROG(group_made, struct cgroup *g)
 		bpf_map_update_elem(&groups, &id, owner, BPF_NOEXIST);
 		return 0;
 	}
-	if (!make_rows || !ends_in_id(key.name, n))
-		return 0;
-	empty = bpf_map_lookup_elem(&empty_row, &zero);
-	if (!empty || bpf_map_update_elem(&rows, &id, empty, BPF_NOEXIST) != 0)
-		return 0;
-	row = bpf_map_lookup_elem(&rows, &id);
-	if (!row)
-		return 0;
-	row->made_ns = bpf_ktime_get_boot_ns();
-	row->maker_mntns = mntns_of(t);
-	bpf_map_update_elem(&groups, &id, &id, BPF_ANY);
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e)
-		return 0;
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = OBS_EVENT_GROUP;
-	e->owner = id;
-	e->boot_ns = row->made_ns;
-	__builtin_memcpy(e->group, key.name, sizeof(e->group));
-	bpf_ringbuf_submit(e, 0);
+	if (make_rows && !by_mntns && ends_in_id(key.name, n))
+		(void)make_row(id, mntns_of((struct task_struct *)bpf_get_current_task()), key.name);
 	return 0;
 }
 

@@ -27,6 +27,7 @@
 #define DEFAULT_STARTUP_MS 10000
 #define MAX_DEPTH 16	   /* of cgroups below a watched one that are there already */
 #define MAX_FIRSTS 8192 /* first sights kept per group */
+#define MAX_BYTE_GROUPS 128u /* rows of bytes take 42 KiB each */
 
 static enum abi abi_of_row(unsigned int abi)
 {
@@ -127,8 +128,11 @@ static void remember(struct observed_group *g, const struct obs_event *e)
  */
 static void watch_denials(struct observer *o)
 {
-	if (!o->skel->links.leave)
-		o->skel->links.leave = bpf_program__attach(o->skel->progs.leave);
+	struct bpf_program *program = o->old ? o->skel->progs.leave_old : o->skel->progs.leave;
+	struct bpf_link **link = o->old ? &o->skel->links.leave_old : &o->skel->links.leave;
+
+	if (!*link)
+		*link = bpf_program__attach(program);
 }
 
 static int on_event(void *userdata, void *data, size_t size)
@@ -170,6 +174,16 @@ static int on_event(void *userdata, void *data, size_t size)
 	return 0;
 }
 
+static uint32_t mntns_of(pid_t pid)
+{
+	char path[64] = "/proc/self/ns/mnt";
+	struct stat st;
+
+	if (pid > 0)
+		(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	return stat(path, &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
 /* Which calls have arguments to look at, and which numbers exec has, written into the program. */
 static void fill_constants(struct observer_bpf *s, const struct observer_options *options)
 {
@@ -198,6 +212,60 @@ static void fill_constants(struct observer_bpf *s, const struct observer_options
 	}
 	*(uint8_t *)&s->rodata->make_rows = options->make_rows;
 	*(uint8_t *)&s->rodata->by_mntns = options->by_mntns;
+	*(__u64 *)&s->rodata->loaded_ns = boot_now_ns();
+}
+
+/* One of each pair, and memory for that one alone. Return: 0 or a negative errno. */
+static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_groups)
+{
+	const struct {
+		struct bpf_program *new, *old;
+	} pairs[] = {
+		{ s->progs.enter, s->progs.enter_old },	      { s->progs.leave, s->progs.leave_old },
+		{ s->progs.forked, s->progs.forked_old },     { s->progs.executed, s->progs.executed_old },
+		{ s->progs.exited, s->progs.exited_old },
+	};
+	size_t row_size = old ? sizeof(struct obs_byte_row) : sizeof(struct obs_row);
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs) && r == 0; i++)
+		r = bpf_program__set_autoload(old ? pairs[i].new : pairs[i].old, false);
+	if (r == 0)
+		r = bpf_map__set_max_entries(s->maps.rows, old ? MIN(n_groups, MAX_BYTE_GROUPS) : n_groups);
+	if (r == 0)
+		r = bpf_map__set_value_size(s->maps.rows, (uint32_t)row_size);
+	if (r == 0)
+		r = bpf_map__set_value_size(s->maps.empty_row, (uint32_t)row_size);
+	/* A kernel that does not know the type of a map refuses it also where nothing uses it. */
+	if (r == 0 && old)
+		r = bpf_map__set_autocreate(s->maps.tasks, false);
+	if (r == 0 && !old)
+		r = bpf_map__set_max_entries(s->maps.threads, 1);
+	return r;
+}
+
+/* Opens and loads the programs of one kind. The kernel is asked, not its version. */
+static int load(struct observer *o, const struct observer_options *options, bool old, struct diag *d)
+{
+	struct observer_bpf *s = observer_bpf__open();
+	int r;
+
+	if (!s)
+		return bpf_fail(d, -errno, "open the syscall observer");
+	r = choose_storage(s, old, options->max_groups ? options->max_groups : DEFAULT_GROUPS);
+	if (r < 0) {
+		observer_bpf__destroy(s);
+		return bpf_fail(d, r, "size the syscall observer");
+	}
+	fill_constants(s, options);
+	r = observer_bpf__load(s);
+	if (r < 0) {
+		observer_bpf__destroy(s);
+		return bpf_fail(d, r, "load the syscall observer");
+	}
+	o->skel = s;
+	o->old = old;
+	return 0;
 }
 
 int observer_new(struct observer **ret, const struct observer_options *options, observer_callback callback,
@@ -205,7 +273,7 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 {
 	static const struct observer_options defaults = { 0 };
 	_cleanup_(observer_freep) struct observer *o = NULL;
-	unsigned int n_groups;
+	struct diag older = { 0 };
 	int r;
 
 	if (!options)
@@ -215,9 +283,6 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	r = bpf_prepare(d);
 	if (r < 0)
 		return r;
-	if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 0)
-		return diag_fail(d, -EOPNOTSUPP, "bpf", "this kernel keeps nothing by task (Linux 5.13 does); observe with "
-			"strace and use seccomp import");
 	o = calloc(1, sizeof(*o));
 	if (!o)
 		return -ENOMEM;
@@ -226,21 +291,16 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	o->userdata = userdata;
 	o->by_mntns = options->by_mntns;
 	o->startup_ns = (options->startup_ms ? options->startup_ms : DEFAULT_STARTUP_MS) * 1000000ull;
-	o->skel = observer_bpf__open();
-	if (!o->skel)
-		return bpf_fail(d, -errno, "open the syscall observer");
-	n_groups = options->max_groups ? options->max_groups : DEFAULT_GROUPS;
-	r = bpf_map__set_max_entries(o->skel->maps.rows, n_groups);
+	r = options->no_task_storage ? -EOPNOTSUPP : load(o, options, false, d);
+	if (r < 0 && r != -ENOMEM && load(o, options, true, options->no_task_storage ? d : &older) == 0)
+		r = 0;
 	if (r < 0)
-		return bpf_fail(d, r, "size the syscall observer");
-	fill_constants(o->skel, options);
-	r = observer_bpf__load(o->skel);
-	if (r < 0)
-		return bpf_fail(d, r, "load the syscall observer");
+		return r;
 	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), on_event, o, NULL);
 	if (!o->ring)
 		return bpf_fail(d, -errno, "read the syscall observer's events");
-	bpf_program__set_autoattach(o->skel->progs.leave, options->denials_from_start);
+	bpf_program__set_autoattach(o->old ? o->skel->progs.leave_old : o->skel->progs.leave,
+				    options->denials_from_start);
 	r = observer_bpf__attach(o->skel);
 	if (r < 0)
 		return bpf_fail(d, r, "attach the syscall observer");
@@ -270,9 +330,39 @@ static int rows_fd(const struct observer *o)
 	return bpf_map__fd(o->skel->maps.rows);
 }
 
+static void bits_of_bytes(const uint8_t bytes[static OBS_NUMBERS], struct obs_bits *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned int i = 0; i < OBS_NUMBERS; i++)
+		ret->w[i / 64] |= (__u64)(bytes[i] != 0) << (i % 64);
+}
+
 int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret)
 {
-	return bpf_map_lookup_elem(rows_fd(o), &id, ret) == 0 ? 0 : -errno;
+	static struct obs_byte_row bytes;
+
+	if (!o->old)
+		return bpf_map_lookup_elem(rows_fd(o), &id, ret) == 0 ? 0 : -errno;
+	if (bpf_map_lookup_elem(rows_fd(o), &id, &bytes) < 0)
+		return -errno;
+	ret->head = bytes.head;
+	for (unsigned int abi = 0; abi < OBS_ABIS; abi++) {
+		for (unsigned int row = 0; row < OBS_ROWS; row++)
+			bits_of_bytes(bytes.seen[row][abi], &ret->seen[row][abi]);
+		bits_of_bytes(bytes.eperm[abi], &ret->eperm[abi]);
+		bits_of_bytes(bytes.enosys[abi], &ret->enosys[abi]);
+	}
+	return 0;
+}
+
+uint64_t observer_lost_tasks(const struct observer *o)
+{
+	return __atomic_load_n(&o->skel->bss->lost_tasks, __ATOMIC_RELAXED);
+}
+
+bool observer_by_thread(const struct observer *o)
+{
+	return o->old;
 }
 
 /* Rows whose start-up is over serve from now on; tasks must forget what they remember. */
@@ -288,7 +378,7 @@ static int move_on(struct observer *o)
 
 		if (g->serving || observer_row(o, g->id, &row) < 0)
 			continue;
-		since = row.exec_other_ns ? row.exec_other_ns : row.running_ns;
+		since = row.head.exec_other_ns ? row.head.exec_other_ns : row.head.running_ns;
 		if (since == 0 || now - since < o->startup_ns)
 			continue;
 		g->serving = bpf_map_update_elem(bpf_map__fd(o->skel->maps.serving), &g->id, &(uint8_t){ 1 },
@@ -337,27 +427,17 @@ static void add_below(struct observer *o, const char *path, uint64_t owner, unsi
 		(void)closedir(dir);
 }
 
-static uint32_t mntns_of(pid_t pid)
-{
-	char path[64] = "/proc/self/ns/mnt";
-	struct stat st;
-
-	if (pid > 0)
-		(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
-	return stat(path, &st) == 0 ? (uint32_t)st.st_ino : 0;
-}
-
 /* Makes the row, then what leads to it. */
 static int watch(struct observer *o, uint64_t id, uint32_t maker_mntns, bool running, struct diag *d)
 {
-	static struct obs_row row;
+	static struct obs_byte_row row; /* the larger of both */
 
 	memset(&row, 0, sizeof(row));
-	row.made_ns = boot_now_ns();
-	row.maker_mntns = maker_mntns;
+	row.head.made_ns = boot_now_ns();
+	row.head.maker_mntns = maker_mntns;
 	/* Its workload has been executed long ago: who enters now is a session. */
 	if (running)
-		row.running_ns = row.exec_same_ns = row.exec_other_ns = row.made_ns;
+		row.head.running_ns = row.head.exec_same_ns = row.head.exec_other_ns = row.head.made_ns;
 	if (bpf_map_update_elem(rows_fd(o), &id, &row, BPF_NOEXIST) < 0 && errno != EEXIST)
 		return diag_errno(d, -errno, NULL, "cannot watch one more group");
 	if (!group_add(o, id))
@@ -445,15 +525,13 @@ int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64
 int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct diag *d)
 {
 	uint32_t inode = mntns_of(pid);
-	int r;
 
 	if (!o->by_mntns)
 		return -EINVAL;
 	if (inode == 0)
 		return diag_fail(d, -ESRCH, NULL, "process %d is gone", (int)pid);
 	*ret = OBS_BY_MNTNS | inode;
-	r = watch(o, *ret, mntns_of(0), true, d);
-	return r;
+	return watch(o, *ret, OBS_ANY_MNTNS, true, d);
 }
 
 static void forget_name(int fd, uint64_t group)
@@ -526,7 +604,8 @@ int observer_cost(const struct observer *o, struct observer_cost *ret)
 	struct bpf_prog_info info = { 0 };
 	__u32 size = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(o->skel->progs.enter), &info, &size) < 0)
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(o->old ? o->skel->progs.enter_old : o->skel->progs.enter), &info,
+				   &size) < 0)
 		return -errno;
 	ret->run_ns = info.run_time_ns;
 	ret->runs = info.run_cnt;

@@ -90,7 +90,7 @@ int seccomp_watch_new(struct seccomp_watch **ret, const char *dir, seccomp_watch
 		      struct diag *d)
 {
 	_cleanup_(seccomp_watch_freep) struct seccomp_watch *w = calloc(1, sizeof(*w));
-	struct observer_options options = { .max_groups = MAX_WATCHED, .denials_from_start = true };
+	struct observer_options options = { .max_groups = MAX_WATCHED, .make_rows = true, .denials_from_start = true };
 	int r;
 
 	if (!w)
@@ -102,7 +102,6 @@ int seccomp_watch_new(struct seccomp_watch **ret, const char *dir, seccomp_watch
 	w->callback = callback;
 	w->userdata = userdata;
 	w->by_mntns = options.by_mntns = hybrid();
-	options.make_rows = !w->by_mntns;
 	w->stored_at = now_s();
 	(void)gethostname(w->host, sizeof(w->host) - 1);
 	r = observer_new(&w->observer, &options, on_event, w, d);
@@ -237,12 +236,16 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d)
 {
 	struct watched *c = find(w, container_id);
+	uint64_t group;
 	int r;
 
 	if (!c)
 		return 0;
 	r = store(w, c, d);
-	observer_forget(w->observer, c->group);
+	group = c->group;
 	(void)watched_free(c);
+	/* The number of a namespace that has ended is soon another container's. */
+	if (!find_group(w, group))
+		observer_forget(w->observer, group);
 	return r;
 }

@@ -18,11 +18,14 @@
 struct observer;
 
 struct observer_options {
-	unsigned int max_groups; /* watched at a time; 0: 64. Each costs 12 KiB of kernel memory */
-	bool make_rows;		 /* watch every new cgroup that looks like a container's, from its first task on */
+	unsigned int max_groups; /* watched at a time; 0: 64. Each costs 6 KiB of kernel memory; 42 KiB, and 128 at
+				  * most, where the kernel keeps nothing by task */
+	bool make_rows;		 /* watch every new group that may be a container's, from its first task on: cgroups
+				  * that are named like one; with by_mntns, mount namespaces made from now on */
 	bool by_mntns;		 /* groups are mount namespaces: hosts without cgroup2 */
 	bool denials_from_start; /* else what is denied is watched from the first task under a filter on */
 	unsigned int startup_ms; /* start-up lasts this long after the workload's exec; 0: 10 s */
+	bool no_task_storage;	 /* act as on a kernel before Linux 5.13 */
 };
 
 enum observer_event_kind {
@@ -39,7 +42,7 @@ struct observer_event {
 	const char *call; /* NULL for OBSERVER_GROUP */
 	enum abi abi;
 	const char *comm, *exe;
-	const char *directory; /* OBSERVER_GROUP: last component of the cgroup's path */
+	const char *directory; /* OBSERVER_GROUP: last component of the cgroup's path, "" for a mount namespace */
 	int error;	       /* OBSERVER_DENIED: EPERM or ENOSYS */
 };
 typedef void (*observer_callback)(void *userdata, const struct observer_event *e);
@@ -102,6 +105,12 @@ int observer_shadow(struct observer *o, uint64_t group, const struct profile *p,
  */
 int observer_shadow_each(struct observer *o, uint64_t group,
 			 int (*fn)(void *userdata, enum abi a, const char *call, uint64_t count), void *userdata);
+
+/* How often a thread could not be followed for want of room, so that calls were missed. */
+uint64_t observer_lost_tasks(const struct observer *o);
+
+/* Does the kernel keep nothing by task, so that threads are looked up in a table? Dearer by a third. */
+bool observer_by_thread(const struct observer *o);
 
 /* A source id that no other recording has. */
 void observer_source_id(char ret[static SOURCE_ID_SIZE]);

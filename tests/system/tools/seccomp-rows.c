@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Observes every cgroup that looks like a container's, from its first task on, without being told of
- * any: seccomp-rows. Prints "watching", then at the end of its standard input an observation for
+ * Observes every cgroup that looks like a container's (mntns: every mount namespace) from its first
+ * task on, without being told of any: seccomp-rows [mntns]. Prints "watching", then at the end of its standard input an observation for
  * each group, one a line.
  */
 #include <poll.h>
@@ -25,10 +25,10 @@ static void on_event(void *userdata, const struct observer_event *e)
 		g->id[g->n++] = e->group;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	_cleanup_(observer_freep) struct observer *o = NULL;
-	struct observer_options options = { .make_rows = true, .denials_from_start = true };
+	struct observer_options options = { .make_rows = true, .by_mntns = argc > 1, .denials_from_start = true };
 	struct groups g = { .n = 0 };
 	struct diag d = { 0 };
 
