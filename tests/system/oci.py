@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import lab
+import recorder
 
 TOP = pathlib.Path(__file__).parent.parent.parent
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
@@ -115,22 +116,11 @@ class Bundles:
                 self.space.run("rmdir", cgroup, check=False)
         return subprocess.CompletedProcess(command, p.returncode, out, err)
 
-    def record(self, runs, output):
+    def record(self, runs, output, *options):
         """Record while runs(cgroup) happens; returns the observation."""
         cgroup = self.cgroup()
-        recorder = self.space.start(lab.BATTEN, "seccomp", "record", "--cgroup", cgroup, "--duration", "60s", "-o",
-                                    output, stderr=subprocess.PIPE)
-        lab.wait_for(lambda: recorder.poll() is not None or self._observing(recorder.pid), "the recorder")
-        runs(cgroup)
-        recorder.send_signal(2)
-        assert recorder.wait(timeout=20) == 0, recorder.stderr.read()
+        with recorder.Recorder(output, "--cgroup", cgroup, "--duration", "10m", *options,
+                               start=lambda words: self.space.start(*words)) as r:
+            runs(cgroup)
         self.space.run("rmdir", cgroup, check=False)
-        return json.loads(output.read_text())
-
-    @staticmethod
-    def _observing(pid):
-        """It has opened the group's events file, so its programs are attached."""
-        try:
-            return any("cgroup.events" in str(f.readlink()) for f in pathlib.Path(f"/proc/{pid}/fd").iterdir())
-        except OSError:
-            return False
+        return r.observation

@@ -13,6 +13,7 @@ import pytest
 
 import lab
 import programs
+from recorder import Recorder
 
 
 def batten(*arguments, **options):
@@ -24,6 +25,12 @@ def observes():
     """Skips where programs cannot be loaded, with batten's own reason."""
     p = batten("seccomp", "record", "--", "true")
     lab.need(p.returncode != 3, p.stderr.strip())
+
+
+@pytest.fixture(params=[(), ("--assume-feature", "-task-storage")], ids=["by-task", "by-thread"])
+def storage(request):
+    """What tasks know of themselves is kept by task; before Linux 5.13, in a table by thread."""
+    return request.param
 
 
 @pytest.fixture
@@ -57,18 +64,18 @@ def strace_names(text):
      "socket.socket().close(); subprocess.run(['true'])"],
     ["perl", "-e", "open F, '<', '/etc/passwd'; my @l = <F>; print scalar(@l); fork; wait"],
 ], ids=["pipeline", "python", "perl"])
-def test_nothing_is_missed_that_strace_sees(observes, scratch, command):
+def test_nothing_is_missed_that_strace_sees(observes, scratch, command, storage):
     lab.need(shutil.which("strace"), "strace is not installed")
-    p = batten("seccomp", "record", "-o", scratch / "o.json", "--", "strace", "-f", "-o", scratch / "trace", *command)
+    p = batten("seccomp", "record", *storage, "-o", scratch / "o.json", "--", "strace", "-f", "-o", scratch / "trace", *command)
     assert p.returncode == 0, p.stderr
     traced = strace_names((scratch / "trace").read_text())
     assert len(traced) > 10
     assert traced <= calls(json.loads((scratch / "o.json").read_text()))
 
 
-def test_32_bit_calls_are_kept_apart(observes, scratch):
+def test_32_bit_calls_are_kept_apart(observes, scratch, storage):
     program = programs.build(scratch, "hello32", programs.HELLO, "-m32", "-static")
-    o = json.loads(batten("seccomp", "record", "--", program).stdout)
+    o = json.loads(batten("seccomp", "record", *storage, "--", program).stdout)
     assert {"write", "exit_group", "set_thread_area"} <= calls(o, "x86")
     assert "set_thread_area" not in calls(o) and "execve" in calls(o)
 
@@ -79,62 +86,66 @@ def test_output_of_the_command_does_not_mix_with_the_observation(observes):
     assert p.stderr.startswith("hello\n") and "ended with 0" in p.stderr
 
 
-def test_arguments_are_kept_under_their_masks(observes):
-    o = json.loads(batten("seccomp", "record", "--", "python3", "-c",
+def test_arguments_are_kept_under_their_masks(observes, storage):
+    o = json.loads(batten("seccomp", "record", *storage, "--", "python3", "-c",
                           "import socket\nsocket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)\n"
                           "socket.socket(socket.AF_INET6)").stdout)
     seen = o["abis"]["x86_64"]["syscalls"]["socket"]["args"]["values"]
-    # [1, 1] is the C library asking for a name service, which it does where HOME is not set.
-    assert sorted(v for v in seen if v != [1, 1]) == [[1, 2], [10, 1]]
+    # The type without its flags. The C library may ask a name service besides, over a socket of its own.
+    assert [1, 2] in seen and [10, 1] in seen and all(v[1] < 16 for v in seen), seen
 
 
-def test_too_many_argument_values_are_none(observes):
-    o = json.loads(batten("seccomp", "record", "--", "python3", "-c",
+def test_too_many_argument_values_are_none(observes, storage):
+    o = json.loads(batten("seccomp", "record", *storage, "--", "python3", "-c",
                           "import fcntl\nfor i in range(50):\n try: fcntl.ioctl(0, 0x7000 + i)\n except OSError: pass"
                           ).stdout)
     args = o["abis"]["x86_64"]["syscalls"]["ioctl"]["args"]
     assert args["more"] and not args["values"]
 
 
-def test_a_cgroup_is_observed_from_its_first_task_and_outlives_removal(observes, cgroup, scratch):
-    recorder = subprocess.Popen([lab.BATTEN, "seccomp", "record", "--cgroup", cgroup, "--duration", "4s",
-                                 "-o", scratch / "o.json"], stderr=subprocess.PIPE, text=True)
-    time.sleep(1)
-
+def test_a_cgroup_is_observed_from_its_first_task_and_outlives_removal(observes, cgroup, scratch, storage):
     def run(script):
         subprocess.run(["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; {script}"], check=True)
-    run("exec busybox true")
-    (cgroup / "below").mkdir()
-    subprocess.run(["sh", "-c", f"echo $$ > {cgroup}/below/cgroup.procs; exec busybox hostname"],
-                   stdout=subprocess.DEVNULL, check=True)
-    (cgroup / "below").rmdir()
-    cgroup.rmdir()
-    time.sleep(0.2)
-    cgroup.mkdir()
-    run("exec busybox sync")
-    assert recorder.wait(timeout=20) == 0, recorder.stderr.read()
-    recorder.stderr.close()
-    seen = calls(json.loads((scratch / "o.json").read_text()))
+
+    def remove(path):
+        """The kernel may still be busy with the last task that was in it."""
+        def removed():
+            try:
+                path.rmdir()
+            except OSError:
+                return False
+            return True
+        lab.wait_for(removed, "the group to be removed", timeout=30)
+    # With a duration, so that it waits for the group to come again.
+    with Recorder(scratch / "o.json", *storage, "--cgroup", cgroup, "--duration", "10m") as r:
+        run("exec busybox true")
+        (cgroup / "below").mkdir()
+        subprocess.run(["sh", "-c", f"echo $$ > {cgroup}/below/cgroup.procs; exec busybox hostname"],
+                       stdout=subprocess.DEVNULL, check=True)
+        remove(cgroup / "below")
+        remove(cgroup)
+        cgroup.mkdir()
+        run("exec busybox sync")
+    seen = calls(r.observation)
     assert {"execve", "exit_group"} <= seen
     assert "uname" in seen or "gethostname" in seen      # in the group below
     assert "sync" in seen                                # in the group made anew
 
 
 def test_recording_ends_with_the_cgroup_and_with_a_signal(observes, cgroup, scratch):
-    for end in (lambda p: cgroup.rmdir(), lambda p: p.send_signal(signal.SIGINT)):
-        cgroup.mkdir(exist_ok=True)
-        p = subprocess.Popen([lab.BATTEN, "seccomp", "record", "--cgroup", cgroup, "-o", scratch / "o.json"],
-                             stderr=subprocess.PIPE, text=True)
-        time.sleep(0.7)
-        end(p)
-        assert p.wait(timeout=10) == 0, p.stderr.read()
-        p.stderr.close()
+    with Recorder(scratch / "o.json", "--cgroup", cgroup) as r:
+        cgroup.rmdir()
+        r.wait()
+    cgroup.mkdir()
+    with Recorder(scratch / "o.json", "--cgroup", cgroup) as r:
+        pass
+    assert r.observation["schema"] == "batten.observation/1"
 
 
 def test_a_command_that_outlives_its_duration_is_ended(observes, scratch):
-    p = batten("seccomp", "record", "--duration", "300ms", "-o", scratch / "o.json", "--", "sleep", "100")
-    assert p.returncode == 0 and "signal" in p.stderr
-    assert "clock_nanosleep" in calls(json.loads((scratch / "o.json").read_text()))
+    p = batten("seccomp", "record", "--duration", "3s", "-o", scratch / "o.json", "--", "sleep", "100")
+    assert p.returncode == 0 and "ended by signal" in p.stderr, p.stderr
+    assert "execve" in calls(json.loads((scratch / "o.json").read_text()))
 
 
 def test_bad_usage_of_record(scratch):
@@ -142,6 +153,7 @@ def test_bad_usage_of_record(scratch):
             ([], 2, "COMMAND"), (["--duration", "5", "--", "true"], 2, "duration"),
             (["--cgroup", "/no/such/group"], 2, "no such cgroup"), (["--cgroup", "/tmp"], 2, "cgroup2"),
             (["--cgroup", "/tmp", "--", "true"], 2, "give one of"),
+            (["--assume-feature", "-ringbuf", "--", "true"], 2, "-task-storage"),
             (["--container", "x", "--docker", "/no/docker.sock"], 3, "docker"),
             (["--", "/no/such/program"], 2, "/no/such/program")):
         p = batten("seccomp", "record", *arguments)
@@ -154,16 +166,16 @@ def test_no_permission_is_said(scratch):
     assert p.returncode == 3 and "root" in p.stderr and p.stderr.count("\n") == 1, p
 
 
-def test_a_profile_on_trial_counts_and_denies_nothing(observes, scratch):
+def test_a_profile_on_trial_counts_and_denies_nothing(observes, scratch, storage):
     program = programs.build(scratch, "calls", programs.CALLS, "-static")
     assert batten("seccomp", "record", "-o", scratch / "o.json", "--", program, "39").returncode == 0
     assert batten("seccomp", "generate", scratch / "o.json", "--runtime", "crun", "-o", scratch / "p.json").returncode == 0
-    p = batten("seccomp", "record", "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program, "39")
+    p = batten("seccomp", "record", *storage, "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program, "39")
     assert p.returncode == 0 and "would have denied" not in p.stderr, p.stderr
     # 39 is getpid, 63 uname, 110 getppid.
-    p = batten("seccomp", "record", "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program,
+    p = batten("seccomp", "record", *storage, "--shadow", scratch / "p.json", "-o", scratch / "o2.json", "--", program,
                *["110"] * 5, "39", "63")
     assert p.returncode == 1 and "denied getppid (x86_64), made 5 times" in p.stderr and "uname" in p.stderr, p.stderr
-    assert p.stderr.count("would have denied") == 2 and "110 ok" in p.stdout
-    p = batten("seccomp", "record", "--shadow", scratch / "calls.c", "--", program)
+    assert "denied getpid " not in p.stderr and "110 ok" in p.stdout
+    p = batten("seccomp", "record", *storage, "--shadow", scratch / "calls.c", "--", program)
     assert p.returncode == 2 and p.stderr.count("\n") == 1, p.stderr

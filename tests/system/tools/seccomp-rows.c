@@ -10,7 +10,7 @@
 
 #include "batten/seccomp/observer.h"
 
-#define MAX_GROUPS 16
+#define MAX_GROUPS 64
 
 struct groups {
 	uint64_t id[MAX_GROUPS];
