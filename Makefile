@@ -116,9 +116,17 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libbatten.a
 $(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-# A fuzz target linked with a small main() that replays tests/corpus/NAME.
-$(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(B)/tests/fuzz/replay.o $(B)/libbatten.a
-	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+# A fuzz target linked with a small main() that replays tests/corpus/NAME, or, for `make fuzz`, with libFuzzer's.
+$(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/libbatten.a
+	$(call say,LD,$@)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+
+fuzz-built: $(REPLAY)
+
+# Each target of tests/fuzz in turn for TIME seconds; F=NAME,... picks. Ends with a table and fails on a find.
+fuzz: deps
+	@$(MAKE) --no-print-directory -s B=build-fuzz CC=clang FUZZ=1 SAN=address,undefined \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined' fuzz-built
+	@$(PYTHON) tests/fuzz/run --time $(or $(TIME),60) $(if $(F),--only $(F)) build-fuzz/tests/fuzz
 
 tests-built: $(UNIT) $(REPLAY) tools-built
 
@@ -274,9 +282,9 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/share/batten
 
 clean:
-	rm -rf $(B) build-san
+	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+.PHONY: all deps fuzz fuzz-built bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 

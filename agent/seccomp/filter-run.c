@@ -40,6 +40,7 @@ static int load(const struct sock_filter *i, const struct seccomp_data *data, st
 	}
 }
 
+/* Return: 0; 1 for a division by an X of zero, which ends the program with the answer 0; -EINVAL */
 static int compute(const struct sock_filter *i, struct machine *m)
 {
 	uint32_t v = BPF_SRC(i->code) == BPF_X ? m->x : i->k;
@@ -56,7 +57,7 @@ static int compute(const struct sock_filter *i, struct machine *m)
 		break;
 	case BPF_DIV:
 		if (v == 0)
-			return -EINVAL;
+			return BPF_SRC(i->code) == BPF_X ? 1 : -EINVAL;
 		m->a /= v;
 		break;
 	case BPF_AND:
@@ -69,10 +70,10 @@ static int compute(const struct sock_filter *i, struct machine *m)
 		m->a ^= v;
 		break;
 	case BPF_LSH:
-		m->a = v < 32 ? m->a << v : 0;
+		m->a <<= v & 31;
 		break;
 	case BPF_RSH:
-		m->a = v < 32 ? m->a >> v : 0;
+		m->a >>= v & 31;
 		break;
 	case BPF_NEG:
 		m->a = -m->a;
@@ -152,6 +153,10 @@ int filter_run(const struct sock_filter *code, size_t n_code, const struct secco
 		}
 		if (r < 0)
 			return r;
+		if (r > 0) {
+			*ret = SECCOMP_RET_KILL_THREAD;
+			return 0;
+		}
 	}
 	return -EINVAL;
 }

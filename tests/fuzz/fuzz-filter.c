@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Our interpreter of seccomp filters beside the kernel's: the same program is attached to a socket
+ * and fed the call's description as a packet. A socket's filter loads words in network order, so
+ * the packet has each word swapped; what it returns is how many bytes of the packet pass, so each
+ * constant answer becomes a small number first.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "batten/seccomp/filter.h"
+
+#define MAX_CODE 64
+#define WORDS (sizeof(struct seccomp_data) / 4)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* The kernel's answer, at most the packet's length; -1 when it refuses the program. */
+static int kernel_answer(const struct sock_filter *code, size_t n, const struct seccomp_data *call)
+{
+	static int pair[2];
+	struct sock_fprog program = { .len = (unsigned short)n, .filter = (struct sock_filter *)(uintptr_t)code };
+	uint32_t packet[WORDS];
+	ssize_t r;
+
+	if (pair[1] == 0 && socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		abort();
+	if (setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		return -1;
+	memcpy(packet, call, sizeof(packet));
+	for (size_t i = 0; i < WORDS; i++)
+		packet[i] = __builtin_bswap32(packet[i]);
+	/* One that drops everything says so to the sender of a datagram, or it does not. */
+	(void)!send(pair[0], packet, sizeof(packet), 0);
+	r = recv(pair[1], packet, sizeof(packet), 0);
+	return r < 0 ? 0 : (int)r;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct sock_filter code[MAX_CODE];
+	struct seccomp_data call;
+	uint32_t answer;
+	size_t n_code;
+	int kernel;
+
+	if (n < sizeof(call) + sizeof(*code))
+		return 0;
+	memcpy(&call, data, sizeof(call));
+	n_code = (n - sizeof(call)) / sizeof(*code);
+	n_code = n_code < MAX_CODE ? n_code : MAX_CODE;
+	memcpy(code, data + sizeof(call), n_code * sizeof(*code));
+	for (size_t i = 0; i < n_code; i++) {
+		/* Every code that seccomp knows, often; every other now and then. */
+		static const uint16_t known[] = {
+			BPF_LD | BPF_W | BPF_ABS, BPF_LD | BPF_W | BPF_LEN, BPF_LDX | BPF_W | BPF_LEN, BPF_RET | BPF_K,
+			BPF_RET | BPF_A, BPF_ALU | BPF_ADD | BPF_K, BPF_ALU | BPF_ADD | BPF_X, BPF_ALU | BPF_SUB | BPF_K,
+			BPF_ALU | BPF_SUB | BPF_X, BPF_ALU | BPF_MUL | BPF_K, BPF_ALU | BPF_MUL | BPF_X,
+			BPF_ALU | BPF_DIV | BPF_K, BPF_ALU | BPF_DIV | BPF_X, BPF_ALU | BPF_AND | BPF_K,
+			BPF_ALU | BPF_AND | BPF_X, BPF_ALU | BPF_OR | BPF_K, BPF_ALU | BPF_OR | BPF_X,
+			BPF_ALU | BPF_XOR | BPF_K, BPF_ALU | BPF_XOR | BPF_X, BPF_ALU | BPF_LSH | BPF_K,
+			BPF_ALU | BPF_LSH | BPF_X, BPF_ALU | BPF_RSH | BPF_K, BPF_ALU | BPF_RSH | BPF_X,
+			BPF_ALU | BPF_NEG, BPF_LD | BPF_IMM, BPF_LDX | BPF_IMM, BPF_MISC | BPF_TAX, BPF_MISC | BPF_TXA,
+			BPF_LD | BPF_MEM, BPF_LDX | BPF_MEM, BPF_ST, BPF_STX, BPF_JMP | BPF_JA,
+			BPF_JMP | BPF_JEQ | BPF_K, BPF_JMP | BPF_JEQ | BPF_X, BPF_JMP | BPF_JGE | BPF_K,
+			BPF_JMP | BPF_JGE | BPF_X, BPF_JMP | BPF_JGT | BPF_K, BPF_JMP | BPF_JGT | BPF_X,
+			BPF_JMP | BPF_JSET | BPF_K, BPF_JMP | BPF_JSET | BPF_X,
+		};
+
+		if (code[i].code >> 8)
+			code[i].code = known[(code[i].code & 0xff) % (sizeof(known) / sizeof(*known))];
+		if (code[i].code == (BPF_RET | BPF_K))
+			code[i].k %= sizeof(call) + 1;
+		/* A socket's filter has "ancillary" loads at negative offsets, seccomp has not. */
+		if (code[i].code == (BPF_LD | BPF_W | BPF_ABS) && code[i].k > sizeof(call))
+			code[i].k %= sizeof(call);
+	}
+	kernel = kernel_answer(code, n_code, &call);
+	if (filter_run(code, n_code, &call, &answer) < 0)
+		return 0; /* what seccomp refuses, or a path that does not end */
+	if (kernel >= 0 && kernel != (int)(answer < sizeof(call) ? answer : sizeof(call)))
+		abort();
+	return 0;
+}
