@@ -12,9 +12,13 @@ enum cgroup_limit {
 	LIMIT_MEMORY, /* bytes */
 	LIMIT_PIDS,
 	LIMIT_CPU, /* microseconds of processor time in each second */
+	_LIMIT_MAX,
 };
 
 #define LIMIT_NONE UINT64_MAX
+
+struct cgroup_limits;
+void cgroup_limits_done(struct cgroup_limits *c);
 
 /*
  * cgroup_limit - the smallest limit along @path

@@ -33,7 +33,7 @@ static int read_arguments(struct facts *f, struct daemon_settings *s)
 		return -ENOMEM;
 	s->arguments = list;
 	if (!s->process ||
-	    facts_read(f, arena_printf(&f->arena, "/proc/%d/cmdline", s->process->pid), &text, &n) < 0)
+	    facts_process_read(f, s->process->pid, "cmdline", &text, &n) < 0)
 		return 0;
 	for (const char *p = text; p < text + n && count < MAX_ARGUMENTS; p += strlen(p) + 1)
 		if (p != text)

@@ -4,6 +4,7 @@
  * process belongs to the container whose id stands in its cgroup path, so that what `docker exec`
  * started and what outlived its parent are seen too.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "audit/facts-internal.h"
@@ -80,39 +81,76 @@ static void lead_with_first(const struct process_facts **list, size_t n, pid_t f
 	}
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct container_facts *const *x = a, *const *y = b;
+
+	return strncmp((*x)->id, (*y)->id, ID_LENGTH);
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct container_facts *const *x = a, *const *y = b;
+
+	return ((*x)->pid > (*y)->pid) - ((*x)->pid < (*y)->pid);
+}
+
+static struct container_facts *find(struct container_facts **sorted, size_t n, const struct container_facts *key,
+				    int (*compare)(const void *, const void *))
+{
+	struct container_facts **found = bsearch(&key, sorted, n, sizeof(struct container_facts *), compare);
+
+	return found ? *found : NULL;
+}
+
+/* Whose process each is: by the id in its cgroup, else because Docker calls it the first one. */
+static void find_owners(struct facts *f, const struct process_facts *all, size_t n, struct container_facts **owner,
+			struct container_facts **ids, struct container_facts **pids)
+{
+	size_t n_containers = f->n_containers;
+
+	for (size_t i = 0; i < n_containers; i++)
+		ids[i] = pids[i] = &f->containers[i];
+	qsort(ids, n_containers, sizeof(struct container_facts *), by_id);
+	qsort(pids, n_containers, sizeof(struct container_facts *), by_pid);
+	for (size_t i = 0; i < n; i++) {
+		struct container_facts key = { .id = id_in_cgroup(all[i].cgroup), .pid = all[i].pid };
+
+		if (key.id)
+			owner[i] = find(ids, n_containers, &key, by_id);
+		if (!owner[i])
+			owner[i] = find(pids, n_containers, &key, by_pid);
+		if (owner[i])
+			owner[i]->n_processes++;
+	}
+}
+
 static void join_processes(struct facts *f)
 {
+	struct container_facts **owner, **ids, **pids;
 	const struct process_facts *all, **lists;
 	size_t n = facts_processes(f, &all), used = 0;
-	struct container_facts **owner;
 
 	owner = arena_alloc(&f->arena, (n + 1) * sizeof(struct container_facts *));
 	lists = arena_alloc(&f->arena, (n + 1) * sizeof(*lists));
-	if (!owner || !lists)
+	ids = arena_alloc(&f->arena, (f->n_containers + 1) * sizeof(struct container_facts *));
+	pids = arena_alloc(&f->arena, (f->n_containers + 1) * sizeof(struct container_facts *));
+	if (!owner || !lists || !ids || !pids)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		const char *id = id_in_cgroup(all[i].cgroup);
-
-		for (size_t k = 0; k < f->n_containers; k++) {
-			struct container_facts *c = &f->containers[k];
-
-			if ((id && strncmp(c->id, id, ID_LENGTH) == 0) || all[i].pid == c->pid) {
-				owner[i] = c;
-				break;
-			}
-		}
-	}
+	find_owners(f, all, n, owner, ids, pids);
 	for (size_t k = 0; k < f->n_containers; k++) {
 		struct container_facts *c = &f->containers[k];
-		const struct process_facts **list = lists + used;
 
-		for (size_t i = 0; i < n; i++)
-			if (owner[i] == c)
-				list[c->n_processes++] = &all[i];
+		c->processes = lists + used;
 		used += c->n_processes;
-		lead_with_first(list, c->n_processes, c->pid);
-		c->processes = list;
+		c->n_processes = 0;
 	}
+	for (size_t i = 0; i < n; i++)
+		if (owner[i])
+			((const struct process_facts **)owner[i]->processes)[owner[i]->n_processes++] = &all[i];
+	for (size_t k = 0; k < f->n_containers; k++)
+		lead_with_first((const struct process_facts **)f->containers[k].processes, f->containers[k].n_processes,
+				f->containers[k].pid);
 }
 
 static void build_containers(struct facts *f, const json_t *docker)

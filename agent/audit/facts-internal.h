@@ -10,6 +10,9 @@ struct ecs_settings;
 struct listener;
 struct mount;
 
+#define MAX_NAMESPACE_KINDS 8
+#define MAX_KNOWN 32
+
 struct source_slot {
 	enum source_state state;
 	const char *reason;
@@ -24,11 +27,22 @@ struct facts {
 	unsigned int deadline_ms;
 	const json_t *stand_in; /* borrowed */
 	unsigned int touched;	/* NEEDS_… of what was asked for */
+	/* What every container's check asks again; path is NULL behind the last one. */
+	struct known_line {
+		const char *path, *line;
+	} known_lines[MAX_KNOWN + 1];
+	struct known_path {
+		const char *path;
+		bool exists;
+	} known_paths[MAX_KNOWN + 1];
 	struct source_slot sources[_SOURCE_MAX];
 
 	int proc_fd;
 	struct process_facts *processes;
 	size_t n_processes;
+	struct host_namespace {
+		const char *kind, *init, *own; /* kind: NULL behind the last one */
+	} host_namespaces[MAX_NAMESPACE_KINDS + 1];
 
 	struct container_facts *containers;
 	size_t n_containers;
@@ -38,8 +52,9 @@ struct facts {
 	struct listener *listeners;
 	size_t n_listeners;
 	struct daemon_settings *daemon;
-	const struct mount *host_mounts;
+	const struct mount *host_mounts; /* by device */
 	int n_host_mounts;
+	struct cgroup_limits *cgroup_limits;
 	json_t *daemon_json;
 	struct ecs_settings *ecs;
 

@@ -16,6 +16,7 @@
 #define MAX_PROCESSES 131072
 #define STATUS_BYTES 8192 /* the longest line is the list of groups */
 #define MAX_GROUPS 64
+#define MAX_FILE_BYTES (1024 * 1024)
 
 /* Reads what fits; procfs has no sizes to trust. Return: bytes, or a negative errno. */
 static ssize_t read_at(int dirfd, const char *path, char *buf, size_t size)
@@ -238,6 +239,101 @@ int source_proc_load(struct facts *f, json_t **ret, struct diag *d)
 	if (r == -ENOENT)
 		return diag_fail(d, -ENOENT, "/proc", "no process is there: not mounted");
 	return r;
+}
+
+/* What procfs gives in one piece comes whole only when read in large ones. */
+static int read_whole(int fd, char **ret, size_t *ret_n)
+{
+	size_t size = 16384, n = 0;
+	char *text = malloc(size);
+
+	while (text) {
+		ssize_t got = read(fd, text + n, size - 1 - n);
+
+		if (got < 0) {
+			int e = -errno;
+
+			free(text);
+			return e;
+		}
+		n += (size_t)got;
+		if (got == 0) {
+			*ret = text;
+			*ret_n = n;
+			return 0;
+		}
+		if (n == size - 1) {
+			char *grown = size < MAX_FILE_BYTES ? realloc(text, size * 2) : NULL;
+
+			if (!grown) {
+				free(text);
+				return size < MAX_FILE_BYTES ? -ENOMEM : -EFBIG;
+			}
+			text = grown;
+			size *= 2;
+		}
+	}
+	return -ENOMEM;
+}
+
+int facts_process_read(struct facts *f, pid_t pid, const char *name, const char **ret, size_t *ret_n)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	_cleanup_(freep) char *text = NULL;
+	char path[64];
+	size_t n = 0;
+	int r;
+
+	if (facts_source(f, SOURCE_PROC, NULL) != SOURCE_OK)
+		return -ESRCH;
+	(void)snprintf(path, sizeof(path), "%d/%s", pid, name);
+	fd = openat(f->proc_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	r = read_whole(fd, &text, &n);
+	if (r < 0)
+		return r;
+	*ret = arena_strndup(&f->arena, text, n);
+	if (ret_n)
+		*ret_n = n;
+	return f->arena.error;
+}
+
+static const char *link_below(struct facts *f, const char *process, const char *name)
+{
+	char path[64], text[4096];
+	ssize_t n;
+
+	if (facts_source(f, SOURCE_PROC, NULL) != SOURCE_OK)
+		return NULL;
+	(void)snprintf(path, sizeof(path), "%s/%s", process, name);
+	n = readlinkat(f->proc_fd, path, text, sizeof(text));
+	return n < 0 ? NULL : arena_strndup(&f->arena, text, (size_t)n);
+}
+
+const char *facts_process_link(struct facts *f, pid_t pid, const char *name)
+{
+	char process[16];
+
+	(void)snprintf(process, sizeof(process), "%d", pid);
+	return link_below(f, process, name);
+}
+
+void facts_host_namespaces(struct facts *f, const char *kind, const char **ret_init, const char **ret_own)
+{
+	struct host_namespace *n = f->host_namespaces;
+	char name[16];
+
+	while (n->kind && strcmp(n->kind, kind) != 0)
+		n++;
+	if (!n->kind && n < f->host_namespaces + MAX_NAMESPACE_KINDS) {
+		(void)snprintf(name, sizeof(name), "ns/%s", kind);
+		n->kind = kind;
+		n->init = link_below(f, "1", name);
+		n->own = link_below(f, "self", name);
+	}
+	*ret_init = n->init;
+	*ret_own = n->own;
 }
 
 size_t facts_processes(struct facts *f, const struct process_facts **ret)

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/cgroup-limit.h"
 #include "audit/ecs-settings.h"
 #include "audit/facts-internal.h"
 #include "batten/base/fd.h"
@@ -72,6 +73,7 @@ struct facts *facts_free(struct facts *f)
 	json_decref(f->empty);
 	json_decref(f->daemon_json);
 	ecs_settings_done(f->ecs);
+	cgroup_limits_done(f->cgroup_limits);
 	fd_close(f->proc_fd);
 	root_done(&f->root);
 	arena_done(&f->arena);
@@ -189,7 +191,7 @@ int facts_read(struct facts *f, const char *path, const char **ret, size_t *ret_
 	return f->arena.error;
 }
 
-const char *facts_line(struct facts *f, const char *path)
+static const char *read_line(struct facts *f, const char *path)
 {
 	struct slice s;
 	const char *text;
@@ -199,6 +201,41 @@ const char *facts_line(struct facts *f, const char *path)
 		return NULL;
 	s = slice_trim((struct slice){ text, n });
 	return arena_strndup(&f->arena, s.p, s.n);
+}
+
+/* Switches of the kernel are asked for once by each container's check. */
+const char *facts_line(struct facts *f, const char *path)
+{
+	struct known_line *k = f->known_lines;
+	bool keep = strncmp(path, "/sys/", 5) == 0;
+
+	touch_path(f, path);
+	while (keep && k->path && strcmp(k->path, path) != 0)
+		k++;
+	if (!keep || k == f->known_lines + MAX_KNOWN)
+		return read_line(f, path);
+	if (!k->path) {
+		k->line = read_line(f, path);
+		k->path = arena_strdup(&f->arena, path);
+	}
+	return k->line;
+}
+
+bool facts_exists(struct facts *f, const char *path)
+{
+	struct known_path *k = f->known_paths;
+	struct stat st;
+
+	touch_path(f, path);
+	while (k->path && strcmp(k->path, path) != 0)
+		k++;
+	if (k == f->known_paths + MAX_KNOWN)
+		return root_stat(&f->root, path, true, &st) == 0;
+	if (!k->path) {
+		k->exists = root_stat(&f->root, path, true, &st) == 0;
+		k->path = arena_strdup(&f->arena, path);
+	}
+	return k->exists;
 }
 
 const char *facts_link(struct facts *f, const char *path)

@@ -34,26 +34,84 @@ static const char *stable_name(const struct subject *s)
 	return s->family && s->ecs_name ? s->ecs_name : s->name;
 }
 
-static bool same_identity(const struct finding *f, const struct control *c, const struct subject *s)
-{
-	const char *a = f->subject.family, *b = s->family;
+/*
+ * A task that runs twice has two containers that nothing but random digits tells apart: they are
+ * counted, in a table of the control that runs now.
+ */
+struct twin {
+	const char *family, *name; /* name is NULL in a free place */
+	enum subject_kind kind;
+	unsigned int n;
+};
 
-	return f->control == c && f->subject.kind == s->kind &&
-	       strcmp(stable_name(&f->subject), stable_name(s)) == 0 &&
-	       (a == b || (a && b && strcmp(a, b) == 0));
+static uint64_t mix(uint64_t hash, const char *text)
+{
+	for (; text && *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
+	return (hash ^ 0xff) * 0x100000001b3u;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static struct twin *place_of(struct twin *list, size_t size, const struct twin *key)
+{
+	size_t i = mix(mix(0xcbf29ce484222325u + key->kind, key->family), key->name) & (size - 1);
+
+	while (list[i].name && !(list[i].kind == key->kind && strcmp(list[i].name, key->name) == 0 &&
+				 same_text(list[i].family, key->family)))
+		i = (i + 1) & (size - 1);
+	return &list[i];
+}
+
+static int grow_twins(struct audit *a)
+{
+	size_t size = a->size_twins ? a->size_twins * 2 : 256;
+	struct twin *list = calloc(size, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->size_twins; i++)
+		if (a->twins[i].name)
+			*place_of(list, size, &a->twins[i]) = a->twins[i];
+	free(a->twins);
+	a->twins = list;
+	a->size_twins = size;
+	return 0;
+}
+
+/* How many findings of this control about the same one came before. */
+static unsigned int count_twin(struct audit *a, const struct finding *f)
+{
+	struct twin key = { f->subject.family, stable_name(&f->subject), f->subject.kind, 0 }, *t;
+
+	if (a->twins_of != f->control && a->twins)
+		memset(a->twins, 0, a->size_twins * sizeof(*a->twins));
+	if (a->twins_of != f->control)
+		a->n_twins = 0;
+	a->twins_of = f->control;
+	if (a->n_twins * 2 >= a->size_twins && grow_twins(a) < 0) {
+		a->error = -ENOMEM;
+		return 0;
+	}
+	t = place_of(a->twins, a->size_twins, &key);
+	if (!t->name) {
+		*t = key;
+		a->n_twins++;
+	}
+	return t->n++;
 }
 
 static void set_fingerprint(struct audit *a, struct finding *f)
 {
+	unsigned int n_digest = 0, twin = count_twin(a, f);
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int n_digest = 0, twin = 0;
 	struct bytes b = { 0 };
 	char *text;
 	size_t n;
 
-	/* Findings of one control stand together. */
-	for (const struct finding *o = f; o > a->findings && o[-1].control == f->control; o--)
-		twin += same_identity(&o[-1], f->control, &f->subject);
 	bytes_printf(&b, "%s%c%s%c%s%c%s%c%s%c%u", f->control->id, 0, a->host, 0,
 		     f->subject.family ? f->subject.family : "", 0, stable_name(&f->subject), 0,
 		     subject_kind_name(f->subject.kind), 0, twin);
@@ -161,6 +219,9 @@ void audit_done(struct audit *a)
 	free(a->findings);
 	a->findings = NULL;
 	a->n_findings = a->size_findings = 0;
+	free(a->twins);
+	a->twins = NULL;
+	a->n_twins = a->size_twins = 0;
 	arena_done(&a->arena);
 }
 

@@ -71,7 +71,7 @@ int mounts_read(struct facts *f, pid_t pid, struct mount **ret)
 	char *copy;
 	int r;
 
-	r = facts_read(f, arena_printf(&f->arena, "/proc/%d/mountinfo", pid), &text, NULL);
+	r = facts_process_read(f, pid, "mountinfo", &text, NULL);
 	if (r < 0)
 		return r;
 	size = 1;
@@ -107,13 +107,37 @@ static const char *plain(const char *path)
 	return path_within(path, "/var/run") ? path + strlen("/var") : path;
 }
 
+static int by_device(const void *a, const void *b)
+{
+	const struct mount *x = a, *y = b;
+	int c = strcmp(x->device, y->device);
+
+	return c ? c : strcmp(x->point, y->point);
+}
+
+static size_t first_of_device(const struct mount *host, size_t n, const char *device)
+{
+	size_t low = 0;
+
+	while (low < n) {
+		size_t middle = low + (n - low) / 2;
+
+		if (strcmp(host[middle].device, device) < 0)
+			low = middle + 1;
+		else
+			n = middle;
+	}
+	return low;
+}
+
 static const char *resolve(struct facts *f, const struct mount *host, size_t n_host, const struct mount *m)
 {
 	const struct mount *best = NULL;
 	const char *rest, *joined;
 
-	for (size_t i = 0; i < n_host; i++)
-		if (strcmp(host[i].device, m->device) == 0 && path_within(m->root, host[i].root) &&
+	for (size_t i = first_of_device(host, n_host, m->device);
+	     i < n_host && strcmp(host[i].device, m->device) == 0; i++)
+		if (path_within(m->root, host[i].root) &&
 		    (!best || strlen(host[i].root) > strlen(best->root) ||
 		     (strlen(host[i].root) == strlen(best->root) && strlen(host[i].point) < strlen(best->point))))
 			best = &host[i];
@@ -130,14 +154,17 @@ static const char *resolve(struct facts *f, const struct mount *host, size_t n_h
 static int host_mounts(struct facts *f, const struct mount **ret)
 {
 	const char *own = facts_link(f, "/proc/self");
-	struct mount *list;
+	struct mount *list = NULL;
 	uint64_t self = 1;
 
 	if (!f->host_mounts) {
 		if (own && parse_u64(slice_of(own), 1, INT32_MAX, &self) < 0)
 			self = 1;
 		f->n_host_mounts = mounts_read(f, (pid_t)self, &list);
-		f->host_mounts = f->n_host_mounts > 0 ? list : NULL;
+		if (f->n_host_mounts > 0) {
+			qsort(list, (size_t)f->n_host_mounts, sizeof(*list), by_device);
+			f->host_mounts = list;
+		}
 	}
 	*ret = f->host_mounts;
 	return f->host_mounts ? f->n_host_mounts : 0;

@@ -5,6 +5,7 @@
  * the reason. Foreign text is escaped.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "audit/report-internal.h"
@@ -70,15 +71,98 @@ static void print_summary(const struct report *r, FILE *f)
 	print_counts(r, f);
 }
 
-static bool same_subject(const struct subject *a, const struct subject *b)
+/* ---- order -------------------------------------------------------------------------------------*/
+
+/* Findings that stand together, the one that decides about their place first. */
+struct group {
+	const struct finding **list;
+	size_t n;
+};
+
+/* Files, settings and processes are the host's: one group; so is each container and each image. */
+static int compare_subjects(const struct subject *a, const struct subject *b)
 {
-	if (a->container_id || b->container_id)
-		return a->container_id && b->container_id && strcmp(a->container_id, b->container_id) == 0;
-	/* Files, settings and processes are the host's: one group. */
-	if (a->kind == SUBJECT_IMAGE || b->kind == SUBJECT_IMAGE)
-		return a->kind == b->kind && strcmp(a->name, b->name) == 0;
-	return true;
+	int x = a->container_id ? 1 : a->kind == SUBJECT_IMAGE ? 2 : 0;
+	int y = b->container_id ? 1 : b->kind == SUBJECT_IMAGE ? 2 : 0;
+
+	if (x != y || x == 0)
+		return x - y;
+	return x == 1 ? strcmp(a->container_id, b->container_id) : strcmp(a->name, b->name);
 }
+
+static int compare_places(const struct finding *a, const struct finding *b)
+{
+	return (a > b) - (a < b); /* of one array, in the catalogue's order */
+}
+
+/* Worst first; one control's drifts behind its failures. */
+static int compare_findings(const struct finding *a, const struct finding *b)
+{
+	if (a->severity != b->severity)
+		return a->severity > b->severity ? -1 : 1;
+	if (a->control == b->control && a->status != b->status)
+		return a->status < b->status ? -1 : 1;
+	return compare_places(a, b);
+}
+
+static int by_subject(const void *a, const void *b)
+{
+	const struct finding *const *x = a, *const *y = b;
+	int c = compare_subjects(&(*x)->subject, &(*y)->subject);
+
+	return c ? c : compare_findings(*x, *y);
+}
+
+static int by_worst(const void *a, const void *b)
+{
+	return compare_findings(((const struct group *)a)->list[0], ((const struct group *)b)->list[0]);
+}
+
+static int by_evidence(const void *a, const void *b)
+{
+	const struct finding *const *x = a, *const *y = b;
+	int c = strcmp((*x)->evidence, (*y)->evidence);
+
+	return c ? c : compare_places(*x, *y);
+}
+
+static int by_first(const void *a, const void *b)
+{
+	return compare_places(((const struct group *)a)->list[0], ((const struct group *)b)->list[0]);
+}
+
+static bool same_subject(const struct finding *a, const struct finding *b)
+{
+	return compare_subjects(&a->subject, &b->subject) == 0;
+}
+
+static bool same_evidence(const struct finding *a, const struct finding *b)
+{
+	return strcmp(a->evidence, b->evidence) == 0;
+}
+
+/* Room for all findings, once in a list and once as groups. */
+struct order {
+	const struct finding **list;
+	struct group *groups;
+	size_t n, n_groups;
+};
+
+static void make_groups(struct order *o, int (*inside)(const void *, const void *),
+			bool (*same)(const struct finding *, const struct finding *),
+			int (*between)(const void *, const void *))
+{
+	qsort(o->list, o->n, sizeof(const struct finding *), inside);
+	o->n_groups = 0;
+	for (size_t i = 0; i < o->n; i++) {
+		if (i == 0 || !same(o->list[i - 1], o->list[i]))
+			o->groups[o->n_groups++] = (struct group){ &o->list[i], 0 };
+		o->groups[o->n_groups - 1].n++;
+	}
+	qsort(o->groups, o->n_groups, sizeof(*o->groups), between);
+}
+
+/* ---- printing ----------------------------------------------------------------------------------*/
 
 static void print_heading(const struct audit *a, const struct subject *s, FILE *f)
 {
@@ -113,77 +197,59 @@ static void print_evidence(const struct finding *o, FILE *f)
 	(void)fputc('\n', f);
 }
 
-/* One control's failures on one subject: its title once, each evidence, its remedy once. */
-static void print_control(const struct audit *a, size_t first, bool *printed, FILE *f)
+/* One control's failures on one subject: its title once, each evidence, its remedy once. Return: how many. */
+static size_t print_control(const struct finding *const *list, size_t n, FILE *f)
 {
-	const struct finding *o = &a->findings[first];
+	const struct finding *o = list[0];
+	size_t i;
 
 	(void)fprintf(f, "  %s%-8s%s %s %s%s\n", style_begin(f, severity_style(o->severity)),
 		      severity_name(o->severity), style_end(f, severity_style(o->severity)), o->control->id,
 		      o->control->title, o->status == STATUS_DRIFT ? " (drift)" : "");
-	for (size_t i = first; i < a->n_findings; i++) {
-		const struct finding *same = &a->findings[i];
-
-		if (printed[i] || same->control != o->control || same->severity != o->severity ||
-		    same->status != o->status || !same_subject(&same->subject, &o->subject))
-			continue;
-		printed[i] = true;
-		print_evidence(same, f);
-	}
+	for (i = 0; i < n && list[i]->control == o->control && list[i]->severity == o->severity &&
+		    list[i]->status == o->status; i++)
+		print_evidence(list[i], f);
 	(void)fputs("           ", f);
 	put_styled(f, STYLE_DIM, "mend: ");
 	report_put_text(f, o->control->remedy);
 	(void)fputc('\n', f);
+	return i;
 }
 
-/* Everything that failed on the subject of @first, worst first. */
-static void print_subject(const struct audit *a, const struct finding *first, bool *printed, FILE *f)
+static void print_failures(const struct audit *a, struct order *o, FILE *f)
 {
-	print_heading(a, &first->subject, f);
-	for (int severity = (int)first->severity; severity >= 0; severity--)
-		for (size_t i = 0; i < a->n_findings; i++)
-			if (!printed[i] && finding_failed(&a->findings[i]) &&
-			    a->findings[i].severity == (enum severity)severity &&
-			    same_subject(&a->findings[i].subject, &first->subject))
-				print_control(a, i, printed, f);
+	o->n = 0;
+	for (size_t i = 0; i < a->n_findings; i++)
+		if (finding_failed(&a->findings[i]))
+			o->list[o->n++] = &a->findings[i];
+	make_groups(o, by_subject, same_subject, by_worst);
+	for (size_t i = 0; i < o->n_groups; i++) {
+		const struct group *g = &o->groups[i];
+
+		print_heading(a, &g->list[0]->subject, f);
+		for (size_t k = 0; k < g->n;)
+			k += print_control(g->list + k, g->n - k, f);
+	}
 }
 
-static void print_failures(const struct audit *a, bool *printed, FILE *f)
+/* A reason, and the controls that it kept from an answer. */
+static void print_unknown(const struct audit *a, struct order *o, FILE *f)
 {
-	for (int severity = _SEV_MAX - 1; severity >= 0; severity--)
-		for (size_t i = 0; i < a->n_findings; i++)
-			if (!printed[i] && finding_failed(&a->findings[i]) &&
-			    a->findings[i].severity == (enum severity)severity)
-				print_subject(a, &a->findings[i], printed, f);
-}
+	o->n = 0;
+	for (size_t i = 0; i < a->n_findings; i++)
+		if (a->findings[i].status == STATUS_UNKNOWN)
+			o->list[o->n++] = &a->findings[i];
+	make_groups(o, by_evidence, same_evidence, by_first);
+	if (o->n > 0)
+		(void)fprintf(f, "\n%scould not be examined%s\n", style_begin(f, STYLE_HEAD), style_end(f, STYLE_HEAD));
+	for (size_t i = 0; i < o->n_groups; i++) {
+		const struct group *g = &o->groups[i];
 
-static void print_unknown(const struct audit *a, bool *printed, FILE *f)
-{
-	bool heading = false;
-
-	for (size_t i = 0; i < a->n_findings; i++) {
-		const struct finding *first = &a->findings[i];
-		const char *separator = ": ";
-
-		if (printed[i] || first->status != STATUS_UNKNOWN)
-			continue;
-		if (!heading)
-			(void)fprintf(f, "\n%scould not be examined%s\n", style_begin(f, STYLE_HEAD),
-				      style_end(f, STYLE_HEAD));
-		heading = true;
 		(void)fputs("  ", f);
-		report_put_text(f, first->evidence);
-		for (size_t j = i; j < a->n_findings; j++) {
-			const struct finding *o = &a->findings[j];
-
-			if (o->status != STATUS_UNKNOWN || strcmp(o->evidence, first->evidence) != 0)
-				continue;
-			printed[j] = true;
-			if (j > i && o->control == a->findings[j - 1].control && a->findings[j - 1].status == o->status)
-				continue;
-			(void)fprintf(f, "%s%s", separator, o->control->id);
-			separator = ", ";
-		}
+		report_put_text(f, g->list[0]->evidence);
+		for (size_t k = 0; k < g->n; k++)
+			if (k == 0 || g->list[k]->control != g->list[k - 1]->control)
+				(void)fprintf(f, "%s%s", k == 0 ? ": " : ", ", g->list[k]->control->id);
 		(void)fputc('\n', f);
 	}
 }
@@ -229,14 +295,16 @@ static void print_passed(const struct audit *a, FILE *f)
 int report_text(const struct report *r, FILE *f)
 {
 	const struct audit *a = r->audit;
-	_cleanup_(freep) bool *printed = calloc(a->n_findings + 1, sizeof(*printed));
+	_cleanup_(freep) const struct finding **list = calloc(a->n_findings + 1, sizeof(const struct finding *));
+	_cleanup_(freep) struct group *groups = calloc(a->n_findings + 1, sizeof(*groups));
+	struct order o = { .list = list, .groups = groups };
 
-	if (!printed)
+	if (!list || !groups)
 		return -ENOMEM;
 	print_summary(r, f);
-	print_failures(a, printed, f);
+	print_failures(a, &o, f);
 	print_waived(a, f);
-	print_unknown(a, printed, f);
+	print_unknown(a, &o, f);
 	if (r->verbose)
 		print_passed(a, f);
 	if (audit_failed(a, r->fail_on))

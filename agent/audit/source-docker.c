@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Docker's answers, read once: what the daemon is, every running container in full, every image in
- * short and those in use in full. One kept connection, a deadline over all of it. A container that
- * ends between the list and the question is left out; any other failure fails the source, for half
- * a list would look like a clean host.
+ * short and those in use in full. Three rounds of questions, each asked at once, under one deadline.
+ * A container that ends between the list and the question is left out; any other failure fails the
+ * source, for half a list would look like a clean host.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,126 +13,194 @@
 #include "batten/host/docker.h"
 
 #define MAX_CONTAINERS 2000
+#define MAX_EXECS 2000
 #define MAX_IMAGES_IN_FULL 200
 
-struct reader {
-	struct docker *docker;
-	uint64_t end_ms; /* of the monotonic clock */
-	json_t *document;
-	struct diag *d;
+/* A round: questions, and where their answers belong. */
+struct round {
+	struct docker_question *questions;
+	struct place {
+		json_t *into;	 /* an object, or an array without key; borrowed */
+		const char *key; /* borrowed */
+		enum { REQUIRED, MAY_BE_GONE, OPTIONAL } need;
+	} *places;
+	char **paths; /* those that are ours */
+	size_t n, size;
 };
 
-static int ask(struct reader *r, const char *path, json_t **ret)
+static void round_done(struct round *r)
 {
-	uint64_t now = facts_now_ms();
-
-	if (now >= r->end_ms)
-		return diag_fail(r->d, -ETIMEDOUT, "Docker", "no answer in time");
-	docker_set_timeout(r->docker, r->end_ms - now);
-	return docker_get(r->docker, path, DOCKER_MAX_ANSWER, ret, r->d);
+	for (size_t i = 0; i < r->n; i++) {
+		json_decref(r->questions[i].answer);
+		free(r->paths[i]);
+	}
+	free(r->questions);
+	free(r->places);
+	free(r->paths);
+	*r = (struct round){ 0 };
 }
 
-static int ask_into(struct reader *r, const char *name, const char *path)
+static int grow(struct round *r)
 {
-	json_t *j = NULL;
-	int e = ask(r, path, &j);
+	size_t size = r->size ? r->size * 2 : 64;
+	void *questions, *places, *paths;
 
-	if (e < 0)
-		return e;
-	return json_object_set_new(r->document, name, j) < 0 ? -ENOMEM : 0;
+	questions = reallocarray(r->questions, size, sizeof(*r->questions));
+	if (questions)
+		r->questions = questions;
+	places = reallocarray(r->places, size, sizeof(*r->places));
+	if (places)
+		r->places = places;
+	paths = reallocarray(r->paths, size, sizeof(*r->paths));
+	if (paths)
+		r->paths = paths;
+	if (!questions || !places || !paths)
+		return -ENOMEM;
+	r->size = size;
+	return 0;
 }
 
-/* A question about an object that may be gone by now: -ENOENT then, with nothing in the diag. */
-static int ask_object(struct reader *r, const char *before, const char *id, const char *after, json_t **ret)
+/* Puts a question about the object @id on the list. */
+static int add(struct round *r, const char *before, const char *id, const char *after, struct place place)
 {
-	struct diag *d = r->d, quiet = { 0 };
 	struct bytes b = { 0 };
-	char *path;
 	int e;
 
+	if (r->n == r->size) {
+		e = grow(r);
+		if (e < 0)
+			return e;
+	}
 	bytes_append_str(&b, before);
 	docker_escape(&b, id);
 	bytes_append_str(&b, after);
-	e = bytes_take(&b, &path, NULL);
+	e = bytes_take(&b, &r->paths[r->n], NULL);
 	if (e < 0)
 		return e;
-	r->d = &quiet;
-	e = ask(r, path, ret);
-	r->d = d;
-	free(path);
-	if (e < 0 && e != -ENOENT && d && !d->what[0])
-		*d = quiet;
+	r->questions[r->n] = (struct docker_question){ .path = r->paths[r->n] };
+	r->places[r->n++] = place;
+	return 0;
+}
+
+/* Return: 0, or the first failure that counts. */
+static int ask(struct round *r, struct docker *docker, uint64_t end_ms, struct diag *d)
+{
+	uint64_t now = facts_now_ms();
+	struct diag why = { 0 };
+	int e;
+
+	if (now >= end_ms)
+		return diag_fail(d, -ETIMEDOUT, "Docker", "no answer in time");
+	docker_set_timeout(docker, end_ms - now);
+	e = docker_get_many(docker, r->questions, r->n, DOCKER_MAX_ANSWER, &why);
+	for (size_t i = 0; i < r->n && e >= 0; i++) {
+		const struct place *p = &r->places[i];
+		json_t *answer = r->questions[i].answer;
+
+		int error = r->questions[i].error;
+
+		if (error < 0 && p->need != OPTIONAL && !(p->need == MAY_BE_GONE && error == -ENOENT))
+			e = error;
+		else if (answer && p->key ? json_object_set(p->into, p->key, answer) < 0 :
+					    answer && json_array_append(p->into, answer) < 0)
+			e = -ENOMEM;
+	}
+	round_done(r);
+	if (e < 0 && d)
+		*d = why;
 	return e;
 }
 
-static int read_containers(struct reader *r)
+/* What the daemon says of itself, and the lists that the other rounds go through. */
+static int add_daemon(struct round *r, json_t *document)
 {
-	_cleanup_(json_freep) json_t *list = NULL;
-	json_t *all = json_array(), *execs = json_object();
-	const json_t *v;
-	size_t i;
-	int e;
+	static const struct {
+		const char *key, *path;
+		int need;
+	} rows[] = {
+		{ "info", "/info", REQUIRED },
+		{ "version", "/version", REQUIRED },
+		{ "list", "/containers/json", REQUIRED },
+		{ "images", "/images/json", REQUIRED },
+		{ "bridge", "/networks/bridge", OPTIONAL }, /* may have been switched off */
+	};
 
-	if (json_object_set_new(r->document, "containers", all) < 0 ||
-	    json_object_set_new(r->document, "execs", execs) < 0)
-		return -ENOMEM;
-	e = ask(r, "/containers/json", &list);
-	if (e < 0)
-		return e;
-	json_array_foreach(list, i, v) {
-		const char *id = json_string_value(json_object_get(v, "Id"));
-		const json_t *exec;
-		json_t *inspect = NULL;
-		size_t k;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int e = add(r, rows[i].path, "", "", (struct place){ document, rows[i].key, rows[i].need });
 
-		if (!id || i >= MAX_CONTAINERS)
-			return diag_fail(r->d, -EPROTO, "Docker", "a list of containers that cannot be");
-		e = ask_object(r, "/containers/", id, "/json", &inspect);
-		if (e == -ENOENT)
-			continue;
 		if (e < 0)
 			return e;
-		json_array_append_new(all, inspect);
-		json_array_foreach(json_object_get(inspect, "ExecIDs"), k, exec) {
-			const char *exec_id = json_string_value(exec);
-			json_t *j = NULL;
+	}
+	return 0;
+}
 
-			if (exec_id && ask_object(r, "/exec/", exec_id, "/json", &j) == 0)
-				json_object_set_new(execs, exec_id, j);
-		}
+static int add_containers(struct round *r, const json_t *list, json_t *into, struct diag *d)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const char *id = json_string_value(json_object_get(v, "Id"));
+		int e;
+
+		if (!id || i >= MAX_CONTAINERS)
+			return diag_fail(d, -EPROTO, "Docker", "a list of containers that cannot be");
+		e = add(r, "/containers/", id, "/json", (struct place){ .into = into, .need = MAY_BE_GONE });
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int add_execs(struct round *r, const json_t *container, json_t *into)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(container, "ExecIDs"), i, v) {
+		const char *id = json_string_value(v);
+		int e;
+
+		if (!id || r->n >= MAX_EXECS)
+			continue;
+		e = add(r, "/exec/", id, "/json", (struct place){ into, id, OPTIONAL });
+		if (e < 0)
+			return e;
 	}
 	return 0;
 }
 
 /* Several containers share an image: each is asked for once. */
-static int read_images_in_use(struct reader *r)
+static int add_image(struct round *r, const char *id, json_t *into)
 {
-	json_t *details = json_object();
+	json_t *both = json_object();
+	int e;
+
+	if (json_object_set_new(into, id, both) < 0)
+		return -ENOMEM;
+	e = add(r, "/images/", id, "/json", (struct place){ both, "inspect", MAY_BE_GONE });
+	return e < 0 ? e : add(r, "/images/", id, "/history", (struct place){ both, "history", OPTIONAL });
+}
+
+static int add_details(struct round *r, json_t *document)
+{
+	json_t *execs = json_object(), *images = json_object();
 	const json_t *v;
 	size_t i;
+	int e = 0;
 
-	if (json_object_set_new(r->document, "image_details", details) < 0)
+	if (json_object_set_new(document, "execs", execs) < 0 ||
+	    json_object_set_new(document, "image_details", images) < 0)
 		return -ENOMEM;
-	json_array_foreach(json_object_get(r->document, "containers"), i, v) {
+	json_array_foreach(json_object_get(document, "containers"), i, v) {
 		const char *id = json_string_value(json_object_get(v, "Image"));
-		json_t *inspect = NULL, *history = NULL, *both;
-		int e;
 
-		if (!id || json_object_get(details, id) || json_object_size(details) >= MAX_IMAGES_IN_FULL)
-			continue;
-		e = ask_object(r, "/images/", id, "/json", &inspect);
-		if (e == -ENOENT)
-			continue;
-		if (e < 0)
-			return e;
-		both = json_object();
-		json_object_set_new(both, "inspect", inspect);
-		e = ask_object(r, "/images/", id, "/history", &history);
-		if (e == 0)
-			json_object_set_new(both, "history", history);
-		json_object_set_new(details, id, both);
+		if (e >= 0)
+			e = add_execs(r, v, execs);
+		if (e >= 0 && id && !json_object_get(images, id) && json_object_size(images) < MAX_IMAGES_IN_FULL)
+			e = add_image(r, id, images);
 	}
-	return 0;
+	return e;
 }
 
 /* Nobody listens: is there no Docker, or is it down? A socket's remains and a client tell. */
@@ -155,31 +223,31 @@ static int explain_absence(struct facts *f, int e, const char *socket_path, stru
 int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *docker = NULL;
-	_cleanup_(json_freep) json_t *document = json_object(), *bridge = NULL;
-	struct reader r = { .end_ms = facts_now_ms() + f->deadline_ms, .document = document, .d = d };
+	_cleanup_(json_freep) json_t *document = json_object();
+	_cleanup_(round_done) struct round r = { 0 };
+	uint64_t end_ms = facts_now_ms() + f->deadline_ms;
+	json_t *containers = json_array();
 	int e;
 
-	if (!document)
+	if (json_object_set_new(document, "containers", containers) < 0)
 		return -ENOMEM;
 	e = docker_new(&docker, f->docker_url, d);
 	if (e < 0)
 		return e;
-	r.docker = docker;
-	e = ask_into(&r, "info", "/info");
+	e = add_daemon(&r, document);
+	if (e >= 0)
+		e = ask(&r, docker, end_ms, d);
 	if (e < 0)
 		return explain_absence(f, e, docker_socket(docker), d);
-	e = ask_into(&r, "version", "/version");
+	e = add_containers(&r, json_object_get(document, "list"), containers, d);
 	if (e >= 0)
-		e = read_containers(&r);
+		e = ask(&r, docker, end_ms, d);
 	if (e >= 0)
-		e = ask_into(&r, "images", "/images/json");
+		e = add_details(&r, document);
 	if (e >= 0)
-		e = read_images_in_use(&r);
+		e = ask(&r, docker, end_ms, d);
 	if (e < 0)
 		return e == -ENOENT ? -EPROTO : e;
-	/* The default bridge may have been switched off. */
-	if (ask_object(&r, "/networks/", "bridge", "", &bridge) == 0)
-		json_object_set(document, "bridge", bridge);
 	*ret = take_ptr(document);
 	return 0;
 }

@@ -41,7 +41,7 @@ static json_t *tries_json(const struct probe_target *t)
 
 static const char *namespace_of(struct facts *f, const struct container_facts *c)
 {
-	return c->pid > 0 ? facts_link(f, arena_printf(&f->arena, "/proc/%d/ns/net", c->pid)) : NULL;
+	return c->pid > 0 ? facts_process_link(f, c->pid, "ns/net") : NULL;
 }
 
 static void add_namespace(struct probes *p, const struct container_facts *c, const char *name)

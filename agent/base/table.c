@@ -140,11 +140,23 @@ int table_print(const struct table *t, FILE *f)
 	return 0;
 }
 
-bool colour_wanted(FILE *f)
+static bool ask_for_colour(FILE *f)
 {
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
 	return isatty(fileno(f)) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+}
+
+/* Standard output does not change, and a report asks a thousand times. */
+bool colour_wanted(FILE *f)
+{
+	static enum { UNKNOWN, NO, YES } known;
+
+	if (f != stdout)
+		return ask_for_colour(f);
+	if (known == UNKNOWN)
+		known = ask_for_colour(f) ? YES : NO;
+	return known == YES;
 }
 
 const char *style_begin(FILE *f, enum table_style style)

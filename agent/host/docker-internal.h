@@ -9,6 +9,9 @@
 /* Is the version known? */
 bool docker_negotiated(const struct docker *k);
 
+/* Asks for the version and takes it; errors of docker.h. */
+int docker_ping(struct docker *k, uint64_t deadline_ms, struct diag *d) _must_check_;
+
 /* Takes the Api-Version of an answer to /_ping. */
 int docker_negotiate(struct docker *k, const char *api_version, struct diag *d) _must_check_;
 

@@ -219,7 +219,7 @@ static int exchange(struct docker *k, struct http_call *c, uint64_t deadline_ms,
 	return 0;
 }
 
-static int ping(struct docker *k, uint64_t deadline_ms, struct diag *d)
+int docker_ping(struct docker *k, uint64_t deadline_ms, struct diag *d)
 {
 	_cleanup_(http_call_freep) struct http_call *c = NULL;
 	_cleanup_(freep) char *text = NULL;
@@ -237,7 +237,7 @@ int docker_call_blocking(struct http_call **ret, struct docker *k, const char *m
 			 const char *path, const char *headers, uint64_t deadline_ms, struct diag *d)
 {
 	if (!docker_negotiated(k)) {
-		int r = ping(k, deadline_ms, d);
+		int r = docker_ping(k, deadline_ms, d);
 
 		if (r < 0)
 			return r;

@@ -180,7 +180,7 @@ int check_lsm(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *enforce = facts_line(a->facts, "/sys/fs/selinux/enforce");
 	const char *apparmor = facts_line(a->facts, "/sys/module/apparmor/parameters/enabled");
-	const char *label;
+	const char *label, *text;
 
 	if (!enforce && !(apparmor && apparmor[0] == 'Y')) {
 		audit_not_applicable(a, s, "no AppArmor and no SELinux on this host; see HST-04");
@@ -188,7 +188,8 @@ int check_lsm(struct audit *a, const struct control *c, const struct subject *s)
 	}
 	if (!container_has_process(a, s))
 		return 0;
-	label = facts_line(a->facts, arena_printf(&a->arena, "/proc/%d/attr/current", s->container->processes[0]->pid));
+	label = facts_process_read(a->facts, s->container->processes[0]->pid, "attr/current", &text, NULL) < 0 ?
+			NULL : arena_strndup(&a->arena, text, strcspn(text, "\n"));
 	if (!label || !label[0])
 		audit_unknown(a, s, "cannot read /proc/%d/attr/current", s->container->processes[0]->pid);
 	else if (!confined(label))

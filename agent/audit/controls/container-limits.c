@@ -78,8 +78,7 @@ int check_process_limits(struct audit *a, const struct control *c, const struct 
 
 	if (!container_has_process(a, s))
 		return 0;
-	if (facts_read(a->facts, arena_printf(&a->arena, "/proc/%d/limits", s->container->processes[0]->pid), &text,
-		       NULL) < 0) {
+	if (facts_process_read(a->facts, s->container->processes[0]->pid, "limits", &text, NULL) < 0) {
 		audit_unknown(a, s, "cannot read /proc/%d/limits", s->container->processes[0]->pid);
 		return 0;
 	}

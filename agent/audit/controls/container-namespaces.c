@@ -9,17 +9,14 @@
 #include "audit/controls/containers.h"
 #include "audit/mounts.h"
 
-/*
- * The host's is that of pid 1, or our own: somebody may run us beside a Docker that lives in
- * namespaces of its own. Return: 1 the host's, 0 its own, or a negative errno.
- */
+/* Return: 1 the host's, 0 its own, or a negative errno. */
 static int shares(struct audit *a, const struct subject *s, const char *kind)
 {
-	const char *host = facts_link(a->facts, arena_printf(&a->arena, "/proc/1/ns/%s", kind));
-	const char *ours = facts_link(a->facts, arena_printf(&a->arena, "/proc/self/ns/%s", kind));
-	const char *own = facts_link(a->facts, arena_printf(&a->arena, "/proc/%d/ns/%s",
-							    s->container->processes[0]->pid, kind));
+	const char *host, *ours;
+	const char *own = facts_process_link(a->facts, s->container->processes[0]->pid,
+					     arena_printf(&a->arena, "ns/%s", kind));
 
+	facts_host_namespaces(a->facts, kind, &host, &ours);
 	/* Pid 1 may be out of our sight when it has a capability that we lack. */
 	if ((!host && !ours) || !own)
 		return -EACCES;
@@ -280,7 +277,6 @@ int check_masked_paths(struct audit *a, const struct control *c, const struct su
 						 "/proc/sysrq-trigger" };
 	struct evidence e = { 0 };
 	const struct mount *list;
-	struct stat st;
 	int n;
 
 	if (s->container->privileged) {
@@ -292,12 +288,12 @@ int check_masked_paths(struct audit *a, const struct control *c, const struct su
 		return 0;
 	/* What this host does not have needs no mask. */
 	for (size_t i = 0; i < ARRAY_SIZE(masked); i++)
-		if (!mounts_at(list, (size_t)n, masked[i]) && facts_stat(a->facts, masked[i], true, &st) == 0)
+		if (!mounts_at(list, (size_t)n, masked[i]) && facts_exists(a->facts, masked[i]))
 			evidence_add(&e, "%s is not masked", masked[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(read_only); i++) {
 		const struct mount *m = mounts_at(list, (size_t)n, read_only[i]);
 
-		if (facts_stat(a->facts, read_only[i], true, &st) == 0 &&
+		if (facts_exists(a->facts, read_only[i]) &&
 		    (!m || !mount_option(m->options, "ro")))
 			evidence_add(&e, "%s is writable", read_only[i]);
 	}

@@ -292,7 +292,7 @@ static bool may_hash(const struct audit *a)
 static void judge_binary(struct audit *a, const struct process_facts *p, struct evidence *bad, struct evidence *unproved)
 {
 	static const char deleted[] = " (deleted)";
-	const char *path = facts_link(a->facts, arena_printf(&a->arena, "/proc/%d/exe", p->pid));
+	const char *path = facts_process_link(a->facts, p->pid, "exe");
 	const char *wanted, *real;
 	size_t n = path ? strlen(path) : 0;
 

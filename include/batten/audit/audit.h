@@ -82,6 +82,9 @@ struct audit {
 	unsigned int n_status[_STATUS_MAX];
 	unsigned int n_controls;	/* that were selected */
 	unsigned int failed_sources;	/* NEEDS_… of selected controls that could not be opened */
+	struct twin *twins;		/* findings of the current control by who they are about */
+	size_t n_twins, size_twins;
+	const struct control *twins_of;
 	const struct control *current;	/* while a check runs */
 	enum area current_area;
 	int error;

@@ -71,6 +71,9 @@ int facts_read(struct facts *f, const char *path, const char **ret, size_t *ret_
 /* The same without the trailing newline and blanks; NULL when it cannot be read. */
 const char *facts_line(struct facts *f, const char *path);
 
+/* Is there anything, behind links? The answer of the first time. */
+bool facts_exists(struct facts *f, const char *path);
+
 /* A link's text; NULL when it is none or cannot be read. */
 const char *facts_link(struct facts *f, const char *path);
 
@@ -99,6 +102,24 @@ struct process_facts {
 /* Sorted by pid. Needs SOURCE_PROC to be open; else 0. */
 size_t facts_processes(struct facts *f, const struct process_facts **ret);
 const struct process_facts *facts_process(struct facts *f, pid_t pid);
+
+/*
+ * facts_process_read - a file of a process, "mountinfo" (limit: 1 MiB), with a NUL behind it
+ * @ret: lives as long as the facts
+ * Return: 0 or a negative errno; -ESRCH when SOURCE_PROC is not open
+ */
+int facts_process_read(struct facts *f, pid_t pid, const char *name, const char **ret, size_t *ret_n) _must_check_;
+
+/* The text of a link of a process, "ns/net"; NULL when it cannot be read. */
+const char *facts_process_link(struct facts *f, pid_t pid, const char *name);
+
+/*
+ * facts_host_namespaces - which namespaces are the host's: those of pid 1, and our own, for somebody
+ * may run us beside a Docker that lives in namespaces of its own
+ * @kind:     "net", "pid" …; a literal
+ * @ret_init: NULL when it is out of our sight, as is @ret_own
+ */
+void facts_host_namespaces(struct facts *f, const char *kind, const char **ret_init, const char **ret_own);
 
 /* ---- Docker: SOURCE_DOCKER ---------------------------------------------------------------------*/
 

@@ -46,6 +46,23 @@ void docker_set_timeout(struct docker *k, uint64_t timeout_ms);
 int docker_get(struct docker *k, const char *path, size_t max_bytes, json_t **ret,
 	       struct diag *d) _must_check_;
 
+/* One of many questions. */
+struct docker_question {
+	const char *path; /* as of docker_get() */
+	json_t *answer;	  /* out, NULL when there is none: a reference of the caller's */
+	int error;	  /* out: 0 or as docker_get() */
+};
+
+/*
+ * docker_get_many - several questions at once, over a few connections
+ * @max_bytes: of each answer
+ * @d:         the first failure that is not -ENOENT
+ * The client's timeout holds for all of them together: what is not answered by then has -ETIMEDOUT.
+ * Return: 0, whatever became of each; a negative errno when nothing could be asked
+ */
+int docker_get_many(struct docker *k, struct docker_question *questions, size_t n, size_t max_bytes,
+		    struct diag *d) _must_check_;
+
 /* The API version in use, "1.41" …, or "" before the first successful call. */
 const char *docker_api_version(const struct docker *k);
 
