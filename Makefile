@@ -36,8 +36,8 @@ endif
 
 # ---- what is built of what ----------------------------------------------------------------------
 
-BPF_SRC  := $(wildcard agent/*/*.bpf.c)
-LIB_SRC  := $(filter-out %.bpf.c %-fallback.c,$(wildcard agent/*/*.c agent/audit/controls/*.c))
+BPF_SRC  := $(sort $(wildcard agent/*/*.bpf.c))
+LIB_SRC  := $(filter-out %.bpf.c %-fallback.c,$(sort $(wildcard agent/*/*.c agent/audit/controls/*.c)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(B)/%.o)
 SKEL     := $(BPF_SRC:agent/%.bpf.c=$(B)/skel/%.skel.h)
 UNIT_SRC := $(wildcard tests/unit/test-*.c)
@@ -73,7 +73,9 @@ CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_DAT
            $(shell $(PKG_CONFIG) --cflags $(PKGS))
 CPP_ALL := $(CPP_ALL)
 LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS))
-CC_ALL   = $(CC) -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
+# The same bytes wherever the tree and the build folder are.
+SAME  := -ffile-prefix-map=$(CURDIR)/= -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(B)/=build/
+CC_ALL   = $(CC) -std=gnu11 $(WARN) $(HARDEN) $(SAME) $(CFLAGS)
 LINK     = $(CC) $(CFLAGS) $(LINK_HARDEN) $(LDFLAGS)
 
 all: $(B)/batten
@@ -96,7 +98,7 @@ $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 # that carries them in the binary.
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
-	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
+	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf $(SAME) -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
 		-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
@@ -205,20 +207,33 @@ analyze-shell:
 
 # ---- packages, and a machine that boots -----------------------------------------------------------
 
+# Each says what it made. The same commit gives the same bytes, whatever folder it is built in.
+# DEB_ARCH and RPM_ARCH name a foreign architecture.
+PACKAGES := $(B)/packages
+
+deb: all package-deps
+	@+systemd/packaging/make-deb $(B) $(VERSION) $(PACKAGES)
+
+rpm: all package-deps
+	@+systemd/packaging/make-rpm $(B) $(VERSION) $(PACKAGES)
+
+dist:
+	@+systemd/packaging/make-dist $(VERSION) $(PACKAGES)
+
 # What only these need is installed when they are asked for.
-deb-deps:
-	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_VM)' APT_ANALYZE=
+package-deps:
+	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE)' APT_ANALYZE=
 
-deb: all deb-deps
-	@systemd/packaging/make-deb $(B) $(VERSION) $(B)/packages
+vm-deps:
+	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE) $(APT_VM)' APT_ANALYZE=
 
-.PHONY: deb deb-deps check-vm
-
-check-vm: all deb-deps
-	@systemd/packaging/make-deb $(B) $(VERSION) $(B)/vm/packages >/dev/null
-	@systemd/packaging/make-deb $(B) $(VERSION)+next $(B)/vm/packages >/dev/null
+check-vm: all vm-deps
+	@+systemd/packaging/make-deb $(B) $(VERSION) $(B)/vm/packages >/dev/null
+	@+systemd/packaging/make-deb $(B) $(VERSION)+next $(B)/vm/packages >/dev/null
 	@BUILD=$(abspath $(B)) tests/vm/check.py $(B)/vm/packages/batten_$(VERSION)_*.deb \
 		$(B)/vm/packages/batten_$(VERSION)+next_*.deb
+
+.PHONY: deb rpm dist package-deps vm-deps check-vm
 
 # ---- dependencies -------------------------------------------------------------------------------
 
@@ -228,7 +243,8 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
              zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
-APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs dpkg-dev
+APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
+APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
@@ -241,7 +257,7 @@ DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 deps:
 	@if command -v apt-get >/dev/null; then \
 		missing=; \
-		for p in $(APT_BUILD) $(APT_TEST) $(APT_ANALYZE); do \
+		for p in $(APT_BUILD) $(APT_TEST) $(APT_ANALYZE) $(APT_PACKAGE); do \
 			dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
 		done; \
 		[ -z "$$missing" ] || { echo "  DEPS   $$missing"; apt-get update -qq && \
