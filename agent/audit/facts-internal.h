@@ -25,7 +25,8 @@ struct facts {
 	bool live;
 	const char *docker_url;
 	unsigned int deadline_ms;
-	const json_t *stand_in; /* borrowed */
+	const json_t *stand_in; /* borrowed, as is the next */
+	const json_t *known_docker;
 	unsigned int touched;	/* NEEDS_… of what was asked for */
 	/* What every container's check asks again; path is NULL behind the last one. */
 	struct known_line {

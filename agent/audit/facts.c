@@ -55,6 +55,7 @@ int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d
 		return r;
 	f->deadline_ms = o->deadline_ms ? o->deadline_ms : DEFAULT_DEADLINE_MS;
 	f->stand_in = o->stand_in;
+	f->known_docker = o->known_docker;
 	f->live = f->stand_in ? json_is_true(json_object_get(f->stand_in, "live")) : f->root.live;
 	if (o->docker)
 		f->docker_url = arena_strdup(&f->arena, o->docker);
@@ -101,6 +102,10 @@ static int load(struct facts *f, enum source s, json_t **ret, struct diag *d)
 {
 	if (f->stand_in)
 		return load_stand_in(f, s, ret, d);
+	if (s == SOURCE_DOCKER && f->known_docker) {
+		*ret = json_incref((json_t *)f->known_docker);
+		return 0;
+	}
 	if (!loaders[s])
 		return diag_fail(d, -ENOSYS, NULL, "this build cannot examine %s", source_name(s));
 	return loaders[s](f, ret, d);

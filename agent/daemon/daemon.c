@@ -24,6 +24,7 @@
 #include "batten/daemon/control.h"
 #include "batten/daemon/priorities.h"
 #include "batten/daemon/settings.h"
+#include "daemon/audit-service.h"
 #include "daemon/event-log.h"
 #include "daemon/guard-service.h"
 #include "daemon/host-service.h"
@@ -44,6 +45,7 @@ struct daemon {
 	int lock;
 	struct guard_service *guard;
 	struct event_log *events;
+	struct audit_service *audit;
 	struct host_service *host;
 	struct control *control;
 };
@@ -137,6 +139,7 @@ static void reload(struct daemon *m)
 	}
 	m->settings = fresh;
 	host_service_configure(m->host, &m->settings);
+	audit_service_configure(m->audit, &m->settings);
 	log_set_level(o->verbose ? LOG_DEBUG : fresh.daemon.log_level);
 	log_event(LOG_NOTICE, &msg_reloaded, "file", o->config_path);
 }
@@ -270,6 +273,7 @@ static void daemon_done(struct daemon *m)
 {
 	m->control = control_free(m->control);
 	m->host = host_service_free(m->host);
+	m->audit = audit_service_free(m->audit);
 	m->events = event_log_free(m->events);
 	m->guard = guard_service_free(m->guard);
 	m->event = sd_event_unref(m->event);
@@ -307,7 +311,10 @@ static int run(struct daemon *m, struct diag *d)
 	m->events = event_log_new();
 	if (!m->events)
 		return -ENOMEM;
-	r = host_service_new(&m->host, m->event, &m->settings, m->guard, m->events, d);
+	r = audit_service_new(&m->audit, m->event, &m->settings, m->options->config_path, m->events);
+	if (r < 0)
+		return r;
+	r = host_service_new(&m->host, m->event, &m->settings, m->guard, m->events, m->audit, d);
 	if (r < 0)
 		return r;
 	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);

@@ -43,12 +43,42 @@ static json_t *now_text(void)
 	return json_string(whole);
 }
 
+/*
+ * The Open Cybersecurity Schema Framework's class of each kind: 2003 a compliance finding, 2004 a
+ * detection, 7002 and 7004 a file or a network remediated. Where the event says nothing better its
+ * activity is "create" for what was found, and "restore" or "harden" for what was mended.
+ */
+static void classify(json_t *event)
+{
+	static const struct {
+		const char *kind;
+		int class, activity;
+	} rows[] = {
+		{ "finding", 2003, 1 },	    { "imds.road-open", 2003, 1 }, { "imds.blocked", 2004, 1 },
+		{ "seccomp.new", 2004, 1 }, { "fix", 7002, 4 },		   { "imds.healed", 7004, 3 },
+	};
+	const char *kind = json_string_value(json_object_get(event, "kind"));
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(rows); i++) {
+		json_t *said = json_object_get(event, "activity_id");
+		int activity = said ? (int)json_integer_value(said) : rows[i].activity;
+
+		if (strcmp(rows[i].kind, kind) != 0)
+			continue;
+		json_object_set_new(event, "category_uid", json_integer(rows[i].class / 1000));
+		json_object_set_new(event, "class_uid", json_integer(rows[i].class));
+		json_object_set_new(event, "activity_id", json_integer(activity));
+		json_object_set_new(event, "type_uid", json_integer(rows[i].class * 100 + activity));
+	}
+}
+
 void event_log_add(struct event_log *l, json_t *event)
 {
 	char *line;
 
 	if (!event)
 		return;
+	classify(event);
 	json_object_set_new(event, "schema", json_string("batten.event/1"));
 	json_object_set_new(event, "time", now_text());
 	line = json_dumps(event, JSON_COMPACT);

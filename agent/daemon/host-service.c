@@ -42,6 +42,7 @@ struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
 	struct event_log *log;
+	struct audit_service *audit;
 	struct awsvpc_service *awsvpc;
 	struct observe_service *observe; /* NULL: not observing */
 	bool observe_tried;		 /* and the kernel or the store refused */
@@ -213,6 +214,7 @@ static void on_runs(void *user, struct container *c)
 	struct host_service *s = user;
 
 	set_row(s, c);
+	audit_service_runs(s->audit, c);
 	observe_service_runs(s->observe, c);
 	e = exception_of(s, c);
 	if (!e) {
@@ -229,6 +231,7 @@ static void on_ended(void *user, struct container *c)
 	struct host_service *s = user;
 
 	awsvpc_service_ended(s->awsvpc, c);
+	audit_service_ended(s->audit, c);
 	observe_service_ended(s->observe, c->id);
 	if (!exception_of(s, c))
 		return;
@@ -241,6 +244,9 @@ static void on_ended(void *user, struct container *c)
 
 static void on_docker(void *user, bool followed, const struct diag *d)
 {
+	struct host_service *s = user;
+
+	audit_service_docker(s->audit);
 	if (followed)
 		log_event(LOG_INFO, &msg_docker);
 	else
@@ -353,7 +359,8 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 }
 
 int host_service_new(struct host_service **ret, sd_event *event, const struct settings *settings,
-		     struct guard_service *guard, struct event_log *log, struct diag *d)
+		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
+		     struct diag *d)
 {
 	static const struct host_watch_calls calls = { .runs = on_runs, .ended = on_ended, .docker = on_docker };
 	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
@@ -365,6 +372,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->event = sd_event_ref(event);
 	s->guard = guard;
 	s->log = log;
+	s->audit = audit;
 	s->imds = settings->imds;
 	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 10 };
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);

@@ -10,6 +10,7 @@
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 #include "batten/daemon/settings.h"
+#include "daemon/audit-service.h"
 #include "daemon/event-log.h"
 #include "daemon/guard-service.h"
 
@@ -17,12 +18,13 @@ struct host_service;
 
 /*
  * host_service_new - follow Docker and the cgroup layer
- * @guard, @log: the caller's; outlive the service
+ * @guard, @log, @audit: the caller's; outlive the service
  * Docker need not be there. Return: 0 or a negative errno: -EINVAL for a bad socket, -EBADMSG for a
  * broken file of exceptions.
  */
 int host_service_new(struct host_service **ret, sd_event *event, const struct settings *s,
-		     struct guard_service *guard, struct event_log *log, struct diag *d) _must_check_;
+		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
+		     struct diag *d) _must_check_;
 struct host_service *host_service_free(struct host_service *s);
 DEFINE_CLEANUP(struct host_service *, host_service_free)
 

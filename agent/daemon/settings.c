@@ -76,11 +76,53 @@ static const struct config_key seccomp_keys[] = {
 
 static const struct config_section seccomp_section = { "seccomp", seccomp_keys, ARRAY_SIZE(seccomp_keys) };
 
+static const struct config_key audit_keys[] = {
+	{
+		.name = "enabled",
+		.offset = offsetof(struct audit_config, enabled),
+		.parse = config_parse_bool,
+		.default_text = "yes",
+		.help = "Watch the host, judge what changes and keep its findings, see `batten status` and `batten events`.",
+	},
+	{
+		.name = "profile",
+		.offset = offsetof(struct audit_config, profile),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "ecs",
+		.help = "What is judged: ecs, cis-docker, managed-instances, or the path of a profile.",
+	},
+	{
+		.name = "waivers",
+		.offset = offsetof(struct audit_config, waivers),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "/etc/batten/waivers.json",
+		.help = "Findings that are accepted for a while.",
+	},
+};
+
+static const struct config_section audit_section = { "audit", audit_keys, ARRAY_SIZE(audit_keys) };
+
+static const struct config_key metrics_keys[] = {
+	{
+		.name = "textfile",
+		.offset = offsetof(struct metrics_config, textfile),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "",
+		.help = "Write what `batten metrics` prints to this file, for node_exporter's textfile collector.",
+	},
+};
+
+static const struct config_section metrics_section = { "metrics", metrics_keys, ARRAY_SIZE(metrics_keys) };
+
 int settings_read(struct settings *ret, const char *path, bool optional, struct diag *d)
 {
 	struct settings s = { 0 };
-	const struct config_section sections[] = { daemon_section, imds_config_section, seccomp_section };
-	void *const targets[] = { &s.daemon, &s.imds, &s.seccomp };
+	const struct config_section sections[] = { daemon_section, imds_config_section, seccomp_section, audit_section,
+						    metrics_section };
+	void *const targets[] = { &s.daemon, &s.imds, &s.seccomp, &s.audit, &s.metrics };
 	int r;
 
 	r = config_read(path, optional, sections, ARRAY_SIZE(sections), targets, d);

@@ -137,6 +137,9 @@ static void take_container(struct host_watch *w, struct container *c)
 		return;
 	}
 	w->calls->runs(w->user, c);
+	/* Whole, it takes fifty times the room of what is kept. */
+	json_decref(c->inspect);
+	c->inspect = NULL;
 }
 
 /* ---- the connection -------------------------------------------------------------------------- */
@@ -241,7 +244,7 @@ static void on_inspect(void *user, int error, const char *text, size_t n, const 
 		return;
 	}
 	/* What it says of one container is its own affair: nonsense there does not stop the others. */
-	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0)
+	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, CONTAINER_KEEP_INSPECT, NULL) == 0)
 		take_container(w, c);
 	next_inspect(w);
 }

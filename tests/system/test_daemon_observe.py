@@ -7,7 +7,7 @@ import lab
 
 def test_the_daemon_observes_containers(docker_host, scratch):
     config, state, run = scratch / "batten.conf", scratch / "state", scratch / "run"
-    config.write_text(f"[daemon]\ndocker = unix://{docker_host.socket}\nstate-dir = {state}\n"
+    config.write_text(f"[audit]\nenabled = no\n[daemon]\ndocker = unix://{docker_host.socket}\nstate-dir = {state}\n"
                       "[imds]\ncgroup-ebpf = no\n[seccomp]\nobserve = yes\n")
     with open(scratch / "log", "w") as log:
         daemon = docker_host.space.start(lab.BATTEN, "daemon", "--config", config, "--runtime-dir", run, stderr=log)

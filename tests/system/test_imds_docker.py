@@ -27,7 +27,7 @@ class Real:
         p = self.host.run("mount", "-t", "bpf", "none", scratch / "bpf", check=False)
         lab.need(p.returncode == 0, f"cannot mount bpffs: {p.stderr}")
         self.config = scratch / "batten.conf"
-        self.config.write_text(f"[daemon]\ndocker = unix://{docker.socket}\nstate-dir = {scratch}/state\n[imds]\n"
+        self.config.write_text(f"[audit]\nenabled = no\n[daemon]\ndocker = unix://{docker.socket}\nstate-dir = {scratch}/state\n[imds]\n"
                                f"cgroup-root = {UNIFIED / self.parent}\nbpf-dir = {scratch}/bpf/batten\n")
         self.daemon = self.host.start(lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", scratch / "run",
                                       stderr=open(scratch / "log", "w"))

@@ -24,7 +24,7 @@ class Host:
 
     def configure(self, *lines):
         self.config.write_text("\n".join([
-            "[daemon]", f"docker = {self.docker.url}", f"state-dir = {self.scratch}/state", "[imds]", f"cgroup-root = {self.tree.inside(self.tree.root)}", f"bpf-dir = {self.tree.pins}", *lines, ""]))
+            "[audit]", "enabled = no", "[daemon]", f"docker = {self.docker.url}", f"state-dir = {self.scratch}/state", "[imds]", f"cgroup-root = {self.tree.inside(self.tree.root)}", f"bpf-dir = {self.tree.pins}", *lines, ""]))
 
     def batten(self, *arguments, **options):
         return self.host.batten(*arguments, "--config", self.config, "--runtime-dir", self.runtime, **options)

@@ -29,6 +29,11 @@ struct facts_options {
 	const char *docker;	  /* URL of the Docker Engine, NULL for the usual places */
 	unsigned int deadline_ms; /* for each source; 0: 3000 */
 	/*
+	 * What is known of Docker already, in the form of its source's document; it is not asked then.
+	 * NULL: it is. Borrowed.
+	 */
+	const json_t *known_docker;
+	/*
 	 * For tests: {"live": BOOL, "docker": …, "introspection": …, "rules": …, "imds": …}. A source
 	 * that is missing here is absent; {"error": TEXT} makes it failed. Borrowed.
 	 */

@@ -18,10 +18,21 @@ struct seccomp_config {
 	bool observe; /* the system calls of all containers */
 };
 
+struct audit_config {
+	bool enabled; /* watch the host and keep its findings */
+	char profile[256], waivers[256];
+};
+
+struct metrics_config {
+	char textfile[256]; /* "": none */
+};
+
 struct settings {
 	struct daemon_config daemon;
 	struct imds_config imds;
 	struct seccomp_config seccomp;
+	struct audit_config audit;
+	struct metrics_config metrics;
 };
 
 /*

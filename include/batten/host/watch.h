@@ -13,7 +13,7 @@
 struct host_watch;
 
 struct host_watch_calls {
-	/* @c runs and is complete; also called when something about it changed. */
+	/* @c runs and is complete; also called when something about it changed. @c->inspect lives as long as the call. */
 	void (*runs)(void *user, struct container *c);
 	/* @c has ended and is freed after the call. Always comes after runs(). */
 	void (*ended)(void *user, struct container *c);

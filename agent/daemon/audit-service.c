@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Three lanes, each with one worker at a time and what has gathered for the next one. A container
+ * that starts is judged at once, by what Docker said of it; files a moment later, for an editor
+ * changes a directory several times; all that takes a look at the whole host rests nine times as
+ * long as it took, so that a host on which much happens spends a tenth of a processor on it at most.
+ */
+#include "daemon/audit-service.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "batten/base/clock.h"
+#include "batten/base/json.h"
+#include "batten/base/log.h"
+#include "batten/base/parse.h"
+#include "batten/daemon/priorities.h"
+#include "batten/kernel/cgroup.h"
+#include "daemon/audit-worker.h"
+#include "daemon/change-watch.h"
+#include "daemon/finding-event.h"
+#include "daemon/findings-keeper.h"
+#include "daemon/worker.h"
+
+static const struct log_message msg_run = { "e5fb0719cd3d4fa0c16c8d0e2f405155", "host audited" };
+static const struct log_message msg_failed = { "f60c182ade4e40b1d27d9e1f30516266", "audit failed, trying again" };
+static const struct log_message msg_watch = { "293f4b5d017143e405a0c14263849599", "changes cannot be watched" };
+static const struct log_message msg_full = { "3a405c6e128244f516b1d2537495a6aa", "too many findings, the rest is not kept" };
+
+#define GATHER_MAX_IDS 256
+#define RETRY_US 30000000ull
+#define REST 9
+
+enum lane_id { LANE_CONTAINER, LANE_FILES, LANE_HOST, _LANE_MAX };
+
+static const struct {
+	unsigned int changes;
+	uint64_t gather_us, timeout_us;
+	int64_t priority;
+	bool rests;
+} lane_rows[_LANE_MAX] = {
+	[LANE_CONTAINER] = {
+		.changes = CHANGED(CHANGE_CONTAINER),
+		.timeout_us = 10000000,
+		.priority = PRIORITY_HOST,
+	},
+	[LANE_FILES] = {
+		.changes = CHANGED(CHANGE_ECS_FILES) | CHANGED(CHANGE_DOCKER_FILES),
+		.gather_us = 100000,
+		.timeout_us = 30000000,
+		.priority = PRIORITY_HOST,
+	},
+	[LANE_HOST] = {
+		.changes = CHANGED_EVERYTHING,
+		.gather_us = 500000,
+		.timeout_us = 120000000,
+		.priority = PRIORITY_BACKGROUND,
+		.rests = true,
+	},
+};
+
+struct lane {
+	struct audit_service *service;
+	enum lane_id id;
+	unsigned int pending; /* changes */
+	json_t *containers;   /* of CHANGE_CONTAINER: Docker's answers by id */
+	sd_event_source *timer;
+	uint64_t not_before_us;
+	/* Of the run that goes on. */
+	struct worker *worker; /* NULL: none */
+	struct audit_request request;
+	struct life_run run;
+	unsigned int changes;
+	uint64_t began_us;
+	char reason[256]; /* why the last run failed, or "" */
+};
+
+struct audit_service {
+	sd_event *event; /* referenced */
+	struct event_log *log;
+	struct settings settings;
+	const char *config_path; /* borrowed */
+	struct life *life;
+	struct change_watch *watch; /* NULL: not enabled, or it cannot be */
+	struct lane lanes[_LANE_MAX];
+	json_t *running; /* an object whose keys are the ids of the containers that run */
+	json_t *docker_info;
+	struct findings_keeper *keeper;
+	char watch_reason[800];
+	struct log_limit limit;
+	struct audit_numbers numbers;
+	time_t last_run;
+};
+
+/* ---- findings -------------------------------------------------------------------------------- */
+
+static void on_step(void *user, enum life_step step, const struct life_finding *f, size_t others)
+{
+	struct audit_service *s = user;
+
+	finding_event(s->log, step, f, others);
+	if (step == LIFE_NEW)
+		s->numbers.appeared++;
+	else
+		s->numbers.gone++;
+	findings_keeper_touch(s->keeper);
+}
+
+static bool is_running(const struct audit_service *s, const char *id)
+{
+	return json_object_get(s->running, id) != NULL;
+}
+
+/* ---- a run ----------------------------------------------------------------------------------- */
+
+static void lane_arm(struct lane *lane);
+
+static int run_audit(void *user, int out)
+{
+	const struct lane *lane = user;
+
+	return audit_worker_run(&lane->request, out);
+}
+
+static void on_line(void *user, const char *text, size_t n)
+{
+	_cleanup_(json_freep) json_t *j = NULL;
+	struct lane *lane = user;
+	struct audit_service *s = lane->service;
+	const char *error, *id;
+	uint64_t held_back;
+	json_t *docker;
+	int r;
+
+	if (json_parse(text, n, "worker", &j, NULL) < 0)
+		return;
+	error = json_string_value(json_object_get(j, "error"));
+	if (error) {
+		(void)snprintf(lane->reason, sizeof(lane->reason), "%s", error);
+		return;
+	}
+	docker = json_object_get(j, "docker");
+	if (docker) {
+		json_decref(s->docker_info);
+		s->docker_info = json_incref(docker);
+		return;
+	}
+	id = json_string_value(json_object_get(j, "container_id"));
+	r = life_run_see(s->life, &lane->run, j, (int64_t)time(NULL),
+			 lane->id == LANE_CONTAINER || !id || is_running(s, id));
+	if (r < 0 && log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
+		log_event(LOG_ERR, &msg_full, "reason", strerror(-r));
+}
+
+static const char *changes_text(unsigned int changes, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = '\0';
+	if (changes == CHANGED_EVERYTHING)
+		return "everything";
+	for (int c = 0; c < _CHANGE_MAX && n < size; c++)
+		if (changes & CHANGED(c))
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? " " : "", change_name((enum change)c));
+	return buf;
+}
+
+/* Containers that ended while they were judged: their findings were there, and are gone. */
+static void end_late(struct audit_service *s, const json_t *containers)
+{
+	const char *id;
+	json_t *inspect;
+
+	json_object_foreach((json_t *)containers, id, inspect) {
+		if (!is_running(s, id))
+			life_container_ended(s->life, id);
+	}
+}
+
+static void finish(struct lane *lane, bool whole)
+{
+	struct audit_service *s = lane->service;
+	uint64_t took = clock_us() - lane->began_us, held_back = 0;
+	char changes[160];
+
+	if (whole) {
+		lane->reason[0] = '\0';
+		life_run_end(s->life, &lane->run);
+		s->numbers.runs++;
+		s->numbers.last_seconds = (double)took / 1e6;
+		s->last_run = time(NULL);
+		lane->not_before_us = lane_rows[lane->id].rests ? clock_us() + REST * took : 0;
+		log_event(lane->changes == CHANGED_EVERYTHING ? LOG_INFO : LOG_DEBUG, &msg_run, "changed",
+			  changes_text(lane->changes, changes, sizeof(changes)), "elapsed_us", U64S(took));
+	} else {
+		s->numbers.failed_runs++;
+		if (!lane->reason[0])
+			(void)snprintf(lane->reason, sizeof(lane->reason), "the worker ended early");
+		if (log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
+			log_event(LOG_ERR, &msg_failed, "reason", lane->reason);
+		/* What it was to look at is looked at again, containers too. */
+		lane->pending |= lane->changes;
+		if (lane->request.containers && lane->containers)
+			(void)json_object_update_missing(lane->containers, lane->request.containers);
+		else if (lane->request.containers)
+			lane->containers = json_incref(lane->request.containers);
+		lane->not_before_us = clock_us() + RETRY_US;
+	}
+	if (lane->request.containers)
+		end_late(s, lane->request.containers);
+	json_decref(lane->request.containers);
+	lane->request.containers = NULL;
+}
+
+static void on_worker_end(void *user, bool whole)
+{
+	struct lane *lane = user;
+
+	lane->worker = worker_free(lane->worker);
+	finish(lane, whole);
+	/* What many small answers left behind goes back to the system. */
+	if (lane->id == LANE_HOST)
+		(void)malloc_trim(0);
+	if (lane->pending)
+		lane_arm(lane);
+}
+
+static void lane_start(struct lane *lane)
+{
+	struct audit_service *s = lane->service;
+	const struct worker_job job = {
+		.run = run_audit,
+		.line = on_line,
+		.end = on_worker_end,
+		.user = lane,
+		.timeout_us = lane_rows[lane->id].timeout_us,
+		.priority = lane_rows[lane->id].priority,
+		.background = lane_rows[lane->id].rests,
+	};
+	int r;
+
+	lane->changes = lane->pending;
+	lane->pending = 0;
+	lane->began_us = clock_us();
+	lane->request = (struct audit_request){
+		.containers = take_ptr(lane->containers),
+		.docker_info = s->docker_info,
+		.config = &s->settings.audit,
+		.docker = s->settings.daemon.docker,
+	};
+	control_mask_add_changed(&lane->request.controls, lane->changes);
+	lane->run = (struct life_run){ .controls = lane->request.controls, .containers = lane->request.containers };
+	life_run_begin(s->life, &lane->run);
+	r = worker_start(&lane->worker, s->event, &job);
+	if (r >= 0)
+		return;
+	(void)snprintf(lane->reason, sizeof(lane->reason), "no worker: %s", strerror(-r));
+	finish(lane, false);
+	lane_arm(lane);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct lane *lane = data;
+
+	if (!lane->worker && lane->pending)
+		lane_start(lane);
+	return 0;
+}
+
+/* Starts a worker when it is time, now or later; one that runs starts the next. */
+static void lane_arm(struct lane *lane)
+{
+	uint64_t now = clock_us(), at = MAX(now + lane_rows[lane->id].gather_us, lane->not_before_us);
+	int enabled = SD_EVENT_OFF, r;
+
+	if (lane->worker)
+		return;
+	if (at <= now) {
+		lane_start(lane);
+		return;
+	}
+	/* A timer that runs is left alone: changes that never end would put it off for ever. */
+	if (lane->timer && sd_event_source_get_enabled(lane->timer, &enabled) >= 0 && enabled != SD_EVENT_OFF)
+		return;
+	if (!lane->timer) {
+		r = sd_event_add_time(lane->service->event, &lane->timer, CLOCK_MONOTONIC, at, 1000, on_timer, lane);
+		if (r >= 0)
+			r = sd_event_source_set_priority(lane->timer, lane_rows[lane->id].priority);
+	} else {
+		r = sd_event_source_set_time(lane->timer, at);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(lane->timer, SD_EVENT_ONESHOT);
+	}
+	(void)r; /* the next change tries again */
+}
+
+static void changed(struct audit_service *s, unsigned int changes)
+{
+	if (!s->settings.audit.enabled)
+		return;
+	/* What holds for everything is for the host's lane alone. */
+	if (changes & CHANGED(CHANGE_OWN_FILES))
+		changes = CHANGED_EVERYTHING;
+	for (int i = 0; changes && i < _LANE_MAX; i++) {
+		struct lane *lane = &s->lanes[changes == CHANGED_EVERYTHING ? LANE_HOST : i];
+
+		if (!(changes & lane_rows[lane->id].changes))
+			continue;
+		lane->pending |= changes & lane_rows[lane->id].changes;
+		changes &= ~lane_rows[lane->id].changes;
+		lane_arm(lane);
+	}
+}
+
+static void on_change(void *user, unsigned int changes)
+{
+	changed(user, changes);
+}
+
+/* ---- what the host service tells ---------------------------------------------------------------- */
+
+void audit_service_runs(struct audit_service *s, const struct container *c)
+{
+	struct lane *lane = &s->lanes[LANE_CONTAINER];
+	bool fresh = !is_running(s, c->id);
+
+	(void)json_object_set_new(s->running, c->id, json_true());
+	if (!s->settings.audit.enabled)
+		return;
+	if (c->inspect) {
+		if (!lane->containers)
+			lane->containers = json_object();
+		/* Beyond that the whole host is judged anyway. */
+		if (json_object_size(lane->containers) < GATHER_MAX_IDS || json_object_get(lane->containers, c->id))
+			(void)json_object_set(lane->containers, c->id, c->inspect);
+		else
+			changed(s, CHANGED(CHANGE_DOCKER));
+		changed(s, CHANGED(CHANGE_CONTAINER));
+	}
+	changed(s, CHANGED(CHANGE_CONTAINERS) | (fresh && c->role == ROLE_ECS_AGENT ? CHANGED(CHANGE_AGENT) : 0));
+}
+
+void audit_service_ended(struct audit_service *s, const struct container *c)
+{
+	(void)json_object_del(s->running, c->id);
+	life_container_ended(s->life, c->id);
+	changed(s, CHANGED(CHANGE_CONTAINERS) | (c->role == ROLE_ECS_AGENT ? CHANGED(CHANGE_AGENT) : 0));
+}
+
+void audit_service_docker(struct audit_service *s)
+{
+	changed(s, CHANGED(CHANGE_DOCKER));
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int watch_groups(struct audit_service *s, struct diag *d)
+{
+	static const char *const others[] = { "", "docker", "ecs", "system.slice" };
+	const struct imds_config *imds = &s->settings.imds;
+	char root[PATH_MAX], path[PATH_MAX + 128];
+	int r = 0;
+
+	(void)snprintf(root, sizeof(root), "%s", imds->cgroup_root);
+	if (!root[0] && cgroup_mount(root, NULL) < 0)
+		return 0;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(others); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", root, others[i]);
+		r = change_watch_directory(s->watch, path, NULL, CHANGE_CGROUPS, d);
+	}
+	for (size_t i = 0; r >= 0 && i < imds->slices.n; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", root, imds->slices.names[i]);
+		r = change_watch_directory(s->watch, path, NULL, CHANGE_CGROUPS, d);
+	}
+	return r;
+}
+
+/* One file, by its name in its directory: it may be replaced at any time. */
+static int watch_file(struct audit_service *s, const char *path, enum change change, struct diag *d)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_(freep) char *directory = NULL;
+
+	if (!slash || slash == path)
+		return 0;
+	directory = strndup(path, (size_t)(slash - path));
+	return directory ? change_watch_directory(s->watch, directory, slash + 1, change, d) : -ENOMEM;
+}
+
+static int watch_files(struct audit_service *s, struct diag *d)
+{
+	static const struct {
+		const char *path;
+		enum change change;
+	} rows[] = {
+		{ "/etc/ecs", CHANGE_ECS_FILES },
+		{ "/var/lib/ecs", CHANGE_ECS_FILES },
+		{ "/etc/docker", CHANGE_DOCKER_FILES },
+		{ "/etc/batten/profiles", CHANGE_OWN_FILES },
+	};
+	const char *const own[] = { s->config_path, s->settings.audit.waivers, s->settings.audit.profile };
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(rows); i++)
+		r = change_watch_directory(s->watch, rows[i].path, NULL, rows[i].change, d);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(own); i++)
+		r = watch_file(s, own[i], CHANGE_OWN_FILES, d);
+	return r;
+}
+
+static void open_watch(struct audit_service *s)
+{
+	struct diag d = { 0 };
+	int r;
+
+	s->watch = change_watch_free(s->watch);
+	s->watch_reason[0] = '\0';
+	if (!s->settings.audit.enabled)
+		return;
+	r = change_watch_new(&s->watch, s->event, on_change, s, &d);
+	if (r >= 0)
+		r = watch_files(s, &d);
+	if (r >= 0)
+		r = watch_groups(s, &d);
+	if (r >= 0)
+		return;
+	(void)snprintf(s->watch_reason, sizeof(s->watch_reason), "%s: %s", d.where, d.what[0] ? d.what : strerror(-r));
+	log_event(LOG_ERR, &msg_watch, "reason", s->watch_reason);
+}
+
+static void stop_lanes(struct audit_service *s)
+{
+	for (int i = 0; i < _LANE_MAX; i++) {
+		struct lane *lane = &s->lanes[i];
+
+		lane->worker = worker_free(lane->worker);
+		lane->timer = sd_event_source_disable_unref(lane->timer);
+		json_decref(lane->containers);
+		json_decref(lane->request.containers);
+		lane->containers = lane->request.containers = NULL;
+		lane->pending = 0;
+		lane->reason[0] = '\0';
+	}
+}
+
+void audit_service_configure(struct audit_service *s, const struct settings *settings)
+{
+	s->settings = *settings;
+	open_watch(s);
+	if (settings->audit.enabled)
+		changed(s, CHANGED_EVERYTHING);
+	else
+		stop_lanes(s);
+}
+
+int audit_service_new(struct audit_service **ret, sd_event *event, const struct settings *settings,
+		      const char *config_path, struct event_log *log)
+{
+	_cleanup_(audit_service_freep) struct audit_service *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->event = sd_event_ref(event);
+	s->log = log;
+	s->limit = (struct log_limit){ .interval_ms = 60000, .burst = 5 };
+	s->config_path = config_path;
+	s->running = json_object();
+	for (int i = 0; i < _LANE_MAX; i++) {
+		s->lanes[i].service = s;
+		s->lanes[i].id = (enum lane_id)i;
+	}
+	r = s->running ? life_new(&s->life, on_step, s) : -ENOMEM;
+	if (r >= 0)
+		r = findings_keeper_new(&s->keeper, event, s->life, settings->daemon.state_dir);
+	if (r < 0)
+		return r;
+	(void)malloc_trim(0);
+	audit_service_configure(s, settings);
+	*ret = take_ptr(s);
+	return 0;
+}
+
+struct audit_service *audit_service_free(struct audit_service *s)
+{
+	if (!s)
+		return NULL;
+	stop_lanes(s);
+	s->keeper = findings_keeper_free(s->keeper);
+	s->watch = change_watch_free(s->watch);
+	s->life = life_free(s->life);
+	json_decref(s->running);
+	json_decref(s->docker_info);
+	(void)sd_event_unref(s->event);
+	free(s);
+	return NULL;
+}
+
+/* ---- what it says of itself ------------------------------------------------------------------- */
+
+void audit_service_numbers(const struct audit_service *s, struct audit_numbers *ret)
+{
+	*ret = s->numbers;
+	ret->enabled = s->settings.audit.enabled;
+	life_count(s->life, ret->findings);
+}
+
+static const char *trouble(const struct audit_service *s)
+{
+	if (s->watch_reason[0])
+		return s->watch_reason;
+	for (int i = 0; i < _LANE_MAX; i++)
+		if (s->lanes[i].reason[0])
+			return s->lanes[i].reason;
+	return findings_keeper_trouble(s->keeper);
+}
+
+json_t *audit_service_status(const struct audit_service *s)
+{
+	const char *reason = trouble(s);
+	json_t *findings = json_object(), *j;
+	size_t counts[_SEV_MAX];
+
+	life_count(s->life, counts);
+	for (int i = _SEV_MAX - 1; i >= 0; i--)
+		json_object_set_new(findings, severity_name((enum severity)i), json_integer((json_int_t)counts[i]));
+	j = json_pack("{s:s, s:s, s:o, s:I, s:I}", "state",
+		      !s->settings.audit.enabled ? "off" : reason[0] ? "degraded" : "active", "profile",
+		      s->settings.audit.profile, "findings", findings, "runs", (json_int_t)s->numbers.runs, "failed_runs",
+		      (json_int_t)s->numbers.failed_runs);
+	if (!j)
+		return NULL;
+	if (!s->settings.audit.enabled)
+		json_object_set_new(j, "reason", json_string("[audit] enabled = no"));
+	else if (reason[0])
+		json_object_set_new(j, "reason", json_text(reason));
+	if (s->last_run > 0)
+		json_object_set_new(j, "last_run", json_integer((json_int_t)s->last_run));
+	json_object_set_new(j, "watches", s->watch ? change_watch_status(s->watch) : json_array());
+	return j;
+}
