@@ -28,6 +28,7 @@
 #include "daemon/event-log.h"
 #include "daemon/guard-service.h"
 #include "daemon/host-service.h"
+#include "daemon/notify.h"
 
 static const struct log_message msg_ready = { "5d0c5bb6a2f84d0e9d2f9e1f64d0a0c1", "daemon ready" };
 static const struct log_message msg_stopped = { "8f4c7c1a3f0b4a5fb7a85d6d2e3b9a02", "daemon stopped, guard stays" };
@@ -36,12 +37,13 @@ static const struct log_message msg_reload_failed = { "c7f2c3d4e5a64b0f9a1b2c3d4
 						       "configuration not taken, the old one holds" };
 
 #define LISTEN_NAME "imds-owner"
-#define STORE_TIMEOUT_US 5000000ULL
+#define STORE_TIMEOUT_MS 5000
 
 struct daemon {
 	const struct daemon_options *options;
 	struct settings settings;
 	sd_event *event;
+	struct notifier *manager;
 	int lock;
 	struct guard_service *guard;
 	struct event_log *events;
@@ -99,26 +101,23 @@ static int kept_socket(void)
 
 /*
  * Gives the owner's socket to the service manager, and waits until it says that it has read so.
- * FDPOLL=0: it would throw the socket out at the first error event.
  * systemd tells since 254 in $FDSTORE that it keeps any; for older ones the unit says so.
  */
-static bool store_socket(const struct daemon_options *o, int fd)
+static bool store_socket(struct daemon *m, int fd)
 {
 	const char *slots = getenv("FDSTORE");
 	uint64_t n;
 
-	if (!o->fd_store && (!slots || parse_u64(slice_of(slots), 1, UINT64_MAX, &n) < 0))
+	if (!m->options->fd_store && (!slots || parse_u64(slice_of(slots), 1, UINT64_MAX, &n) < 0))
 		return false;
-	if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=" LISTEN_NAME "\nFDPOLL=0", &fd, 1) <= 0)
-		return false;
-	return sd_notify_barrier(0, STORE_TIMEOUT_US) > 0;
+	return notifier_store(m->manager, fd, LISTEN_NAME, STORE_TIMEOUT_MS);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct daemon *m = data;
 
-	(void)sd_notify(0, "STOPPING=1");
+	notifier_say(m->manager, "STOPPING=1");
 	return sd_event_exit(m->event, 0);
 }
 
@@ -146,13 +145,16 @@ static void reload(struct daemon *m)
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
+	struct daemon *m = data;
 	struct timespec now;
+	char text[64];
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-			 (unsigned long long)now.tv_sec * 1000000ULL + (unsigned long long)now.tv_nsec / 1000);
-	reload(data);
-	(void)sd_notify(0, "READY=1");
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		       (unsigned long long)now.tv_sec * 1000000ULL + (unsigned long long)now.tv_nsec / 1000);
+	notifier_say(m->manager, text);
+	reload(m);
+	notifier_say(m->manager, "READY=1");
 	return 0;
 }
 
@@ -186,7 +188,7 @@ static int make_loop(struct daemon *m)
 		if (r < 0)
 			return r;
 	}
-	return sd_event_set_watchdog(m->event, true);
+	return notifier_new(&m->manager, m->event);
 }
 
 /* ---- control methods ------------------------------------------------------------------------- */
@@ -276,6 +278,7 @@ static void daemon_done(struct daemon *m)
 	m->audit = audit_service_free(m->audit);
 	m->events = event_log_free(m->events);
 	m->guard = guard_service_free(m->guard);
+	m->manager = notifier_free(m->manager);
 	m->event = sd_event_unref(m->event);
 	m->lock = fd_close(m->lock);
 }
@@ -287,7 +290,7 @@ static int start_guard(struct daemon *m, struct diag *d)
 	r = guard_service_new(&m->guard, m->event, &m->options->assume, kept_socket(), m->options->runtime_dir, d);
 	if (r < 0)
 		return r;
-	guard_service_set_kept(m->guard, store_socket(m->options, guard_service_socket_fd(m->guard)));
+	guard_service_set_kept(m->guard, store_socket(m, guard_service_socket_fd(m->guard)));
 	return guard_service_configure(m->guard, &m->settings.imds, d);
 }
 
@@ -320,7 +323,7 @@ static int run(struct daemon *m, struct diag *d)
 	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);
 	if (r < 0)
 		return r;
-	(void)sd_notify(0, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
+	notifier_say(m->manager, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
 	log_event(LOG_NOTICE, &msg_ready, "table", guard_service_owner_text(m->guard));
 	r = sd_event_loop(m->event);
 	if (r < 0)

@@ -189,6 +189,8 @@ static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 	enum imds_feature which[_FEATURE_MAX];
 	size_t n = 0;
 
+	/* Dormant, they harm nobody: what cannot be removed now is left to the next start. */
+	(void)!nft_remove_leftovers(nft, PROBE_TABLE "_", NULL);
 	for (size_t i = 0; i < _FEATURE_MAX; i++) {
 		char name[NFT_NAME_SIZE];
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The daemon and the commands beside it: who changed what, who may, and what holds afterwards."""
+import contextlib
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import pytest
@@ -166,6 +168,39 @@ def test_status_sees_what_is_gone(host, make_guard):
     assert g.layer("routing-rules")["state"] == "active"
     guard.delete_rules(host.host)
     assert g.layer("routing-rules")["state"] == "missing"
+
+
+def test_what_a_killed_probe_left_is_removed(host, make_guard):
+    """Features are tried with dormant tables; whoever is killed meanwhile leaves them."""
+    host.host.run("nft", "-f", "-", input="""
+        table inet batten_probe_4711_0 { flags dormant; chain probe {
+            type filter hook forward priority 0; drop
+        }; }
+        table inet batten_probe_4711_3 { flags dormant; }
+        table inet batten_problem { }""")
+    make_guard().block()
+    tables = host.host.run("nft", "list", "tables").stdout
+    assert "batten_probe" not in tables and "table inet batten_problem" in tables
+
+
+def test_a_manager_that_does_not_listen_delays_nobody(host, make_guard):
+    """Its queue is full, as while systemd reloads itself: the guard is up, and READY=1 comes later."""
+    g = make_guard(managed=True, fd_store=False)
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as other:
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"FILLER=1", g.manager.path)
+    g.start(ready=False)
+    lab.wait_for(lambda: (g.runtime / "control.sock").exists(), "the daemon to serve", timeout=30)
+    guard.assert_refused(host, host.containers["user"])
+    g.process.send_signal(signal.SIGHUP)
+    host.host.run("nft", "flush", "ruleset")
+    assert g.layer("forward")["state"] == "active"
+    g.wait_ready()
+    seen = [line for line in g.manager.seen if line != "FILLER=1"]
+    assert seen.index("READY=1") < seen.index("RELOADING=1") and seen[-1] == "READY=1", seen
+    assert g.stop() == 0
 
 
 # ---- healing -----------------------------------------------------------------------------------

@@ -163,6 +163,14 @@ int nft_try(struct nl_socket *nl, struct nft_table *const *tables, size_t n, int
 /* Removes the table. Return: 0, also when there is none, or a negative errno. */
 int nft_remove(struct nl_socket *nl, const char *name, struct diag *d) _must_check_;
 
+/*
+ * nft_remove_leftovers - remove what a killed process left of nft_try()
+ * @prefix: of the names that are only ever tried. Those of a process that is just trying may go as well:
+ *          it has its answer with the batch that makes them.
+ * Return: 0 or a negative errno; -EINTR when somebody changed the tables meanwhile
+ */
+int nft_remove_leftovers(struct nl_socket *nl, const char *prefix, struct diag *d) _must_check_;
+
 /* How the kernel's table differs from the plan, part by part. */
 struct nft_state {
 	bool present;
