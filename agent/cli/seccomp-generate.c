@@ -15,33 +15,67 @@
 #include "cli/commands.h"
 #include "cli/seccomp-input.h"
 
+/* Tells when the version that runs is newer than all that were measured. */
+static void warn_of_newer(const char *name, const char *version)
+{
+	char newest[RUNTIME_VERSION_SIZE];
+
+	if (version && runtime_base_newest(name, newest) && runtime_version_order(version, newest) > 0)
+		(void)fprintf(stderr, "batten: %s %s is newer than the versions whose needs are known (%s); run batten seccomp "
+			      "measure-runtime %s on a host that has it\n", name, version, newest, name);
+}
+
+/* Docker's engine tells the versions of what it consists of, the runtime's among them. */
+static void check_version(struct docker *docker, const char *name)
+{
+	_cleanup_(json_freep) json_t *answer = NULL;
+	const json_t *part;
+	size_t i;
+
+	if (docker_get(docker, "/version", DOCKER_MAX_ANSWER, &answer, NULL) < 0)
+		return;
+	json_array_foreach(json_object_get(answer, "Components"), i, part) {
+		const char *own = json_string_value(json_object_get(part, "Name"));
+
+		if (own && strcmp(own, name) == 0)
+			warn_of_newer(name, json_string_value(json_object_get(part, "Version")));
+	}
+}
+
 /* What Docker starts containers with: "any" when nobody can be asked. */
 static const char *docker_runtime(const struct invocation *inv)
 {
 	_cleanup_(docker_freep) struct docker *docker = NULL;
 	_cleanup_(json_freep) json_t *info = NULL;
-	const char *name;
+	const char *name, *runtime;
 
 	if (docker_new(&docker, invocation_value(inv, "docker"), NULL) < 0 ||
 	    docker_get(docker, "/info", DOCKER_MAX_ANSWER, &info, NULL) < 0)
 		return "any";
 	name = json_string_value(json_object_get(info, "DefaultRuntime"));
-	if (name && strstr(name, "crun"))
-		return "crun";
-	return name && strstr(name, "runc") ? "runc" : "any";
+	runtime = name && strstr(name, "crun") ? "crun" : name && strstr(name, "runc") ? "runc" : "any";
+	check_version(docker, runtime);
+	return runtime;
 }
 
-static int choose_runtime(const struct invocation *inv, const char **ret, struct diag *d)
+/* "auto", "runc", "crun" or "runc@1.1.5" */
+static int choose_runtime(const struct invocation *inv, struct runtime_choice *ret, struct diag *d)
 {
-	const char *runtime = invocation_value(inv, "runtime");
+	const char *runtime = invocation_value(inv, "runtime"), *at = runtime ? strchr(runtime, '@') : NULL;
+	size_t n = at ? (size_t)(at - runtime) : runtime ? strlen(runtime) : 0;
 
+	ret->nnp = invocation_value(inv, "no-new-privileges") != NULL;
 	if (!runtime || strcmp(runtime, "auto") == 0) {
-		*ret = docker_runtime(inv);
+		ret->name = docker_runtime(inv);
 		return 0;
 	}
-	if (strcmp(runtime, "runc") != 0 && strcmp(runtime, "crun") != 0)
-		return diag_fail(d, -EINVAL, "--runtime", "\"%s\" is not auto, runc or crun", runtime);
-	*ret = runtime;
+	ret->name = n == 4 && strncmp(runtime, "runc", n) == 0 ? "runc" :
+		    n == 4 && strncmp(runtime, "crun", n) == 0 ? "crun" : NULL;
+	ret->version = at ? at + 1 : NULL;
+	if (!ret->name || (at && (at[1] < '0' || at[1] > '9')))
+		return diag_fail(d, -EINVAL, "--runtime", "\"%s\" is not auto, runc, crun, or one of these with a version "
+				 "(runc@1.1.5)", runtime);
+	warn_of_newer(ret->name, ret->version);
 	return 0;
 }
 
@@ -64,6 +98,23 @@ static void warn(const struct observation *o, const struct profile *p)
 	if (families && p->abis[ABI_X86])
 		(void)fprintf(stderr, "batten: 32-bit code was observed: its socketcall goes round the rules on "
 			      "socket families\n");
+}
+
+/* What a profile for the whole host rests on beside what was observed. */
+static void warn_of_host(const struct observation *o)
+{
+	bool agent = false, exec = false;
+
+	for (size_t i = 0; i < o->images.n; i++)
+		agent |= strstr(o->images.v[i], "amazon-ecs-agent") != NULL;
+	for (enum abi a = 0; a < _ABI_MAX; a++)
+		for (size_t i = 0; i < o->abis[a].n; i++)
+			exec |= (o->abis[a].v[i].phases & PHASE_EXEC) != 0;
+	if (!agent)
+		(void)fputs("batten: the ECS agent's own container was not observed; what it needs is taken from data\n", stderr);
+	if (!exec)
+		(void)fputs("batten: no exec session was observed; what docker exec, health checks and ECS Exec need is taken "
+			    "from data\n", stderr);
 }
 
 /* For --host: what each image would do without. */
@@ -104,6 +155,7 @@ static int generate(const struct invocation *inv, struct diag *d)
 		return diag_fail(d, -EINVAL, "--host", "takes all that was observed; name nothing besides");
 	if (!host && inv->n_args == 0)
 		return diag_fail(d, -EINVAL, "seccomp generate", "name an observation or an image, or give --host");
+	options.host = host;
 	r = choose_runtime(inv, &options.runtime, d);
 	if (r == 0)
 		r = host ? seccomp_load_host(inv, &o, &n_images, d) : seccomp_input_load(inv, 0, &o, d);
@@ -125,8 +177,11 @@ static int generate(const struct invocation *inv, struct diag *d)
 		return r;
 	warn(o, p);
 	if (host && !inv->quiet) {
-		struct narrower n = { &options, profile_count_allowed(p, o->machine) };
+		struct generate_options own = options;
+		struct narrower n = { &own, profile_count_allowed(p, o->machine) };
 
+		own.host = false;
+		warn_of_host(o);
 		r = observation_store_each(seccomp_state(inv), tell_narrower, &n, d);
 	}
 	return r;
@@ -145,8 +200,9 @@ static const struct option_row options[] = {
 	{ "base", 0, "FILE", "a profile whose calls are allowed besides", false },
 	{ "docker", 0, "URL", "Docker's socket, asked for its runtime", false },
 	{ "host", 0, NULL, "one profile for all images observed on this host", false },
+	{ "no-new-privileges", 0, NULL, "for containers with no-new-privileges only: less for the runtime", false },
 	{ "output", 'o', "PROFILE", "file to write instead of standard output", false },
-	{ "runtime", 0, "RUNTIME", "auto (what Docker uses), runc or crun", false },
+	{ "runtime", 0, "RUNTIME", "auto (what Docker uses), runc, crun; runc@1.1.5 for this version only", false },
 	STATE_OPTION,
 	{ "without-exec", 0, NULL, "leave out what only exec sessions needed", false },
 	{ 0 },

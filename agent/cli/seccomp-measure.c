@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
 #include "batten/kernel/cgroup.h"
-#include "batten/seccomp/base.h"
 #include "batten/seccomp/observer.h"
+#include "batten/seccomp/runtime-base.h"
 #include "cli/commands.h"
 
 #define MAX_VERSION 64
@@ -147,36 +148,13 @@ static int run_once(struct measurement *m, bool nnp, struct observation *into, s
 	return r;
 }
 
-/* The workload's own calls and those of other phases are no part of a base. */
-static int keep_runtime_calls(const struct observation *all, struct observation *into)
+/* The exec ends the runtime and begins the workload: needed, and counted to the latter. */
+static void count_exec(struct observation *o)
 {
-	int r = 0;
+	struct observed_call *c = observation_find(o, abi_native(), "execve");
 
-	for (enum abi a = 0; a < _ABI_MAX && r == 0; a++) {
-		for (size_t i = 0; i < all->abis[a].n && r == 0; i++) {
-			const struct observed_call *c = &all->abis[a].v[i];
-			struct observed_call *kept;
-
-			/* exec ends the runtime and begins the workload: needed, in either. */
-			if (!(c->phases & PHASE_RUNTIME) && strcmp(c->name, "execve") != 0)
-				continue;
-			r = observation_add(into, a, c->name, &kept);
-			if (r < 0)
-				return r;
-			kept->phases = PHASE_RUNTIME;
-			kept->first_ms = c->first_ms;
-			kept->args_known = c->args_known;
-			kept->args_more = c->args_more;
-			for (unsigned int k = 0; k < c->n_values && r == 0; k++)
-				r = observed_call_add_value(kept, c->values[k]);
-		}
-	}
-	into->machine = all->machine;
-	into->started_ms = all->started_ms;
-	into->finished_ms = all->finished_ms;
-	for (size_t i = 0; i < all->n_sources && r == 0; i++)
-		r = observation_add_source(into, &all->sources[i]);
-	return r;
+	if (c)
+		c->phases |= PHASE_RUNTIME;
 }
 
 /* A directory with the machine's own root, read-only, below it; visible to nobody else. */
@@ -213,27 +191,47 @@ static void clean_up(struct measurement *m)
 	(void)rmdir(m->directory);
 }
 
-static int keep(const struct measurement *m, const struct observation *o, const char *output, struct diag *d)
+static int keep(const struct measurement *m, const json_t *base, const char *output, struct diag *d)
 {
+	_cleanup_(freep) char *text = NULL;
 	char path[PATH_MAX];
 
-	if (output)
-		return observation_write(o, output, d);
-	(void)mkdir("/var/lib/batten", 0755);
-	(void)mkdir("/var/lib/batten/seccomp", OUTPUT_MODE);
-	(void)mkdir(RUNTIME_BASE_DIRECTORY, OUTPUT_MODE);
-	(void)snprintf(path, sizeof(path), "%s/%s-%s.json", RUNTIME_BASE_DIRECTORY, m->runtime, m->version);
-	return observation_write(o, path, d);
+	if (output && strcmp(output, "-") == 0)
+		return json_print(STDOUT_FILENO, base);
+	if (!output) {
+		(void)mkdir("/var/lib/batten", 0755);
+		(void)mkdir("/var/lib/batten/seccomp", OUTPUT_MODE);
+		(void)mkdir(RUNTIME_BASE_DIRECTORY, OUTPUT_MODE);
+		(void)snprintf(path, sizeof(path), "%s/%s-%s.json", RUNTIME_BASE_DIRECTORY, m->runtime, m->version);
+		output = path;
+	}
+	text = json_dumps(base, JSON_INDENT(1));
+	if (!text)
+		return -ENOMEM;
+	return file_replace(AT_FDCWD, output, text, strlen(text), 0644, d);
+}
+
+static size_t n_needed(const struct observation *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->abis[abi_native()].n; i++)
+		n += (o->abis[abi_native()].v[i].phases & PHASE_RUNTIME) != 0;
+	return n;
 }
 
 static int measure(const struct invocation *inv, struct diag *d)
 {
-	_cleanup_(observation_freep) struct observation *all = observation_new(), *base = observation_new();
+	_cleanup_(observation_freep) struct observation *without = observation_new(), *with = observation_new();
 	_cleanup_(observer_freep) struct observer *observer = NULL;
+	_cleanup_(json_freep) json_t *base = NULL;
 	struct measurement m = { .runtime = inv->n_args > 0 ? inv->args[0] : "runc" };
+	struct observation *const both[] = { without, with };
+	struct utsname host = { 0 };
+	char where[256];
 	int r;
 
-	if (!all || !base)
+	if (!without || !with)
 		return -ENOMEM;
 	if (strchr(m.runtime, '/') || m.runtime[0] == '-' || m.runtime[0] == '.')
 		return diag_fail(d, -EINVAL, m.runtime, "is no runtime's name; it is runc or crun");
@@ -244,16 +242,20 @@ static int measure(const struct invocation *inv, struct diag *d)
 		return r;
 	m.observer = observer;
 	r = prepare(&m, d);
-	for (int nnp = 0; nnp < 2 && r == 0; nnp++)
-		r = run_once(&m, nnp, all, d);
+	for (int nnp = 0; nnp < 2 && r == 0; nnp++) {
+		r = run_once(&m, nnp, both[nnp], d);
+		count_exec(both[nnp]);
+	}
 	clean_up(&m);
-	if (r == 0)
-		r = keep_runtime_calls(all, base);
-	if (r == 0)
-		r = keep(&m, base, invocation_value(inv, "output"), d);
+	if (r < 0)
+		return r;
+	(void)uname(&host);
+	(void)snprintf(where, sizeof(where), "%s %.100s %.60s", host.sysname, host.release, host.machine);
+	base = runtime_base_json(m.runtime, m.version, where, (const struct observation *const[]){ without, with });
+	r = base ? keep(&m, base, invocation_value(inv, "output"), d) : -ENOMEM;
 	if (r == 0 && !inv->quiet)
-		(void)fprintf(stderr, "batten: %s %s needs %zu calls between filter and exec\n", m.runtime, m.version,
-			      base->abis[abi_native()].n);
+		(void)fprintf(stderr, "batten: between filter and exec %s %s needs %zu calls, %zu with no-new-privileges\n",
+			      m.runtime, m.version, n_needed(without), n_needed(with));
 	return r;
 }
 
@@ -266,7 +268,7 @@ static enum exit_status measure_run(struct invocation *inv)
 }
 
 static const struct option_row options[] = {
-	{ "output", 'o', "OBSERVATION", "file to write instead of keeping it for seccomp generate", false },
+	{ "output", 'o', "FILE", "file to write instead of keeping it for seccomp generate", false },
 	{ 0 },
 };
 
@@ -274,8 +276,9 @@ const struct command cmd_seccomp_measure_runtime = {
 	.name = "seccomp measure-runtime",
 	.args = "[runc|crun]",
 	.help = "measure what the installed container runtime needs under a filter",
-	.details = "Runs " WORKLOAD " in a container twice. What is measured is kept in " RUNTIME_BASE_DIRECTORY "\n"
-		   "and allowed, with what ships, in the profiles made on this host.",
+	.details = "Runs " WORKLOAD " in a container twice, without and with no-new-privileges. What is measured is\n"
+		   "kept in " RUNTIME_BASE_DIRECTORY ", by runtime and version as what ships,\n"
+		   "and allowed in the profiles made on this host.",
 	.options = options,
 	.max_args = 1,
 	.exits = {

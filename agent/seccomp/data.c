@@ -21,6 +21,7 @@
 	extern const char symbol[], symbol##_end[]
 
 EMBED(data_docker_default, "profiles/seccomp-docker-default.json");
+EMBED(data_host_needs, "profiles/seccomp-host-needs.json");
 EMBED(data_runtime_base, "profiles/seccomp-runtime-base.json");
 EMBED(data_notes, "profiles/seccomp-notes.json");
 
@@ -30,6 +31,7 @@ int seccomp_data_load(enum seccomp_data which, json_t **ret)
 		const char *name, *start, *end;
 	} files[_DATA_MAX] = {
 		[DATA_DOCKER_DEFAULT] = { "seccomp-docker-default.json", data_docker_default, data_docker_default_end },
+		[DATA_HOST_NEEDS] = { "seccomp-host-needs.json", data_host_needs, data_host_needs_end },
 		[DATA_RUNTIME_BASE] = { "seccomp-runtime-base.json", data_runtime_base, data_runtime_base_end },
 		[DATA_NOTES] = { "seccomp-notes.json", data_notes, data_notes_end },
 	};

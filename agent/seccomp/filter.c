@@ -145,7 +145,7 @@ int filter_compile(const struct profile *p, struct filter *ret, struct labels *r
 	for (size_t i = 0; i < p->n_rules && r == 0; i++) {
 		uint32_t action = action_token(p->rules[i].action, p->rules[i].error);
 
-		if (action != fallback)
+		if (action != fallback && !p->rules[i].with)
 			r = add_rule(ctx, &p->rules[i], action, ret_unknown, d);
 	}
 	if (r == 0)

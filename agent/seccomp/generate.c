@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/filter.h"
@@ -29,6 +30,9 @@ static const char *const multiplexed[] = {
 	"semtimedop", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shmget",
 	"shutdown", "socket", "socketpair",
 };
+
+/* Not observed: data says that the host needs it. */
+#define PHASE_HOST (_PHASE_ALL + 1)
 
 struct generator {
 	const struct observation *o; /* with the runtime's needs in it */
@@ -59,8 +63,10 @@ static struct observed_call *values_of(const struct generator *g, const char *na
 {
 	struct observed_call *all;
 
-	/* clone always: a profile that let new namespaces be made would be wider than Docker's default. */
-	if ((!g->options->args && strcmp(name, "clone") != 0) || !arg_rule_find(g->machine, name))
+	/* These always: with any arguments they would be more than Docker's default lets through. */
+	if (!g->options->args && strcmp(name, "clone") != 0 && strcmp(name, "personality") != 0)
+		return NULL;
+	if (!arg_rule_find(g->machine, name))
 		return NULL;
 	if (g->options->base && profile_allows(g->options->base, name, true))
 		return NULL;
@@ -129,6 +135,24 @@ static int deny_other_values(struct generator *g, const struct observed_call *c,
 	return e;
 }
 
+/* Namespaces that were never made: denied bit by bit, for their combinations are many. */
+static int deny_other_bits(struct generator *g, const struct observed_call *c, const struct arg_rule *rule)
+{
+	uint32_t seen = 0;
+	int e = 0;
+
+	for (unsigned int i = 0; i < c->n_values; i++)
+		seen |= c->values[i].v[0];
+	for (unsigned int bit = 0; bit < 32 && e == 0; bit++) {
+		const struct arg_rule one = { .index = { rule->index[0] }, .mask = { UINT32_C(1) << bit } };
+
+		if (rule->mask[0] & ~seen & one.mask[0])
+			e = add_value_rule(g, c->name, &one, 1, (struct arg_value){ { one.mask[0], 0 } }, ACTION_ERRNO,
+					   NULL);
+	}
+	return e;
+}
+
 /* One rule per value: they are disjoint, so no order of theirs can matter. */
 static int add_value_rules(struct generator *g, const struct observed_call *c)
 {
@@ -138,14 +162,59 @@ static int add_value_rules(struct generator *g, const struct observed_call *c)
 	for (unsigned int i = 0; i < c->n_values && e == 0; i++)
 		e = add_value_rule(g, c->name, rule, rule->n, c->values[i], ACTION_ALLOW,
 				   i == 0 ? "observed, with these arguments" : NULL);
+	if (e == 0 && strcmp(c->name, "clone") == 0)
+		e = deny_other_bits(g, c, rule);
 	return e == 0 ? deny_other_values(g, c, rule) : e;
+}
+
+/* Was a socket of that family made, as far as that is known? */
+static bool family_seen(const struct generator *g, uint32_t family)
+{
+	for (enum abi a = 0; a < _ABI_MAX; a++) {
+		const struct observed_call *c = observation_find(g->o, a, "socket");
+
+		if (c && (c->phases & g->phases) && has_value(c, family, 0, false))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * socket without rules on what was seen: every family but the two that Docker's default denies, in
+ * ranges that share their upper bits. Return: 1 when it was added so, 0 when all families are needed.
+ */
+static int add_families(struct generator *g)
+{
+	static const struct {
+		uint32_t mask, value;
+		enum profile_action action;
+	} rows[] = {
+		{ ~0x1fu, 0, ACTION_ALLOW },  { ~0x3u, 32, ACTION_ALLOW },	{ ~0x1u, 36, ACTION_ALLOW },
+		{ ~0u, AF_ALG, ACTION_ERRNO }, { ~0u, 39, ACTION_ALLOW },	{ ~0u, AF_VSOCK, ACTION_ERRNO },
+		{ ~0u, 41, ACTION_ALLOW },    { ~0x1u, 42, ACTION_ALLOW },	{ ~0x3u, 44, ACTION_ALLOW },
+		{ ~0xfu, 48, ACTION_ALLOW },
+	};
+	int e = 0;
+
+	if (family_seen(g, AF_ALG) || family_seen(g, AF_VSOCK) ||
+	    (g->options->base && profile_allows(g->options->base, "socket", true)))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && e == 0; i++) {
+		const struct arg_rule one = { .index = { 0 }, .mask = { rows[i].mask } };
+
+		e = add_value_rule(g, "socket", &one, 1, (struct arg_value){ { rows[i].value, 0 } }, rows[i].action,
+				   i == 0 ? "needed, with any family but those that Docker's default denies" : NULL);
+	}
+	return e == 0 ? 1 : e;
 }
 
 /* The calls needed in @phase and in none of the phases named before it. */
 static int add_group(struct generator *g, unsigned int phase, unsigned int before, const char *comment)
 {
 	_cleanup_(observation_freep) struct observation *with_values = observation_new();
+	size_t rule = g->p->n_rules;
 	struct profile_rule *r;
+	bool families = false;
 	int e;
 
 	if (!with_values)
@@ -158,10 +227,20 @@ static int add_group(struct generator *g, unsigned int phase, unsigned int befor
 
 			if (!(phases & phase) || (phases & before) || name[0] == '#')
 				continue;
-			if (!values_of(g, name, with_values))
-				e = profile_rule_add_name(r, name);
+			if (values_of(g, name, with_values))
+				continue;
+			if (strcmp(name, "socket") == 0)
+				families = true;
+			else
+				e = profile_rule_add_name(&g->p->rules[rule], name);
 		}
 	}
+	/* After the walk: it makes rules of its own, which may move this one. */
+	if (e == 0 && families)
+		e = add_families(g);
+	if (e == 0 && families)
+		e = profile_rule_add_name(&g->p->rules[rule], "socket");
+	e = MIN(e, 0);
 	for (size_t i = 0; i < with_values->abis[g->machine].n && e == 0; i++) {
 		const struct observed_call *c = &with_values->abis[g->machine].v[i];
 
@@ -189,6 +268,47 @@ static int add_musts(struct generator *g, bool must, const char *comment)
 		if (row->must == must && has_name(g, row->name) && !profile_allows(g->p, row->name, false))
 			e = profile_rule_add_name(r, row->name);
 	return e;
+}
+
+/* A pair of rules, for containers that hold a capability and for those that do not. */
+struct capable {
+	struct generator *g;
+	size_t with, without; /* places of the rules; 0: not made yet, for there are others before */
+};
+
+static int set_text(char **to, const char *text)
+{
+	*to = strdup(text);
+	return *to ? 0 : -ENOMEM;
+}
+
+static int add_pair(struct capable *c, const char *capability)
+{
+	struct profile_rule *r;
+	int e;
+
+	c->with = c->g->p->n_rules;
+	e = profile_add_rule(c->g->p, ACTION_ALLOW, 0, "the ECS agent, which holds this capability", &r);
+	if (e == 0)
+		e = set_text(&r->with, capability);
+	c->without = c->g->p->n_rules;
+	if (e == 0)
+		e = profile_add_rule(c->g->p, ACTION_ERRNO, EPERM, "all others", &r);
+	return e == 0 ? set_text(&r->without, capability) : e;
+}
+
+static int add_capable_call(void *userdata, const char *capability, const char *name)
+{
+	struct capable *c = userdata;
+	int e = 0;
+
+	if (profile_allows(c->g->p, name, true) || !has_name(c->g, name))
+		return 0;
+	if (c->with == 0)
+		e = add_pair(c, capability);
+	if (e == 0)
+		e = profile_rule_add_name(&c->g->p->rules[c->with], name);
+	return e == 0 ? profile_rule_add_name(&c->g->p->rules[c->without], name) : e;
 }
 
 /* What the user's base allows besides, rule by rule. */
@@ -231,6 +351,16 @@ static bool is_probed(enum abi machine, const char *name)
 	return number >= (machine == ABI_X86_64 ? PROBED_FROM_X86_64 : PROBED_FROM_AARCH64);
 }
 
+/* Is there an answer for the call already, other than for some arguments? */
+static bool is_denied(const struct profile *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		for (size_t k = 0; p->rules[i].without && k < p->rules[i].n_names; k++)
+			if (strcmp(p->rules[i].names[k], name) == 0)
+				return true;
+	return false;
+}
+
 static int add_denials(struct generator *g)
 {
 	struct profile_rule *missing, *denied;
@@ -249,7 +379,7 @@ static int add_denials(struct generator *g)
 				char name[ABI_NAME_SIZE];
 
 				(void)abi_call_name(a, n, name);
-				if (name[0] == '#' || profile_allows(g->p, name, true))
+				if (name[0] == '#' || profile_allows(g->p, name, true) || is_denied(g->p, name))
 					continue;
 				if (g->p->abis[ABI_X86] && is_multiplexed(name))
 					continue;
@@ -303,8 +433,12 @@ int profile_generate(const struct observation *o, const struct generate_options 
 		g.phases &= ~(unsigned int)PHASE_EXEC;
 	p->default_error = ENOSYS;
 	r = observation_merge(all, o, d);
+	if (r == 0 && options->host) {
+		g.phases |= PHASE_HOST;
+		r = host_needs_add(o->machine, PHASE_HOST, all);
+	}
 	if (r == 0)
-		r = runtime_base_add(options->runtime, o->machine, all, d);
+		r = runtime_base_add(&options->runtime, o->machine, all, d);
 	if (r < 0)
 		return r;
 	choose_abis(&g);
@@ -315,12 +449,19 @@ int profile_generate(const struct observation *o, const struct generate_options 
 		r = add_group(&g, PHASE_SERVE, PHASE_START, "observed while serving only");
 	if (r == 0)
 		r = add_group(&g, PHASE_EXEC, PHASE_START | PHASE_SERVE, "observed in exec sessions only");
-	(void)snprintf(comment, sizeof(comment), "the container runtime (%s), between filter and exec",
-		       strcmp(options->runtime, "any") == 0 ? "runc or crun" : options->runtime);
+	(void)snprintf(comment, sizeof(comment), "the container runtime (%s%s%.32s), between filter and exec%s",
+		       strcmp(options->runtime.name, "any") == 0 ? "runc or crun" : options->runtime.name,
+		       options->runtime.version ? " " : "", options->runtime.version ? options->runtime.version : "",
+		       options->runtime.nnp ? ", with no-new-privileges" : "");
 	if (r == 0)
 		r = add_group(&g, PHASE_RUNTIME, PHASE_START | PHASE_SERVE | PHASE_EXEC, comment);
 	if (r == 0)
+		r = add_group(&g, PHASE_HOST, _PHASE_ALL & g.phases,
+			      "an ECS host: the agent, ECS Exec, health checks; not observed, from what they are known to need");
+	if (r == 0)
 		r = add_base(&g);
+	if (r == 0 && options->host)
+		r = host_needs_each_capable(add_capable_call, &(struct capable){ .g = &g });
 	if (r == 0)
 		r = add_musts(&g, true, "every program: threads and processes end, signal handlers return");
 	if (r == 0)

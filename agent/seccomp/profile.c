@@ -63,6 +63,8 @@ struct profile *profile_free(struct profile *p)
 			free(p->rules[i].names[k]);
 		free(p->rules[i].names);
 		free(p->rules[i].comment);
+		free(p->rules[i].with);
+		free(p->rules[i].without);
 	}
 	free(p->rules);
 	free(p);
@@ -143,7 +145,7 @@ bool profile_allows(const struct profile *p, const char *name, bool any_args)
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct profile_rule *r = &p->rules[i];
 
-		for (size_t k = 0; k < r->n_names; k++) {
+		for (size_t k = 0; !r->with && k < r->n_names; k++) {
 			if (strcmp(r->names[k], name) != 0)
 				continue;
 			if (passes(r->action) && (any_args || r->n_args == 0))
@@ -179,6 +181,10 @@ static json_t *rule_json(const struct profile_rule *r)
 	}
 	if (r->comment)
 		json_object_set_new(j, "comment", json_text(r->comment));
+	if (r->with)
+		json_object_set_new(j, "includes", json_pack("{s:[s]}", "caps", r->with));
+	if (r->without)
+		json_object_set_new(j, "excludes", json_pack("{s:[s]}", "caps", r->without));
 	return j;
 }
 

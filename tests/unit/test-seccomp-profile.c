@@ -5,6 +5,7 @@
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/filter.h"
@@ -135,7 +136,7 @@ static struct profile *generated(const struct observation *o, bool args)
 	struct profile *p = NULL;
 	struct diag d = { 0 };
 
-	if (profile_generate(o, &(struct generate_options){ .runtime = "any", .args = args }, &p, &d) < 0)
+	if (profile_generate(o, &(struct generate_options){ .runtime = { .name = "any" }, .args = args }, &p, &d) < 0)
 		fail_msg("%s: %s", d.where, d.what);
 	return p;
 }
@@ -163,9 +164,12 @@ static void what_is_generated_holds_and_denies(void **state)
 				uint32_t answer = ask(&f, "socket", family, type | 02000000),
 					 high = ask(&f, "socket", family | 0xffffffff00000000u, type);
 
-				assert_int_equal(filter_answer_passes(answer), seen || !args);
+				/* Without rules on what was seen: as wide as Docker's default, no wider. */
+				bool wide = !args && family != AF_ALG && family != AF_VSOCK;
+
+				assert_int_equal(filter_answer_passes(answer), seen || wide);
 				assert_int_equal(high, answer);
-				if (args && !seen && family < 47)
+				if (!filter_answer_passes(answer) && family < 47)
 					assert_int_equal(answer, SECCOMP_RET_ERRNO | EPERM);
 			}
 		}
@@ -175,8 +179,8 @@ static void what_is_generated_holds_and_denies(void **state)
 		assert_int_equal(ask(&f, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
 		assert_int_equal(ask(&f, "clone", 0x01200011, 0), SECCOMP_RET_ALLOW);
 		for (int bit = 0; bit < 32; bit++)
-			assert_int_equal(filter_answer_passes(ask(&f, "clone", UINT64_C(1) << bit, 0)),
-					 !(0x7e020000u >> bit & 1));
+			assert_int_equal(ask(&f, "clone", UINT64_C(1) << bit | 0xffffffff00000011u, 0),
+					 0x7e020000u >> bit & 1 ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(&f, "keyctl", 0, 0), SECCOMP_RET_ERRNO | EPERM);
 		assert_int_equal(ask(&f, "exit_group", 0, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(&f, "rt_sigreturn", 0, 0), SECCOMP_RET_ALLOW);
@@ -238,13 +242,168 @@ static void the_32_bit_interface_is_added_only_when_seen(void **state)
 	observation_free(o);
 }
 
+/* What a runtime adds to an observation of one call. */
+static struct observation *base_of(const char *runtime, const char *version, bool nnp)
+{
+	struct observation *o = observation_new();
+	struct diag d = { 0 };
+
+	if (runtime_base_add(&(struct runtime_choice){ runtime, version, nnp }, ABI_X86_64, o, &d) < 0)
+		fail_msg("%s: %s", d.where, d.what);
+	return o;
+}
+
+static bool base_has(const char *runtime, const char *version, bool nnp, const char *call)
+{
+	struct observation *o = base_of(runtime, version, nnp);
+	const struct observed_call *c = observation_find(o, ABI_X86_64, call);
+	bool has = c && c->phases == PHASE_RUNTIME;
+
+	observation_free(o);
+	return has;
+}
+
+static void runtime_bases_go_by_version_and_no_new_privileges(void **state)
+{
+	static const struct {
+		const char *runtime, *version;
+		bool nnp;
+		const char *call;
+		bool has;
+	} cases[] = {
+		{ "runc", "1.1.5", false, "capset", true },
+		{ "runc", "1.1.5", true, "capset", false },
+		{ "runc", "1.1.5", false, "openat2", false },
+		{ "runc", "1.1.5", true, "fstatfs", true },
+		{ "runc", "1.1.5+ds1", true, "capset", false }, /* what a distribution adds does not count */
+		{ "runc", "1.0.1", true, "openat2", false },	/* older than all known: as the oldest */
+		{ "runc", "1.3.6", true, "openat2", true },
+		{ "runc", "1.3.4", false, "openat2", true },	/* not known: what its neighbours need */
+		{ "runc", "1.3.4", false, "close_range", true },
+		{ "runc", "9.9", false, "openat2", true },
+		{ "runc", NULL, true, "openat2", true },	/* any version */
+		{ "crun", "1.8.1", true, "close_range", false },
+		{ "crun", "1.10", true, "close_range", true },
+		{ "crun", "1.21", true, "capset", false },
+		{ "crun", "1.21", false, "capset", true },
+		{ "crun", NULL, false, "openat2", false },
+		{ "any", NULL, false, "openat2", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (base_has(cases[i].runtime, cases[i].version, cases[i].nnp, cases[i].call) != cases[i].has)
+			fail_msg("%s %s %d: %s", cases[i].runtime, cases[i].version ? cases[i].version : "any", cases[i].nnp,
+				 cases[i].call);
+	assert_true(runtime_version_order("1.1.15", "1.1.5") > 0);
+	assert_int_equal(runtime_version_order("1.1.5+ds1", "1.1.5"), 0);
+	assert_true(runtime_version_order("1.3.0~rc1", "1.2.9") > 0);
+}
+
+static void a_host_profile_has_what_a_host_needs(void **state)
+{
+	struct observation *o = imported("uname({}) = 0\n");
+	struct generate_options options = { .runtime = { .name = "runc" }, .host = true };
+	static const char *const wanted[] = { "epoll_pwait", "flock", "pause", "setsid", "wait4", "uname", "socket" };
+	struct profile_context agent = docker_on_x86_64(), other = agent;
+	struct profile *p = NULL, *for_agent = NULL, *for_other = NULL;
+	json_t *j;
+	char *text;
+
+	agent.capabilities |= UINT64_C(1) << 21; /* CAP_SYS_ADMIN */
+	assert_int_equal(profile_generate(o, &options, &p, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		assert_true(profile_allows(p, wanted[i], true));
+	assert_false(profile_allows(p, "clone3", true));
+	assert_false(profile_allows(p, "setns", true));
+	/* As dockerd resolves it: for the agent, and for any other container. */
+	j = profile_json(p);
+	text = json_dumps(j, 0);
+	json_decref(j);
+	assert_int_equal(profile_parse(text, strlen(text), "host", &agent, &for_agent, NULL), 0);
+	assert_int_equal(profile_parse(text, strlen(text), "host", &other, &for_other, NULL), 0);
+	free(text);
+	assert_true(profile_allows(for_agent, "setns", false));
+	assert_false(profile_allows(for_other, "setns", true));
+	profile_free(p);
+	profile_free(for_agent);
+	profile_free(for_other);
+	/* An image's own profile has none of that. */
+	options.host = false;
+	assert_int_equal(profile_generate(o, &options, &p, NULL), 0);
+	assert_false(profile_allows(p, "flock", true));
+	profile_free(p);
+	observation_free(o);
+}
+
+static uint32_t answer_of(const struct filter *f, enum abi a, const char *call, uint64_t a0, uint64_t a2)
+{
+	struct seccomp_data data = {
+		.nr = abi_call_number(a, call),
+		.arch = abi_audit_arch(a),
+		.args = { a0, 0, a2 },
+	};
+	uint32_t answer = 0;
+
+	assert_true(data.nr >= 0);
+	assert_int_equal(filter_run(f->code, f->n_code, &data, &answer), 0);
+	return answer;
+}
+
+static void arm64_profiles_are_made_anywhere(void **state)
+{
+	static const char text[] = "{\"schema\":\"batten.observation/1\",\"arch\":\"aarch64\",\"abis\":{\"aarch64\":{\"syscalls\":{"
+				   "\"openat\":{\"phase\":\"start\"},\"mmap\":{\"phase\":\"start\",\"args\":{\"index\":[2],\"mask\":[6],"
+				   "\"values\":[[2],[4]]}},\"clone\":{\"phase\":\"start\",\"args\":{\"index\":[0],\"mask\":[2114060288],"
+				   "\"values\":[[0]]}}}}}}";
+	struct profile_context c = docker_on_x86_64();
+	struct profile *p = NULL, *again = NULL;
+	struct observation *o = NULL;
+	struct filter f = { 0 };
+	struct verify_result v;
+	json_t *j;
+	char *out;
+
+	c.machine = ABI_AARCH64;
+	assert_int_equal(observation_parse(text, strlen(text), "test", &o, NULL), 0);
+	p = generated(o, true);
+	/* Through the text, as the other machine would read it. */
+	j = profile_json(p);
+	out = json_dumps(j, 0);
+	json_decref(j);
+	assert_non_null(strstr(out, "SCMP_ARCH_AARCH64"));
+	assert_null(strstr(out, "X86"));
+	assert_int_equal(profile_parse(out, strlen(out), "p", &c, &again, NULL), 0);
+	free(out);
+	assert_int_equal(filter_compile(again, &f, NULL, NULL), 0);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "openat", 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "mmap", 0, 5), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "mmap", 0, 7), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "clone", 0x10000000, 0), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "clone", 0x11, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "io_uring_setup", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "mount", 0, 0), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "exit_group", 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer_of(&f, ABI_AARCH64, "epoll_pwait", 0, 0), SECCOMP_RET_ALLOW); /* the runtime */
+	/* The other machine's calls are no business of this filter. */
+	assert_int_equal(answer_of(&f, ABI_X86_64, "openat", 0, 0), SECCOMP_RET_KILL_THREAD);
+	assert_int_equal(answer_of(&f, ABI_ARM, "openat", 0, 0), SECCOMP_RET_KILL_THREAD);
+	assert_int_equal(profile_verify(again, o, &v, NULL), 0);
+	assert_int_equal(v.n_denials, 0);
+	verify_result_done(&v);
+	filter_done(&f);
+	profile_free(p);
+	profile_free(again);
+	observation_free(o);
+}
+
 static void an_empty_observation_makes_no_profile(void **state)
 {
 	struct observation *o = observation_new();
 	struct profile *p = NULL;
 	struct diag d = { 0 };
 
-	assert_int_equal(profile_generate(o, &(struct generate_options){ .runtime = "runc" }, &p, &d), -EINVAL);
+	assert_int_equal(profile_generate(o, &(struct generate_options){ .runtime = { .name = "runc" } }, &p, &d), -EINVAL);
 	assert_null(p);
 	assert_non_null(strstr(d.what, "no call"));
 	observation_free(o);
@@ -365,6 +524,9 @@ int main(void)
 		cmocka_unit_test(what_is_generated_holds_and_denies),
 		cmocka_unit_test(verify_lists_what_would_be_denied),
 		cmocka_unit_test(the_32_bit_interface_is_added_only_when_seen),
+		cmocka_unit_test(runtime_bases_go_by_version_and_no_new_privileges),
+		cmocka_unit_test(a_host_profile_has_what_a_host_needs),
+		cmocka_unit_test(arm64_profiles_are_made_anywhere),
 		cmocka_unit_test(an_empty_observation_makes_no_profile),
 		cmocka_unit_test(strace_is_read_in_all_its_forms),
 		cmocka_unit_test(audit_records_are_read),

@@ -9,10 +9,12 @@
 #include "batten/base/macros.h"
 #include "batten/seccomp/observation.h"
 #include "batten/seccomp/profile.h"
+#include "batten/seccomp/runtime-base.h"
 
 struct generate_options {
-	const char *runtime; /* "runc", "crun", "any" */
+	struct runtime_choice runtime;
 	bool args;	     /* rules on arguments where all values are known, not only on clone's */
+	bool host;	     /* for dockerd's seccomp-profile: with what an ECS host needs besides */
 	bool without_exec;   /* leave out what only exec sessions needed */
 	const struct profile *base; /* allowed besides, may be NULL */
 };

@@ -55,6 +55,8 @@ struct profile_rule {
 	struct profile_arg args[MAX_RULE_ARGS];
 	unsigned int n_args;
 	char *comment; /* owned, may be NULL */
+	/* Docker's conditions, for output: capabilities that a container must, must not hold. Owned, may be NULL. */
+	char *with, *without;
 };
 
 struct profile {
@@ -86,7 +88,7 @@ int profile_add_rule(struct profile *p, enum profile_action action, int error, c
 		     struct profile_rule **ret) _must_check_;
 int profile_rule_add_name(struct profile_rule *r, const char *name) _must_check_;
 
-/* Is the call let through, whatever its arguments (@any_args: under some)? */
+/* For a container without capabilities that rules ask for: is the call let through, whatever its arguments (@any_args: under some)? */
 bool profile_allows(const struct profile *p, const char *name, bool any_args);
 
 /*
