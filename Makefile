@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # One file, no recursion. Yours to set: B, CC, CFLAGS, CPPFLAGS, LDFLAGS, PKG_CONFIG, PREFIX, DESTDIR,
-# SYSCONFDIR, UNITDIR, SAN (address,undefined), WERROR=1, V=1, T (pytest arguments instead of tests/system),
+# SYSCONFDIR, UNITDIR, STRIP, EMULATOR, PACKAGES, SAN (address,undefined), WERROR=1, V=1, T (pytest arguments instead of tests/system),
 # STRICT=1 (a test that cannot run fails), CLANG, BPFTOOL.
 
 VERSION    := 0.1.0
@@ -13,6 +13,9 @@ PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
 BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PYTHON     ?= /usr/bin/python3
+STRIP      ?= strip
+# What runs the binary that was built, where that is not this machine.
+EMULATOR   ?=
 ifeq ($(origin CC),default)
 CC         := gcc
 endif
@@ -58,7 +61,7 @@ cc-ok = $(shell $(CC) -Werror $1 -x c -c -o /dev/null /dev/null 2>/dev/null && e
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
         -Wwrite-strings -Wno-unused-parameter $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fPIE -fno-common
-HARDEN += $(foreach f,-fstack-clash-protection -fcf-protection -fzero-call-used-regs=used-gpr,$(call cc-ok,$f))
+HARDEN += $(foreach f,-fstack-clash-protection -fcf-protection -mbranch-protection=standard -fzero-call-used-regs=used-gpr,$(call cc-ok,$f))
 ifneq ($(SAN),)
 HARDEN += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_HARDEN := -fsanitize=$(SAN) -pie
@@ -209,7 +212,7 @@ analyze-shell:
 
 # Each says what it made. The same commit gives the same bytes, whatever folder it is built in.
 # DEB_ARCH and RPM_ARCH name a foreign architecture.
-PACKAGES := $(B)/packages
+PACKAGES ?= $(B)/packages
 
 deb: all package-deps
 	@+systemd/packaging/make-deb $(B) $(VERSION) $(PACKAGES)
@@ -233,14 +236,18 @@ check-vm: all vm-deps
 	@BUILD=$(abspath $(B)) tests/vm/check.py $(B)/vm/packages/batten_$(VERSION)_*.deb \
 		$(B)/vm/packages/batten_$(VERSION)+next_*.deb
 
-.PHONY: deb rpm dist package-deps vm-deps check-vm
+# The same for arm64, cross-built with Debian's libraries, under emulation. Nothing is installed for it.
+check-arm64: all package-deps
+	@+tests/arm64/check $(B)
+
+.PHONY: deb rpm dist check-arm64 package-deps vm-deps check-vm
 
 # ---- dependencies -------------------------------------------------------------------------------
 
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
-APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema nftables iptables iproute2 busybox-static docker.io \
+APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
              zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
@@ -249,7 +256,7 @@ APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
              zlib-devel libzstd-devel libcap-ng-devel
-DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema nftables iptables-nft iproute busybox docker strace \
+DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema python3-pyyaml curl nftables iptables-nft iproute busybox docker strace \
              procps-ng zstd pigz bsdtar skopeo umoci
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 
@@ -277,10 +284,10 @@ deps:
 
 install: all
 	install -D -m 0755 $(B)/batten $(DESTDIR)$(PREFIX)/bin/batten
-	[ -n "$(SAN)" ] || strip $(DESTDIR)$(PREFIX)/bin/batten
+	[ -n "$(SAN)" ] || $(STRIP) $(DESTDIR)$(PREFIX)/bin/batten
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	$(B)/batten completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/batten
-	$(B)/batten completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_batten
+	$(EMULATOR) $(B)/batten completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/batten
+	$(EMULATOR) $(B)/batten completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_batten
 	for f in $(wildcard systemd/*.service); do install -D -m 0644 $$f $(DESTDIR)$(UNITDIR)/$${f##*/} || exit 1; done
 	[ -e $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf ] || \
 		install -D -m 0644 systemd/batten.conf $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf
