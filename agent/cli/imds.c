@@ -59,7 +59,7 @@ static int open_guard(const struct invocation *inv, struct imds_guard **ret, str
 		r = imds_guard_new(&g, &assume, -1, d);
 	s.imds.table_owner = TABLE_OWNER_COMMAND;
 	if (r >= 0)
-		r = imds_guard_configure(g, &s.imds, false);
+		r = imds_guard_configure(g, &s.imds, NULL, false);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(g);
@@ -218,7 +218,7 @@ static enum exit_status plan_run(struct invocation *inv)
 	if (r >= 0)
 		r = plan_features(&f, &assumed, &d);
 	if (r >= 0)
-		r = imds_plan_new(&p, &s.imds, &f, false);
+		r = imds_plan_new(&p, &s.imds, &f, NULL, false);
 	if (r >= 0 && assumed && !inv->quiet)
 		(void)fputs("batten: the kernel may not be asked; the plan assumes that it can do everything\n",
 			    stderr);

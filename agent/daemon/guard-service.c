@@ -40,7 +40,7 @@ struct guard_service {
 	struct imds_watch *watch;
 	sd_event_source *sources[_WATCH_MAX], *retry;
 	struct imds_config config;
-	struct imds_address_list allowed; /* of containers that run, beside the configuration's */
+	struct imds_openings open; /* for containers that run; owned */
 	sd_event_source *slices; /* of the directory that holds them */
 	bool kept, configured;
 	bool unblocked;
@@ -207,6 +207,7 @@ struct guard_service *guard_service_free(struct guard_service *s)
 	(void)sd_event_source_disable_unref(s->slices);
 	s->watch = imds_watch_free(s->watch);
 	s->guard = imds_guard_free(s->guard);
+	imds_openings_done(&s->open);
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;
@@ -222,16 +223,6 @@ void guard_service_set_kept(struct guard_service *s, bool kept)
 	s->kept = kept;
 }
 
-/* The configuration with the addresses of containers that are allowed now. */
-static int plan_with_containers(struct guard_service *s, const struct imds_config *c)
-{
-	struct imds_config all = *c;
-
-	for (size_t i = 0; i < s->allowed.n && all.allow_address.n < IMDS_MAX_ALLOW; i++)
-		all.allow_address.addresses[all.allow_address.n++] = s->allowed.addresses[i];
-	return imds_guard_configure(s->guard, &all, s->kept);
-}
-
 /* A slice was made or removed: its rules name it by a number that is never used again. */
 static int on_slices(sd_event_source *source, const struct inotify_event *e, void *data)
 {
@@ -244,7 +235,7 @@ static int on_slices(sd_event_source *source, const struct inotify_event *e, voi
 		ours = ours || strcmp(e->name, s->config.slices.names[i]) == 0;
 	if ((!ours && !(e->mask & IN_Q_OVERFLOW)) || !s->configured || s->unblocked)
 		return 0;
-	r = plan_with_containers(s, &s->config);
+	r = imds_guard_configure(s->guard, &s->config, &s->open, s->kept);
 	if (r >= 0)
 		r = imds_guard_apply(s->guard, &d);
 	if (r < 0)
@@ -270,14 +261,21 @@ static void watch_slices(struct guard_service *s)
 		log_event(LOG_ERR, &msg_heal_failed, "where", root, "reason", strerror(-r));
 }
 
-int guard_service_allow(struct guard_service *s, const struct imds_address_list *l, struct diag *d)
+int guard_service_allow(struct guard_service *s, const struct imds_openings *open, struct diag *d)
 {
+	struct imds_openings copy = { 0 };
 	int r;
 
-	if (memcmp(&s->allowed, l, sizeof(*l)) == 0)
+	if (imds_openings_equal(&s->open, open))
 		return 0;
-	s->allowed = *l;
-	r = plan_with_containers(s, &s->config);
+	r = imds_openings_copy(&copy, open);
+	if (r < 0)
+		return r;
+	imds_openings_done(&s->open);
+	s->open = copy;
+	if (!s->configured)
+		return 0;
+	r = imds_guard_configure(s->guard, &s->config, &s->open, s->kept);
 	if (r >= 0 && !s->unblocked)
 		r = imds_guard_apply(s->guard, d);
 	/* What must not be open is tried again like any other damage. */
@@ -295,12 +293,12 @@ int guard_service_configure(struct guard_service *s, const struct imds_config *c
 {
 	int r;
 
-	r = plan_with_containers(s, c);
+	r = imds_guard_configure(s->guard, c, &s->open, s->kept);
 	if (r >= 0 && !s->unblocked)
 		r = imds_guard_apply(s->guard, d);
 	if (r < 0) {
 		/* The kernel refused or memory ran out: what held before holds again. */
-		if (s->configured && plan_with_containers(s, &s->config) >= 0)
+		if (s->configured && imds_guard_configure(s->guard, &s->config, &s->open, s->kept) >= 0)
 			heal(s, NULL, WATCH_NFTABLES);
 		return r;
 	}

@@ -13,6 +13,7 @@
 #include "batten/imds/cgroup.h"
 #include "batten/imds/config.h"
 #include "batten/imds/features.h"
+#include "batten/imds/openings.h"
 
 struct guard_service;
 
@@ -40,10 +41,10 @@ int guard_service_block(struct guard_service *s, struct diag *d) _must_check_;
 int guard_service_unblock(struct guard_service *s, struct diag *d) _must_check_;
 
 /*
- * guard_service_allow - addresses that may pass beside those of the configuration
- * Replaces the last list. Nothing is applied when nothing changes.
+ * guard_service_allow - what is open for containers, beside the configuration's addresses
+ * Replaces what was. Nothing is applied when nothing changes, or before the first configure.
  */
-int guard_service_allow(struct guard_service *s, const struct imds_address_list *l, struct diag *d) _must_check_;
+int guard_service_allow(struct guard_service *s, const struct imds_openings *open, struct diag *d) _must_check_;
 
 /* As imds_guard_open_cgroups(); -ENOENT also while an operator has unblocked. */
 int guard_service_open_cgroups(struct guard_service *s, struct cgroup_layer **ret, struct diag *d) _must_check_;

@@ -20,6 +20,8 @@
 #include "batten/daemon/priorities.h"
 #include "batten/host/watch.h"
 #include "batten/imds/cgroup.h"
+#include "batten/kernel/cgroup.h"
+#include "batten/kernel/links.h"
 #include "batten/kernel/nflog.h"
 #include "daemon/awsvpc-service.h"
 #include "daemon/blocked-event.h"
@@ -33,6 +35,8 @@ static const struct log_message msg_closed = { "4f209d3e16fa7ea2c0b15d8e9fa0b124
 static const struct log_message msg_row = { "5031ae4f270b8fb3d1c26e9fa0b1c225", "a container's cgroup cannot be set" };
 static const struct log_message msg_apply = { "6142bf50381ca0c4e2d37fa0b1c2d326", "exceptions cannot be applied" };
 
+static const struct log_message msg_ports = { "a71b5c6d7e8f4a90b1c2d3e4f5061727",
+					       "the ports of bridges cannot be read: addresses are not bound to them" };
 static const struct log_message msg_nflog = { "8364d1725ac3e2e604f591c2d3e4f528",
 					       "blocked packets cannot be listened to" };
 static const struct log_message msg_observe = { "9475e2182bd4f3f715a602d3e4f50629",
@@ -47,6 +51,7 @@ struct host_service {
 	struct observe_service *observe; /* NULL: not observing */
 	bool observe_tried;		 /* and the kernel or the store refused */
 	struct host_watch *watch;
+	struct nl_socket *route; /* to find the ports of containers */
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
 	struct nflog *nflog; /* NULL where nothing is logged, or somebody else listens */
@@ -168,40 +173,68 @@ static void open_nflog(struct host_service *s)
 		log_event(LOG_WARNING, &msg_nflog, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 }
 
-/* ---- addresses ------------------------------------------------------------------------------- */
+/* ---- openings ------------------------------------------------------------------------------- */
 
-static void add_address(struct imds_address_list *l, int family, const void *bytes)
+/* An address of a container, bound to all of the container's ports: which is which does not matter. */
+static int open_address(struct imds_openings *o, int family, const void *bytes, const struct bridge_port *ports,
+			size_t n_ports, int netns)
 {
 	static const uint8_t none[16];
-	struct ip_address a = { .family = family };
+	struct ip_address a;
+	int r;
 
-	if (memcmp(bytes, none, ip_length(family)) == 0 || l->n == IMDS_MAX_ALLOW)
-		return;
+	if (memcmp(bytes, none, ip_length(family)) == 0)
+		return 0;
+	memset(&a, 0, sizeof(a));
+	a.family = family;
 	memcpy(a.bytes, bytes, ip_length(family));
-	for (size_t i = 0; i < l->n; i++)
-		if (memcmp(&l->addresses[i], &a, sizeof(a)) == 0)
-			return;
-	l->addresses[l->n++] = a;
+	r = imds_openings_address(o, &a);
+	for (size_t i = 0; r >= 0 && i < n_ports; i++)
+		if (ports[i].netns_id == netns)
+			r = imds_openings_port(o, &a, ports[i].name);
+	return r;
 }
 
-/* All addresses of allowed containers but @without. */
-static void set_addresses(struct host_service *s, const struct container *without)
+static int open_container(struct host_service *s, struct imds_openings *o, const struct container *c,
+			  const struct bridge_port *ports, size_t n_ports)
 {
-	struct imds_address_list l = { 0 };
+	int netns = n_ports > 0 ? netns_id(s->route, c->pid, c->netns) : -ENOENT, r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->n_networks; i++) {
+		r = open_address(o, AF_INET, &c->networks[i].ip4, ports, netns < 0 ? 0 : n_ports, netns);
+		if (r >= 0)
+			r = open_address(o, AF_INET6, &c->networks[i].ip6, ports, netns < 0 ? 0 : n_ports, netns);
+	}
+	if (r >= 0 && c->cgroup_id != 0)
+		r = imds_openings_group(o, c->cgroup_id, cgroup_depth(c->cgroup));
+	return r;
+}
+
+/* Opens what is to be open for allowed containers but @without, and nothing else. */
+static void set_openings(struct host_service *s, const struct container *without)
+{
+	_cleanup_(freep) struct bridge_port *ports = NULL;
+	struct imds_openings o = { 0 };
 	struct diag d = { 0 };
-	int r;
+	bool any = false;
+	size_t n = 0;
+	int r = 0;
 
 	host_model_each(pos, host_watch_model(s->watch)) {
 		const struct container *c = host_container(pos);
 
 		if (c == without || !exception_of(s, c))
 			continue;
-		for (size_t i = 0; i < c->n_networks; i++) {
-			add_address(&l, AF_INET, &c->networks[i].ip4);
-			add_address(&l, AF_INET6, &c->networks[i].ip6);
-		}
+		if (!any && bridge_ports_read(s->route, &ports, &n, &d) < 0)
+			log_event(LOG_WARNING, &msg_ports, "reason", d.what);
+		any = true;
+		r = open_container(s, &o, c, ports, n);
+		if (r < 0) /* it stays closed; the others are not its fault */
+			log_event(LOG_ERR, &msg_apply, "container", c->name, "reason",
+				  r == -E2BIG ? "more addresses are allowed than fit" : strerror(-r));
 	}
-	r = guard_service_allow(s->guard, &l, &d);
+	r = guard_service_allow(s->guard, &o, &d);
+	imds_openings_done(&o);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 }
@@ -221,7 +254,7 @@ static void on_runs(void *user, struct container *c)
 		awsvpc_service_runs(s->awsvpc, c, s->imds.awsvpc);
 		return;
 	}
-	set_addresses(s, NULL);
+	set_openings(s, NULL);
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
 		  "exception", e->rule, "by", e->by);
 }
@@ -238,7 +271,7 @@ static void on_ended(void *user, struct container *c)
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
 	if (s->layer && c->cgroup_id != 0 && cgroup_layer_drop(s->layer, c->cgroup_id) < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name);
-	set_addresses(s, c);
+	set_openings(s, c);
 	log_event(LOG_NOTICE, &msg_closed, "container", c->name);
 }
 
@@ -257,7 +290,7 @@ static void set_everything(struct host_service *s)
 {
 	host_model_each(pos, host_watch_model(s->watch))
 		set_row(s, host_container(pos));
-	set_addresses(s, NULL);
+	set_openings(s, NULL);
 }
 
 /* ---- exceptions at run time ------------------------------------------------------------------- */
@@ -378,6 +411,8 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
 	r = exceptions_load(&s->stored, s->path, d);
+	if (r >= 0)
+		r = nl_open(&s->route, NETLINK_ROUTE, NULL, 0, d);
 	s->awsvpc = awsvpc_service_new(event, log);
 	if (r >= 0 && !s->awsvpc)
 		r = -ENOMEM;
@@ -403,6 +438,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);
 	s->layer = cgroup_layer_free(s->layer);
+	s->route = nl_close(s->route);
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;

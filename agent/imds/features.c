@@ -107,6 +107,18 @@ static void probe_socket_cgroup(struct nft_table *t)
 		     (struct nft_statement){ .kind = STMT_SOCKET_CGROUP, .number = 1, .cgroup = 1 });
 }
 
+static void probe_bridge(struct nft_table *t)
+{
+	struct nft_rule *r;
+
+	t->family = NFPROTO_BRIDGE;
+	(void)nft_table_set(t, "ports", NFT_SET_PORT6, false, NULL);
+	r = nft_chain_rule(nft_table_chain(t, "probe", NF_INET_PRE_ROUTING, -300, NULL), NULL);
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = { .family = AF_INET6 } });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_PORT_NOT_IN, .family = AF_INET6, .name = "ports" });
+	nft_rule_add(r, (struct nft_statement){ .kind = STMT_DROP });
+}
+
 static void probe_limit(struct nft_table *t)
 {
 	nft_rule_add(nft_chain_rule(nft_table_chain(t, "probe", -1, 0, NULL), NULL),
@@ -142,6 +154,7 @@ static const struct {
 	[FEATURE_ROUTING_RULES_IPV6] = { "routing-rules-ipv6", NULL, "the kernel has no IPv6 routing rules" },
 	[FEATURE_SOCKET_CGROUP] = { "socket-cgroup", probe_socket_cgroup,
 				    "the kernel cannot match the cgroup of a sender (5.13)" },
+	[FEATURE_BRIDGE] = { "bridge", probe_bridge, "the kernel has no bridge tables" },
 	[FEATURE_CGROUP_EBPF] = { "cgroup-ebpf", NULL,
 				  "the host has no cgroup2, or a kernel without BPF or its type information" },
 };
@@ -198,7 +211,7 @@ static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 			continue;
 		/* Another process may be asking at the same time. */
 		(void)snprintf(name, sizeof(name), PROBE_TABLE "_%u_%zu", nl_portid(nft), i);
-		tables[n] = nft_table_new(name);
+		tables[n] = nft_table_new(NFPROTO_INET, name);
 		if (!tables[n]) {
 			r = -ENOMEM;
 			break;

@@ -7,11 +7,9 @@
 #include "imds/guard-internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "batten/base/fd.h"
 #include "batten/imds/cgroup.h"
@@ -146,24 +144,6 @@ void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_laye
 		(void)snprintf(l->reason, sizeof(l->reason), "%s", g->cgroup_reason);
 }
 
-/* How deep below the mount the group stands: 0 for the mount itself. */
-static unsigned int depth_of(const char *path)
-{
-	_cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat here, above;
-	unsigned int n = 0;
-
-	while (fd >= 0 && fstat(fd, &here) == 0 && fstatat(fd, "..", &above, 0) == 0 && above.st_dev == here.st_dev &&
-	       above.st_ino != here.st_ino) {
-		int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		fd_close(fd);
-		fd = up;
-		n++;
-	}
-	return n;
-}
-
 static void find_slices(struct imds_features *f, const struct imds_config *c)
 {
 	char root[PATH_MAX], path[PATH_MAX];
@@ -172,7 +152,7 @@ static void find_slices(struct imds_features *f, const struct imds_config *c)
 	(void)snprintf(root, sizeof(root), "%s", c->cgroup_root);
 	if (!root[0] && cgroup_mount(root, NULL) < 0)
 		return;
-	f->slice_level = depth_of(root) + 1;
+	f->slice_level = cgroup_depth(root) + 1;
 	for (size_t i = 0; i < c->slices.n; i++) {
 		uint64_t id;
 

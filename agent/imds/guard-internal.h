@@ -11,6 +11,7 @@ struct imds_guard {
 	struct imds_features features;
 	struct imds_plan *plan; /* owned; NULL before the first configure */
 	struct imds_config config; /* what the plan was made of */
+	struct imds_openings open; /* too; owned */
 	bool can_keep;
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
@@ -24,8 +25,13 @@ struct imds_guard {
 /* A rule of ours, of this plan or an older one: to IMDS, with protocol "kernel". */
 bool imds_rule_is_ours(const struct routing_rule *r);
 
-/* Reads the table; remembers the counters. A plan without a table gives an empty state. */
-int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d) _must_check_;
+/* The plan's tables as they are in the kernel. A plan without one gives an empty state. */
+struct imds_look {
+	struct nft_state table, bridge;
+};
+
+/* Reads the tables; remembers the counters. */
+int imds_guard_look(struct imds_guard *g, struct imds_look *ret, struct diag *d) _must_check_;
 
 /* ---- the cgroup layer (guard-cgroup.c) ------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ struct imds_guard *imds_guard_free(struct imds_guard *g)
 	if (!g)
 		return NULL;
 	g->plan = imds_plan_free(g->plan);
+	imds_openings_done(&g->open);
 	g->nft = nl_close(g->nft);
 	g->route = nl_close(g->route);
 	free(g);
@@ -62,20 +63,28 @@ uint32_t imds_guard_portid(const struct imds_guard *g)
 	return nl_portid(g->nft);
 }
 
-int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool can_keep)
+int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, const struct imds_openings *open,
+			 bool can_keep)
 {
+	struct imds_openings copy = { 0 };
 	struct imds_plan *p;
 	int r;
 
 	imds_guard_cgroup_look(g, c);
-	r = imds_plan_new(&p, c, &g->features, can_keep);
-	if (r < 0)
+	r = open ? imds_openings_copy(&copy, open) : 0;
+	if (r >= 0)
+		r = imds_plan_new(&p, c, &g->features, &copy, can_keep);
+	if (r < 0) {
+		imds_openings_done(&copy);
 		return r;
+	}
 	if (!g->plan || imds_guard_cgroup_differs(g->plan, p))
 		g->cgroup_installed = false;
 	(void)imds_plan_free(g->plan);
 	g->plan = p;
 	g->config = *c;
+	imds_openings_done(&g->open);
+	g->open = copy;
 	g->can_keep = can_keep;
 	return 0;
 }
@@ -98,9 +107,8 @@ static struct nft_counter *remembered(struct imds_guard *g, const char *name)
 	return &g->counters[g->n_counters++];
 }
 
-int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d)
+static int look_at(struct imds_guard *g, const struct nft_table *t, struct nft_state *ret, struct diag *d)
 {
-	const struct nft_table *t = g->plan->table;
 	int r;
 
 	*ret = (struct nft_state){ 0 };
@@ -121,22 +129,32 @@ int imds_guard_look(struct imds_guard *g, struct nft_state *ret, struct diag *d)
 	return 0;
 }
 
+int imds_guard_look(struct imds_guard *g, struct imds_look *ret, struct diag *d)
+{
+	int r = look_at(g, g->plan->table, &ret->table, d);
+
+	return r < 0 ? r : look_at(g, g->plan->bridge, &ret->bridge, d);
+}
+
 static int owned_by_another(uint32_t portid, struct diag *d)
 {
 	if (portid == 0)
-		return diag_fail(d, -EBUSY, "table inet " IMDS_TABLE, "is owned by another process");
-	return diag_fail(d, -EBUSY, "table inet " IMDS_TABLE,
+		return diag_fail(d, -EBUSY, "table " IMDS_TABLE, "is owned by another process");
+	return diag_fail(d, -EBUSY, "table " IMDS_TABLE,
 			 "is owned by another process (netlink port %u, as a rule its pid)", portid);
 }
 
-static int remove_table(struct imds_guard *g, struct diag *d)
+static int remove_tables(struct imds_guard *g, struct diag *d)
 {
 	struct diag why = { 0 };
 	int r;
 
 	if (!g->features.have[FEATURE_NFTABLES])
 		return 0;
-	r = nft_remove(g->nft, IMDS_TABLE, &why);
+	r = nft_remove(g->nft, NFPROTO_INET, IMDS_TABLE, &why);
+	/* What it opened is closed, so that nothing has to be bound any more. */
+	if (r >= 0 && g->features.have[FEATURE_BRIDGE])
+		r = nft_remove(g->nft, NFPROTO_BRIDGE, IMDS_TABLE, &why);
 	if (r == -EPERM) /* the probe has shown that it is not CAP_NET_ADMIN */
 		return owned_by_another(0, d);
 	if (r < 0)
@@ -144,21 +162,33 @@ static int remove_table(struct imds_guard *g, struct diag *d)
 	return 0;
 }
 
-static int apply_table(struct imds_guard *g, const struct nft_state *s, struct diag *d)
+static void restore_counters(struct imds_guard *g, struct nft_table *t)
 {
-	struct nft_table *t = g->plan->table;
-	struct diag why = { 0 };
-	int r;
-
-	for (size_t i = 0; i < t->n_counters; i++) {
+	for (size_t i = 0; t && i < t->n_counters; i++) {
 		const struct nft_counter *c = remembered(g, t->counters[i].name);
 
 		t->counters[i].packets = c ? c->packets : 0;
 		t->counters[i].bytes = c ? c->bytes : 0;
 	}
-	r = nft_replace(g->nft, t, &why);
-	if (r == -EPERM && s->owner_portid != 0 && s->owner_portid != nl_portid(g->nft))
-		return owned_by_another(s->owner_portid, d);
+}
+
+static bool foreign(const struct imds_guard *g, uint32_t portid)
+{
+	return portid != 0 && portid != nl_portid(g->nft);
+}
+
+static int apply_tables(struct imds_guard *g, const struct imds_look *l, struct diag *d)
+{
+	const struct nft_table *tables[] = { g->plan->table, g->plan->bridge };
+	struct diag why = { 0 };
+	int r;
+
+	restore_counters(g, g->plan->table);
+	restore_counters(g, g->plan->bridge);
+	r = nft_replace(g->nft, tables, g->plan->bridge ? 2 : 1, &why);
+	if (r == -EPERM && (foreign(g, l->table.owner_portid) || foreign(g, l->bridge.owner_portid)))
+		return owned_by_another(foreign(g, l->table.owner_portid) ? l->table.owner_portid :
+									     l->bridge.owner_portid, d);
 	if (r < 0)
 		return diag_fail(d, r, why.where, "%s", why.what);
 	return 0;
@@ -235,7 +265,7 @@ static int apply_all_rules(struct imds_guard *g, struct diag *d)
 
 int imds_guard_apply(struct imds_guard *g, struct diag *d)
 {
-	struct nft_state s;
+	struct imds_look look;
 	int r;
 
 	if (g->plan->enabled && !g->plan->table && g->plan->n_rules == 0)
@@ -244,15 +274,18 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	/* First, for where the programs cannot be had the table has to do more. */
 	if (imds_guard_cgroup_apply(g)) {
 		const struct imds_config c = g->config;
+		struct imds_openings open = g->open;
 
-		r = imds_guard_configure(g, &c, g->can_keep);
+		g->open = (struct imds_openings){ 0 };
+		r = imds_guard_configure(g, &c, &open, g->can_keep);
+		imds_openings_done(&open);
 		if (r < 0)
 			return r;
 	}
-	r = imds_guard_look(g, &s, d);
+	r = imds_guard_look(g, &look, d);
 	if (r < 0)
 		return r;
-	r = g->plan->table ? apply_table(g, &s, d) : remove_table(g, d);
+	r = g->plan->table ? apply_tables(g, &look, d) : remove_tables(g, d);
 	if (r < 0)
 		return r;
 	r = apply_all_rules(g, d);
@@ -261,18 +294,20 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 
 int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag *d)
 {
-	struct nft_state s;
+	const struct imds_plan *p = g->plan;
+	struct imds_look look;
 	int healed = 0, r;
 
-	r = imds_guard_look(g, &s, d);
+	r = imds_guard_look(g, &look, d);
 	if (r < 0)
 		return r;
 	what[0] = '\0';
-	if (g->plan->table && !nft_state_ok(g->plan->table, &s)) {
-		r = apply_table(g, &s, d);
+	if (p->table && (!nft_state_ok(p->table, &look.table) || (p->bridge && !nft_state_ok(p->bridge, &look.bridge)))) {
+		r = apply_tables(g, &look, d);
 		if (r < 0)
 			return r;
-		(void)snprintf(what, n_what, "%s", s.first_difference);
+		(void)snprintf(what, n_what, "%s",
+			       look.table.first_difference[0] ? look.table.first_difference : look.bridge.first_difference);
 		healed = 1;
 	}
 	r = apply_all_rules(g, d);
@@ -291,23 +326,25 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 int imds_guard_release(struct imds_guard *g, struct diag *d)
 {
 	struct nft_table *t = g->plan->table;
-	struct nft_state s;
+	struct imds_look look;
 	int r;
 
 	if (!t || !(t->flags & NFT_TABLE_F_OWNER))
 		return 0;
-	r = imds_guard_look(g, &s, d);
+	r = imds_guard_look(g, &look, d);
 	if (r < 0)
 		return r;
 	t->flags = 0;
-	return apply_table(g, &s, d);
+	if (g->plan->bridge)
+		g->plan->bridge->flags = 0;
+	return apply_tables(g, &look, d);
 }
 
 int imds_guard_remove(struct imds_guard *g, struct diag *d)
 {
 	int r;
 
-	r = remove_table(g, d);
+	r = remove_tables(g, d);
 	if (r >= 0)
 		r = imds_guard_cgroup_remove(g, d);
 	if (r < 0)

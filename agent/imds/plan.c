@@ -17,7 +17,14 @@
  *   it builds the packet. Such packets leave with hop limit 255 (RFC 4861); none that was forwarded
  *   has that any more.
  *
- * Only addresses are matched, never ports: later fragments have none.
+ * output, -10: only what stands above it of the container's own group is accepted, for no address
+ *   tells one task in host network mode from another.
+ *
+ * bridge prerouting, -300: before br_netfilter hands the frame to the hooks above. A packet to the
+ *   service with the address of an allowed container is dropped unless it came in through a port of
+ *   that container: a neighbour can write any address, but not choose the port it stands behind.
+ *
+ * Only addresses are matched, never TCP's ports: later fragments have none.
  *
  * A reset is made from the packet that it answers. Behind bridge netfilter the kernel sends it straight
  * to the bridge's port, around the translation back (nf_send_reset6(), nf_send_reset()): the client
@@ -34,6 +41,7 @@
 #define PRIORITY_RAW (-300)
 #define PRIORITY_AFTER_DSTNAT (-99)
 #define PRIORITY_BEFORE_FILTER (-10)
+#define PRIORITY_BEFORE_BRNF (-300) /* NF_BR_PRI_BRNF is 0 */
 #define LOG_SNAPLEN 96 /* both headers with options, and the ports */
 
 const struct ip_address imds_addresses[2] = {
@@ -42,6 +50,8 @@ const struct ip_address imds_addresses[2] = {
 };
 
 static const char *const allow_sets[2] = { "allow4", "allow6" };
+static const char *const bound_sets[2] = { "bound4", "bound6" };
+static const char *const port_sets[2] = { "ports4", "ports6" };
 
 /* Devices through which a container's packets enter the host. */
 static const char *const container_kinds[] = { "bridge", "veth", "macvlan", "ipvlan" };
@@ -52,6 +62,7 @@ static const char *const layer_names[_LAYER_MAX] = {
 	[LAYER_FORWARD] = "forward",
 	[LAYER_POSTROUTING] = "postrouting",
 	[LAYER_OUTPUT] = "output",
+	[LAYER_BRIDGE_PORTS] = "bridge-ports",
 	[LAYER_ROUTING_RULES] = "routing-rules",
 	[LAYER_CGROUP_EBPF] = "cgroup-ebpf",
 };
@@ -66,6 +77,8 @@ struct imds_plan *imds_plan_free(struct imds_plan *p)
 	if (!p)
 		return NULL;
 	p->table = nft_table_free(p->table);
+	p->bridge = nft_table_free(p->bridge);
+	free(p->rules);
 	free(p);
 	return NULL;
 }
@@ -98,6 +111,14 @@ static void add_layer_off(struct imds_plan *p, enum imds_layer layer, const char
 	}
 }
 
+static void dress(const struct imds_plan *p, struct nft_table *t, const struct imds_features *f)
+{
+	(void)snprintf(t->comment, sizeof(t->comment), "%s",
+		       "metadata guard; made by batten, which restores it: see batten imds status");
+	t->with_comments = f->have[FEATURE_COMMENT];
+	t->flags = (p->owner ? NFT_TABLE_F_OWNER : 0) | (p->persist ? NFT_F_PERSIST : 0);
+}
+
 /* One base chain: for each family a rule that sends the service's packets on. */
 static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int priority,
 		     const char *comment, const struct nft_statement *condition,
@@ -126,6 +147,7 @@ static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int p
 		nft_rule_add(r, s);
 		nft_rule_add(r, named(STMT_COUNT, counter));
 		nft_rule_add(r, *verdict);
+		l->table = t;
 		l->chain = c - t->chains;
 		l->counter = (ssize_t)t->n_counters - 1;
 		l->reason = weakness;
@@ -143,7 +165,9 @@ static void add_reset(struct nft_chain *chain, int family, const char *comment)
 	nft_rule_add(r, (struct nft_statement){ .kind = STMT_REJECT_RESET });
 }
 
-static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, const struct imds_features *f)
+/* @reset: refuse TCP at once */
+static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, const struct imds_features *f,
+			      bool reset)
 {
 	struct nft_chain *chain = nft_table_chain(t, "verdict", -1, 0, "what happens to a packet that is not allowed");
 	struct nft_rule *r;
@@ -158,15 +182,35 @@ static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, 
 					.kind = STMT_LIMIT, .number = c->log_rate, .burst = 2 * c->log_rate });
 		nft_rule_add(r, log);
 	}
-	if (f->have[FEATURE_REJECT] && f->have[FEATURE_UNDO_TRANSLATION])
+	if (reset && f->have[FEATURE_UNDO_TRANSLATION])
 		for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++)
 			add_reset(chain, imds_addresses[i].family, "in the name of whom the sender asked");
-	if (f->have[FEATURE_REJECT])
+	if (reset)
 		add_reset(chain, 0, "refused at once, no time-out");
 	nft_rule_add(nft_chain_rule(chain, NULL), (struct nft_statement){ .kind = STMT_DROP });
 }
 
-static int add_sets(struct nft_table *t, const struct imds_config *c)
+/* Every address that may pass, the configuration's and the containers'. */
+static int each_address(const struct imds_config *c, const struct imds_openings *open,
+			int (*fn)(void *user, const struct ip_address *a), void *user)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->allow_address.n; i++)
+		r = fn(user, &c->allow_address.addresses[i]);
+	for (size_t i = 0; r >= 0 && i < open->n_addresses; i++)
+		r = fn(user, &open->addresses[i]);
+	return r;
+}
+
+static int add_to_set(void *user, const struct ip_address *a)
+{
+	struct nft_set **sets = user;
+
+	return nft_set_add(sets[a->family == AF_INET6], a->bytes, ip_length(a->family));
+}
+
+static int add_sets(struct nft_table *t, const struct imds_config *c, const struct imds_openings *open)
 {
 	struct nft_set *sets[2], *kinds;
 	int r;
@@ -179,10 +223,35 @@ static int add_sets(struct nft_table *t, const struct imds_config *c)
 	}
 	sets[0] = nft_table_set(t, allow_sets[0], NFT_SET_IPV4, false, "sources that may reach IMDS");
 	sets[1] = nft_table_set(t, allow_sets[1], NFT_SET_IPV6, false, "sources that may reach IMDS");
-	for (size_t i = 0; i < c->allow_address.n; i++) {
-		const struct ip_address *a = &c->allow_address.addresses[i];
+	return each_address(c, open, add_to_set, sets);
+}
 
-		r = nft_set_add(sets[a->family == AF_INET6], a->bytes, ip_length(a->family));
+/* The chain "exempt": groups that may pass, in one set for each level that has any. */
+static int add_exempt(struct nft_table *t, const struct imds_openings *open)
+{
+	struct nft_chain *chain = nft_table_chain(t, "exempt", -1, 0, "tasks that may reach IMDS");
+	int r;
+
+	for (size_t i = 0; i < open->n_groups; i++) {
+		const struct imds_group *g = &open->groups[i];
+		struct nft_statement s = { .kind = STMT_SOCKET_CGROUP_IN, .number = g->level };
+		struct nft_set *set = NULL;
+
+		(void)snprintf(s.name, sizeof(s.name), "groups%u", g->level);
+		for (size_t k = 0; k < t->n_sets; k++)
+			if (strcmp(t->sets[k].name, s.name) == 0)
+				set = &t->sets[k];
+		if (!set) {
+			struct nft_rule *rule;
+
+			if (t->n_sets == NFT_MAX_SETS)
+				return -E2BIG;
+			set = nft_table_set(t, s.name, NFT_SET_CGROUP, false, "cgroups that may reach IMDS");
+			rule = nft_chain_rule(chain, NULL);
+			nft_rule_add(rule, s);
+			nft_rule_add(rule, (struct nft_statement){ .kind = STMT_ACCEPT });
+		}
+		r = nft_set_add(set, &g->id, sizeof(g->id));
 		if (r < 0)
 			return r;
 	}
@@ -195,27 +264,33 @@ static bool cgroup_ebpf_possible(const struct imds_config *c, const struct imds_
 }
 
 /* The tasks' own packets, where no program refuses them before there is any. */
-static void add_output(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
-		       const char *weak)
+static const char *why_no_output(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
 {
-	struct nft_chain *chain;
-
-	if (cgroup_ebpf_possible(c, f)) {
-		add_layer_off(p, LAYER_OUTPUT, "not needed: cgroup-ebpf refuses before there is a packet");
-		return;
-	}
-	if (!f->on_host && !c->cgroup_root[0]) {
-		add_layer_off(p, LAYER_OUTPUT, "not in the host's own network, and no cgroup-root is set");
-		return;
-	}
-	if (!f->have[FEATURE_SOCKET_CGROUP]) {
-		add_layer_off(p, LAYER_OUTPUT, imds_feature_lack(f, FEATURE_SOCKET_CGROUP));
-		return;
-	}
+	if (cgroup_ebpf_possible(c, f))
+		return "not needed: cgroup-ebpf refuses before there is a packet";
+	if (!f->on_host && !c->cgroup_root[0])
+		return "not in the host's own network, and no cgroup-root is set";
+	if (!f->have[FEATURE_SOCKET_CGROUP])
+		return imds_feature_lack(f, FEATURE_SOCKET_CGROUP);
 	p->by_slice_id = true;
-	if (f->n_slices == 0) {
-		add_layer_off(p, LAYER_OUTPUT, "there is no slice of tasks yet");
-		return;
+	return f->n_slices == 0 ? "there is no slice of tasks yet" : NULL;
+}
+
+static int add_output(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
+		      const struct imds_openings *open, const char *weak)
+{
+	const char *why_not = why_no_output(p, c, f);
+	struct nft_chain *chain;
+	int r;
+
+	if (why_not) {
+		add_layer_off(p, LAYER_OUTPUT, why_not);
+		return 0;
+	}
+	if (open->n_groups > 0) {
+		r = add_exempt(p->table, open);
+		if (r < 0)
+			return r;
 	}
 	chain = nft_table_chain(p->table, layer_names[LAYER_OUTPUT], NF_INET_LOCAL_OUT, PRIORITY_BEFORE_FILTER,
 				"tasks in host network mode, known by their cgroup");
@@ -226,21 +301,29 @@ static void add_output(struct imds_plan *p, const struct imds_config *c, const s
 
 		(void)snprintf(counter, sizeof(counter), "output_ip%d", family == AF_INET ? 4 : 6);
 		nft_table_counter(p->table, counter);
-		for (size_t k = 0; k < MIN(f->n_slices, (size_t)NFT_MAX_RULES / 2); k++) {
-			struct nft_rule *r = nft_chain_rule(chain, NULL);
+		if (open->n_groups > 0) {
+			struct nft_rule *rule = nft_chain_rule(chain, NULL);
+
+			nft_rule_add(rule, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
+			nft_rule_add(rule, named(STMT_JUMP, "exempt"));
+		}
+		for (size_t k = 0; k < f->n_slices; k++) {
+			struct nft_rule *rule = nft_chain_rule(chain, NULL);
 			struct nft_statement s = { .kind = STMT_SOCKET_CGROUP, .number = f->slice_level,
 						   .cgroup = f->slices[k].id };
 
 			memcpy(s.cgroup_path, f->slices[k].path, sizeof(s.cgroup_path));
-			nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
-			nft_rule_add(r, s);
-			nft_rule_add(r, named(STMT_COUNT, counter));
-			nft_rule_add(r, named(STMT_JUMP, "verdict"));
+			nft_rule_add(rule, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
+			nft_rule_add(rule, s);
+			nft_rule_add(rule, named(STMT_COUNT, counter));
+			nft_rule_add(rule, named(STMT_JUMP, "verdict"));
 		}
+		l->table = p->table;
 		l->chain = chain - p->table->chains;
 		l->counter = (ssize_t)p->table->n_counters - 1;
 		l->reason = weak;
 	}
+	return 0;
 }
 
 static void add_translated(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
@@ -264,7 +347,8 @@ static void add_translated(struct imds_plan *p, const struct imds_config *c, con
 		 "after the host's translations, before its routes", &not_lo, &verdict, NULL);
 }
 
-static int add_table(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
+static int add_table(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
+		     const struct imds_openings *open)
 {
 	const char *weak = f->have[FEATURE_REJECT] ? NULL : "clients time out: the kernel cannot reject packets";
 	struct nft_statement to_verdict = named(STMT_JUMP, "verdict");
@@ -272,17 +356,14 @@ static int add_table(struct imds_plan *p, const struct imds_config *c, const str
 	struct nft_statement iif = { .kind = STMT_IIF_PRESENT }, drop = { .kind = STMT_DROP };
 	int r;
 
-	p->table = nft_table_new(IMDS_TABLE);
+	p->table = nft_table_new(NFPROTO_INET, IMDS_TABLE);
 	if (!p->table)
 		return -ENOMEM;
-	(void)snprintf(p->table->comment, sizeof(p->table->comment), "%s",
-		       "metadata guard; made by batten, which restores it: see batten imds status");
-	p->table->with_comments = f->have[FEATURE_COMMENT];
-	p->table->flags = (p->owner ? NFT_TABLE_F_OWNER : 0) | (p->persist ? NFT_F_PERSIST : 0);
-	r = add_sets(p->table, c);
+	dress(p, p->table, f);
+	r = add_sets(p->table, c, open);
 	if (r < 0)
 		return r;
-	add_verdict_chain(p->table, c, f);
+	add_verdict_chain(p->table, c, f, f->have[FEATURE_REJECT]);
 	if (c->proxy_mode)
 		add_layer_off(p, LAYER_PREROUTING, "proxy-mode = yes");
 	else if (!f->have[FEATURE_IIFKIND])
@@ -300,14 +381,74 @@ static int add_table(struct imds_plan *p, const struct imds_config *c, const str
 	else
 		add_hook(p, LAYER_POSTROUTING, NF_INET_POST_ROUTING, PRIORITY_BEFORE_FILTER,
 			 "source routing changes the destination after forward", &iif, &drop, NULL);
-	add_output(p, c, f, weak);
-	return 0;
+	return add_output(p, c, f, open, weak);
+}
+
+static int add_bridge(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
+		      const struct imds_openings *open)
+{
+	struct nft_set *bound[2], *ports[2];
+	struct nft_chain *chain;
+	int r = 0;
+
+	if (!f->have[FEATURE_BRIDGE]) {
+		add_layer_off(p, LAYER_BRIDGE_PORTS, imds_feature_lack(f, FEATURE_BRIDGE));
+		return 0;
+	}
+	p->bridge = nft_table_new(NFPROTO_BRIDGE, IMDS_TABLE);
+	if (!p->bridge)
+		return -ENOMEM;
+	p->bridge->absent = open->n_ports == 0 && c->allow.n == 0;
+	if (p->bridge->absent) {
+		add_layer_off(p, LAYER_BRIDGE_PORTS, "not needed: no exception stands on a bridge");
+		return 0;
+	}
+	dress(p, p->bridge, f);
+	add_verdict_chain(p->bridge, c, f, false);
+	for (size_t i = 0; i < 2; i++) {
+		bound[i] = nft_table_set(p->bridge, bound_sets[i], i == 0 ? NFT_SET_IPV4 : NFT_SET_IPV6, false,
+					 "addresses of containers that may reach IMDS");
+		ports[i] = nft_table_set(p->bridge, port_sets[i], i == 0 ? NFT_SET_PORT4 : NFT_SET_PORT6, false,
+					 "the ports they may come from");
+	}
+	for (size_t i = 0; r >= 0 && i < open->n_ports; i++) {
+		const struct imds_port *port = &open->ports[i];
+
+		r = add_to_set(bound, &port->address);
+		if (r >= 0)
+			r = nft_set_add_port(ports[port->address.family == AF_INET6], port->name, &port->address);
+	}
+	chain = nft_table_chain(p->bridge, "prerouting", NF_INET_PRE_ROUTING, PRIORITY_BEFORE_BRNF,
+				"an allowed address that comes in through a port of somebody else");
+	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
+		int family = imds_addresses[i].family;
+		struct imds_layer_plan *l = add_layer(p, LAYER_BRIDGE_PORTS, family);
+		struct nft_rule *rule = nft_chain_rule(chain, NULL);
+		struct nft_statement s;
+		char counter[NFT_NAME_SIZE];
+
+		(void)snprintf(counter, sizeof(counter), "ports_ip%d", family == AF_INET ? 4 : 6);
+		nft_table_counter(p->bridge, counter);
+		nft_rule_add(rule, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
+		s = named(STMT_SADDR_IN, bound_sets[i]);
+		s.family = family;
+		nft_rule_add(rule, s);
+		s = named(STMT_PORT_NOT_IN, port_sets[i]);
+		s.family = family;
+		nft_rule_add(rule, s);
+		nft_rule_add(rule, named(STMT_COUNT, counter));
+		nft_rule_add(rule, named(STMT_JUMP, "verdict"));
+		l->table = p->bridge;
+		l->chain = chain - p->bridge->chains;
+		l->counter = (ssize_t)p->bridge->n_counters - 1;
+	}
+	return r;
 }
 
 static void add_no_table(struct imds_plan *p, const char *reason)
 {
 	static const enum imds_layer layers[] = { LAYER_PREROUTING, LAYER_TRANSLATED, LAYER_FORWARD, LAYER_POSTROUTING,
-						   LAYER_OUTPUT };
+						  LAYER_OUTPUT, LAYER_BRIDGE_PORTS };
 
 	for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
 		add_layer_off(p, layers[i], reason);
@@ -315,27 +456,38 @@ static void add_no_table(struct imds_plan *p, const char *reason)
 	p->owner_reason = reason;
 }
 
+struct allowance {
+	struct imds_plan *plan;
+	struct routing_rule rule; /* but for the source */
+};
+
+static int add_allowance(void *user, const struct ip_address *a)
+{
+	struct allowance *l = user;
+
+	if (a->family != l->rule.family)
+		return 0;
+	memcpy(l->rule.source, a->bytes, sizeof(l->rule.source));
+	l->plan->rules[l->plan->n_rules++] = l->rule;
+	return 0;
+}
+
 /*
  * Rules of one family, in the order in which they are added: the allowances first, so that nothing
  * that may pass is ever prohibited.
  */
-static void add_routing_rules(struct imds_plan *p, const struct imds_config *c, const struct ip_address *imds)
+static void add_routing_rules(struct imds_plan *p, const struct imds_config *c, const struct imds_openings *open,
+			      const struct ip_address *imds)
 {
 	struct routing_rule base = { .family = imds->family, .has_destination = true, .plain = true }, r;
+	struct allowance allowance = { .plan = p };
 
 	memcpy(base.destination, imds->bytes, sizeof(base.destination));
-	for (size_t i = 0; i < c->allow_address.n; i++) {
-		const struct ip_address *a = &c->allow_address.addresses[i];
-
-		if (a->family != imds->family)
-			continue;
-		r = base;
-		r.priority = c->routing_rule_priority - 1;
-		r.has_source = true;
-		memcpy(r.source, a->bytes, sizeof(r.source));
-		r.action = ROUTING_LOOKUP_MAIN;
-		p->rules[p->n_rules++] = r;
-	}
+	allowance.rule = base;
+	allowance.rule.priority = c->routing_rule_priority - 1;
+	allowance.rule.has_source = true;
+	allowance.rule.action = ROUTING_LOOKUP_MAIN;
+	(void)each_address(c, open, add_allowance, &allowance);
 	r = base;
 	r.priority = c->routing_rule_priority;
 	(void)snprintf(r.iif, sizeof(r.iif), "lo");
@@ -347,10 +499,14 @@ static void add_routing_rules(struct imds_plan *p, const struct imds_config *c, 
 	p->rules[p->n_rules++] = r;
 }
 
-static void add_routing_layers(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
+static int add_routing_layers(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f,
+			      const struct imds_openings *open)
 {
 	static const enum imds_feature features[2] = { FEATURE_ROUTING_RULES, FEATURE_ROUTING_RULES_IPV6 };
 
+	p->rules = calloc(4 + c->allow_address.n + open->n_addresses, sizeof(*p->rules));
+	if (!p->rules)
+		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
 		struct imds_layer_plan *l = add_layer(p, LAYER_ROUTING_RULES, imds_addresses[i].family);
 
@@ -361,9 +517,10 @@ static void add_routing_layers(struct imds_plan *p, const struct imds_config *c,
 			l->wanted = false;
 			l->reason = imds_feature_lack(f, features[i]);
 		} else {
-			add_routing_rules(p, c, &imds_addresses[i]);
+			add_routing_rules(p, c, open, &imds_addresses[i]);
 		}
 	}
+	return 0;
 }
 
 static void add_cgroup_layer(struct imds_plan *p, const struct imds_config *c, const struct imds_features *f)
@@ -411,10 +568,13 @@ static void choose_owner(struct imds_plan *p, const struct imds_config *c, const
 }
 
 int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const struct imds_features *f,
-		  bool can_keep_socket)
+		  const struct imds_openings *open, bool can_keep_socket)
 {
 	_cleanup_(imds_plan_freep) struct imds_plan *p = calloc(1, sizeof(*p));
-	int r;
+	static const struct imds_openings nothing;
+	int r = 0;
+
+	open = open ? open : &nothing;
 
 	if (!p)
 		return -ENOMEM;
@@ -427,73 +587,17 @@ int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const str
 		memcpy(p->bpf_dir, c->bpf_dir, sizeof(p->bpf_dir));
 	} else if (!f->have[FEATURE_NFTABLES]) {
 		add_no_table(p, imds_feature_lack(f, FEATURE_NFTABLES));
-		add_routing_layers(p, c, f);
 	} else {
-		r = add_table(p, c, f);
-		if (r < 0)
-			return r;
-		add_routing_layers(p, c, f);
+		r = add_table(p, c, f, open);
+		if (r >= 0)
+			r = add_bridge(p, c, f, open);
 	}
+	if (r >= 0 && c->enabled)
+		r = add_routing_layers(p, c, f, open);
+	if (r < 0)
+		return r;
 	if (c->enabled)
 		add_cgroup_layer(p, c, f);
 	*ret = take_ptr(p);
 	return 0;
-}
-
-void imds_plan_text(struct bytes *b, const struct imds_plan *p)
-{
-	char text[160];
-
-	for (size_t i = 0; p->cgroup_ebpf && i < p->slices.n; i++)
-		bytes_printf(b, "# eBPF: refused to cgroup %s/%s and all below it\n", p->cgroup_root, p->slices.names[i]);
-	for (size_t i = 0; i < p->n_rules; i++) {
-		routing_rule_text(&p->rules[i], text, sizeof(text));
-		bytes_printf(b, "# ip %s rule add %s protocol kernel\n", p->rules[i].family == AF_INET6 ? "-6" : "-4",
-			     text);
-	}
-	if (p->table)
-		nft_table_text(b, p->table);
-}
-
-static json_t *chain_json(const struct nft_table *t, const struct nft_chain *c)
-{
-	json_t *rules = json_array(), *j;
-
-	for (size_t i = 0; i < c->n_rules; i++) {
-		struct bytes b = { 0 };
-
-		nft_rule_text(&b, t, &c->rules[i]);
-		json_array_append_new(rules, json_string(b.data ? b.data : ""));
-		bytes_done(&b);
-	}
-	j = json_pack("{s:s, s:o}", "name", c->name, "rules", rules);
-	if (j && c->hook >= 0)
-		json_object_set_new(j, "priority", json_integer(c->priority));
-	return j;
-}
-
-json_t *imds_plan_json(const struct imds_plan *p)
-{
-	json_t *chains = json_array(), *rules = json_array(), *layers = json_array();
-	char text[160];
-
-	for (size_t i = 0; p->table && i < p->table->n_chains; i++)
-		json_array_append_new(chains, chain_json(p->table, &p->table->chains[i]));
-	for (size_t i = 0; i < p->n_rules; i++) {
-		routing_rule_text(&p->rules[i], text, sizeof(text));
-		json_array_append_new(rules, json_pack("{s:s, s:s}", "family",
-						       p->rules[i].family == AF_INET6 ? "ipv6" : "ipv4", "rule", text));
-	}
-	for (size_t i = 0; i < p->n_layers; i++) {
-		const struct imds_layer_plan *l = &p->layers[i];
-		json_t *j = json_pack("{s:s, s:s, s:b}", "layer", layer_names[l->layer], "family",
-				      l->family == AF_INET6 ? "ipv6" : "ipv4", "wanted", l->wanted);
-
-		if (j && l->reason)
-			json_object_set_new(j, "reason", json_string(l->reason));
-		json_array_append_new(layers, j);
-	}
-	return json_pack("{s:s, s:{s:s, s:s, s:b, s:b, s:s}, s:o, s:o, s:o}", "schema", "batten.imds-plan/1", "table",
-			 "family", "inet", "name", IMDS_TABLE, "owner", p->owner, "persist", p->persist, "reason",
-			 p->owner_reason, "chains", chains, "routing_rules", rules, "layers", layers);
 }

@@ -31,10 +31,10 @@ static void set_reason(struct imds_layer_status *l, enum imds_state state, const
 	(void)snprintf(l->reason, sizeof(l->reason), "%s", reason ? reason : "");
 }
 
-static void chain_status(const struct imds_guard *g, const struct nft_state *s,
-			 const struct imds_layer_plan *p, struct imds_layer_status *l)
+static void chain_status(const struct nft_state *s, const struct imds_layer_plan *p,
+			 struct imds_layer_status *l)
 {
-	const struct nft_table *t = g->plan->table;
+	const struct nft_table *t = p->table;
 	/* Whatever the hook sends to the chain "verdict" depends on that chain too. */
 	bool shared_differs = s->table_differs;
 
@@ -42,7 +42,9 @@ static void chain_status(const struct imds_guard *g, const struct nft_state *s,
 		if (t->chains[i].hook < 0)
 			shared_differs = shared_differs || !s->chain_present[i] || s->chain_differs[i];
 	if (!s->present || !s->chain_present[p->chain]) {
-		set_reason(l, IMDS_MISSING, s->present ? "the chain is not there" : "table inet batten is not there");
+		set_reason(l, IMDS_MISSING, s->present ? "the chain is not there" :
+					    p->layer == LAYER_BRIDGE_PORTS ? "table bridge batten is not there" :
+									     "table inet batten is not there");
 		return;
 	}
 	l->counted = true;
@@ -124,10 +126,10 @@ int imds_guard_status(struct imds_guard *g, struct imds_status *ret, struct diag
 {
 	struct imds_status s = { 0 };
 	bool closed[2] = { false };
-	struct nft_state state;
+	struct imds_look look;
 	int r;
 
-	r = imds_guard_look(g, &state, d);
+	r = imds_guard_look(g, &look, d);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < g->plan->n_layers; i++) {
@@ -143,17 +145,17 @@ int imds_guard_status(struct imds_guard *g, struct imds_status *ret, struct diag
 		else if (p->layer == LAYER_CGROUP_EBPF)
 			imds_guard_cgroup_status(g, p->family, l);
 		else
-			chain_status(g, &state, p, l);
+			chain_status(p->layer == LAYER_BRIDGE_PORTS ? &look.bridge : &look.table, p, l);
 		if (r < 0)
 			return r;
 		/* Weaker only in that clients time out still keeps the road closed. */
 		closed[l->family == AF_INET6] |= closes(l) || (l->layer == LAYER_FORWARD && p->wanted && p->reason &&
 							       strcmp(l->reason, p->reason) == 0);
 	}
-	s.owner = state.flags & NFT_TABLE_F_OWNER && state.owner_portid != 0;
-	s.persist = state.flags & NFT_F_PERSIST;
+	s.owner = look.table.flags & NFT_TABLE_F_OWNER && look.table.owner_portid != 0;
+	s.persist = look.table.flags & NFT_F_PERSIST;
 	(void)snprintf(s.owner_reason, sizeof(s.owner_reason), "%s",
-		       !state.present ? "there is no table" : g->plan->owner_reason);
+		       !look.table.present ? "there is no table" : g->plan->owner_reason);
 	s.closed = closed[0] && closed[1];
 	*ret = s;
 	return 0;

@@ -117,6 +117,23 @@ int cgroup_id(const char *path, uint64_t *ret, struct diag *d)
 	return 0;
 }
 
+unsigned int cgroup_depth(const char *path)
+{
+	_cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, above;
+	unsigned int n = 0;
+
+	while (fd >= 0 && fstat(fd, &here) == 0 && fstatat(fd, "..", &above, 0) == 0 && above.st_dev == here.st_dev &&
+	       above.st_ino != here.st_ino) {
+		int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		fd_close(fd);
+		fd = up;
+		n++;
+	}
+	return n;
+}
+
 int cgroup_populated(const char *path)
 {
 	_cleanup_(freep) char *text = NULL;

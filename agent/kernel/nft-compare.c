@@ -243,16 +243,16 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 }
 
 /* One request for a kind of object; @set names the set whose elements are wanted. */
-static int dump(struct nl_socket *nl, uint16_t type, bool all, const char *table, const char *set,
-		nl_message_fn fn, struct reader *r, struct diag *d)
+static int dump(struct nl_socket *nl, uint16_t type, bool all, const char *set, nl_message_fn fn,
+		struct reader *r, struct diag *d)
 {
 	char buf[256];
 	struct nlmsghdr *nlh;
 
 	memset(buf, 0, sizeof(buf));
-	nlh = nftnl_nlmsg_build_hdr(buf, type, NFPROTO_INET, all ? NLM_F_DUMP : NLM_F_ACK, 0);
+	nlh = nftnl_nlmsg_build_hdr(buf, type, (uint16_t)r->t->family, all ? NLM_F_DUMP : NLM_F_ACK, 0);
 	/* The attribute that names the table is number 1 in every kind of request. */
-	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, r->t->name);
 	if (set)
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
 	return nl_request(nl, nlh, fn, r, d);
@@ -265,7 +265,7 @@ static int compare_elements(struct nl_socket *nl, struct reader *r, struct diag 
 
 		r->set = &r->t->sets[i];
 		r->n_elements_seen = 0;
-		error = dump(nl, NFT_MSG_GETSETELEM, true, r->t->name, r->set->name, on_elements, r, NULL);
+		error = dump(nl, NFT_MSG_GETSETELEM, true, r->set->name, on_elements, r, NULL);
 		if (error < 0 && error != -ENOENT)
 			return diag_errno(d, error, r->set->name, "cannot read the set");
 		if (r->n_elements_seen < r->set->n_elements)
@@ -276,24 +276,29 @@ static int compare_elements(struct nl_socket *nl, struct reader *r, struct diag 
 
 static int compare_once(struct nl_socket *nl, struct reader *r, struct diag *d)
 {
-	const char *table = r->t->name;
+	const char *family = nft_family_name(r->t->family);
 	int error;
 
-	error = dump(nl, NFT_MSG_GETTABLE, false, table, NULL, on_table, r, NULL);
+	error = dump(nl, NFT_MSG_GETTABLE, false, NULL, on_table, r, NULL);
 	if (error == -ENOENT) {
 		bool gone;
 
-		differs(r, &gone, "table inet %s is not there", table);
+		if (!r->t->absent)
+			differs(r, &gone, "table %s %s is not there", family, r->t->name);
+		return 0;
+	}
+	if (error == 0 && r->t->absent) {
+		differs(r, &r->s->table_differs, "table %s %s does not belong", family, r->t->name);
 		return 0;
 	}
 	if (error == 0)
-		error = dump(nl, NFT_MSG_GETOBJ, true, table, NULL, on_counter, r, NULL);
+		error = dump(nl, NFT_MSG_GETOBJ, true, NULL, on_counter, r, NULL);
 	if (error == 0)
-		error = dump(nl, NFT_MSG_GETSET, true, table, NULL, on_set, r, NULL);
+		error = dump(nl, NFT_MSG_GETSET, true, NULL, on_set, r, NULL);
 	if (error == 0)
-		error = dump(nl, NFT_MSG_GETCHAIN, true, table, NULL, on_chain, r, NULL);
+		error = dump(nl, NFT_MSG_GETCHAIN, true, NULL, on_chain, r, NULL);
 	if (error == 0)
-		error = dump(nl, NFT_MSG_GETRULE, true, table, NULL, on_rule, r, NULL);
+		error = dump(nl, NFT_MSG_GETRULE, true, NULL, on_rule, r, NULL);
 	if (error == 0)
 		error = compare_elements(nl, r, d);
 	if (error < 0)
@@ -338,7 +343,7 @@ void nft_event(const struct nlmsghdr *nlh, const char *table, uint32_t own_porti
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*g))
 		return;
 	generation = NFNL_MSG_TYPE(nlh->nlmsg_type) == NFT_MSG_NEWGEN;
-	if (!generation && g->nfgen_family != NFPROTO_INET)
+	if (!generation && g->nfgen_family != NFPROTO_INET && g->nfgen_family != NFPROTO_BRIDGE)
 		return;
 	if (generation) {
 		*ret_commit = true;

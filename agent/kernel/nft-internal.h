@@ -22,6 +22,9 @@ DEFINE_CLEANUP(struct nftnl_rule *, nftnl_rule_done)
 struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_chain *c,
 				  const struct nft_rule *r);
 
+/* "inet" or "bridge" */
+const char *nft_family_name(int family);
+
 /* nft's numbers for set types and their key lengths. Source: nftables include/datatype.h. */
 struct nft_set_type_row {
 	uint32_t type, length, byte_order;

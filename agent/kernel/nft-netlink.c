@@ -16,6 +16,7 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <libnftnl/udata.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,10 @@ const struct nft_set_type_row nft_set_types[_NFT_SET_TYPE_MAX] = {
 	[NFT_SET_IPV4] = { .type = 7, .length = 4, .byte_order = 2 },
 	[NFT_SET_IPV6] = { .type = 8, .length = 16, .byte_order = 2 },
 	[NFT_SET_IFNAME] = { .type = 41, .length = 16, .byte_order = 1 },
+	/* A concatenation has six bits for each of its types, and no byte order. */
+	[NFT_SET_PORT4] = { .type = 41 << 6 | 7, .length = 20 },
+	[NFT_SET_PORT6] = { .type = 41 << 6 | 8, .length = 32 },
+	[NFT_SET_CGROUP] = { .type = 46, .length = 8, .byte_order = 1 },
 };
 
 /* ---- expressions ---------------------------------------------------------------------------- */
@@ -95,19 +100,47 @@ static void add_cmp(struct rule_builder *b, uint32_t op, const void *data, uint3
 	check(b, NFTNL_EXPR_CMP_DATA);
 }
 
-/* A field of the IP header. */
-static void add_field(struct rule_builder *b, uint32_t offset, size_t n)
+/* A field of the IP header, into a register. */
+static void add_field(struct rule_builder *b, uint32_t offset, size_t n, uint32_t reg)
 {
 	add(b, "payload");
 	set_u32(b, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
 	set_u32(b, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	set_u32(b, NFTNL_EXPR_PAYLOAD_LEN, (uint32_t)n);
-	set_u32(b, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	set_u32(b, NFTNL_EXPR_PAYLOAD_DREG, reg);
 }
 
-static void add_address(struct rule_builder *b, int family, bool source)
+static void add_destination(struct rule_builder *b, int family)
 {
-	add_field(b, family == AF_INET ? (source ? 12 : 16) : (source ? 8 : 24), ip_length(family));
+	add_field(b, family == AF_INET ? 16 : 24, ip_length(family), NFT_REG_1);
+}
+
+static void add_source(struct rule_builder *b, int family, uint32_t reg)
+{
+	add_field(b, family == AF_INET ? 12 : 8, ip_length(family), reg);
+}
+
+/* The IP family comes first: the payload of the other means nothing. */
+static void add_ip_family(struct rule_builder *b, int table_family, int family)
+{
+	const uint8_t nfproto = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
+	const uint16_t protocol = htons(family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
+
+	if (table_family == NFPROTO_BRIDGE) {
+		add_meta(b, NFT_META_PROTOCOL);
+		add_cmp(b, NFT_CMP_EQ, &protocol, sizeof(protocol));
+	} else {
+		add_meta(b, NFT_META_NFPROTO);
+		add_cmp(b, NFT_CMP_EQ, &nfproto, sizeof(nfproto));
+	}
+}
+
+static void add_socket_cgroup(struct rule_builder *b, uint32_t level)
+{
+	add(b, "socket");
+	set_u32(b, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_CGROUPV2);
+	set_u32(b, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
+	set_u32(b, NFTNL_EXPR_SOCKET_LEVEL, level);
 }
 
 static void add_lookup(struct rule_builder *b, const char *set, bool inverted)
@@ -126,14 +159,6 @@ static void add_verdict(struct rule_builder *b, int verdict, const char *chain)
 	set_u32(b, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
 	if (chain)
 		set_text(b, NFTNL_EXPR_IMM_CHAIN, chain);
-}
-
-static void add_family(struct rule_builder *b, int family)
-{
-	const uint8_t proto = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
-
-	add_meta(b, NFT_META_NFPROTO);
-	add_cmp(b, NFT_CMP_EQ, &proto, sizeof(proto));
 }
 
 /* A field of the packet becomes what conntrack knows of its first direction; checksums follow. */
@@ -158,14 +183,14 @@ static void add_undo_translation(struct rule_builder *b, int family)
 {
 	bool v4 = family == AF_INET;
 
-	add_family(b, family);
+	add_ip_family(b, NFPROTO_INET, family);
 	/* The address is part of TCP's checksum, and of the header's own where there is one. */
 	add_original(b, v4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, NFT_PAYLOAD_NETWORK_HEADER, v4 ? 16 : 24,
 		     ip_length(family), v4 ? 10 : -1, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
 	add_original(b, NFT_CT_PROTO_DST, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, 16, 0);
 }
 
-static void add_statement(struct rule_builder *b, const struct nft_statement *s)
+static void add_statement(struct rule_builder *b, int family, const struct nft_statement *s)
 {
 	const uint8_t max_hops = UINT8_MAX;
 	const uint32_t zero = 0, loopback = 1; /* the number of "lo" in every network namespace */
@@ -173,13 +198,19 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 
 	switch (s->kind) {
 	case STMT_DADDR:
-		/* In an inet table the family comes first: the payload of the other means nothing. */
-		add_family(b, s->address.family);
-		add_address(b, s->address.family, false);
+		add_ip_family(b, family, s->address.family);
+		add_destination(b, s->address.family);
 		add_cmp(b, NFT_CMP_EQ, s->address.bytes, (uint32_t)ip_length(s->address.family));
 		break;
+	case STMT_SADDR_IN:
 	case STMT_SADDR_NOT_IN:
-		add_address(b, s->family, true);
+		add_source(b, s->family, NFT_REG_1);
+		add_lookup(b, s->name, s->kind == STMT_SADDR_NOT_IN);
+		break;
+	case STMT_PORT_NOT_IN:
+		/* Registers have 16 bytes, as many as the name. */
+		add_meta(b, NFT_META_IIFNAME);
+		add_source(b, s->family, NFT_REG_2);
 		add_lookup(b, s->name, true);
 		break;
 	case STMT_IIFKIND_IN:
@@ -195,15 +226,16 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 		add_cmp(b, NFT_CMP_NEQ, &loopback, sizeof(loopback));
 		break;
 	case STMT_HOPS_SPENT:
-		add_field(b, 7, sizeof(max_hops));
+		add_field(b, 7, sizeof(max_hops), NFT_REG_1);
 		add_cmp(b, NFT_CMP_NEQ, &max_hops, sizeof(max_hops));
 		break;
 	case STMT_SOCKET_CGROUP:
-		add(b, "socket");
-		set_u32(b, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_CGROUPV2);
-		set_u32(b, NFTNL_EXPR_SOCKET_DREG, NFT_REG_1);
-		set_u32(b, NFTNL_EXPR_SOCKET_LEVEL, s->number);
+		add_socket_cgroup(b, s->number);
 		add_cmp(b, NFT_CMP_EQ, &s->cgroup, sizeof(s->cgroup));
+		break;
+	case STMT_SOCKET_CGROUP_IN:
+		add_socket_cgroup(b, s->number);
+		add_lookup(b, s->name, false);
 		break;
 	case STMT_L4PROTO:
 		proto = (uint8_t)s->number;
@@ -244,6 +276,9 @@ static void add_statement(struct rule_builder *b, const struct nft_statement *s)
 	case STMT_DROP:
 		add_verdict(b, NF_DROP, NULL);
 		break;
+	case STMT_ACCEPT:
+		add_verdict(b, NF_ACCEPT, NULL);
+		break;
 	case _STMT_MAX:
 		b->failed = true;
 		break;
@@ -278,7 +313,7 @@ struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_ch
 
 	if (!rule)
 		return NULL;
-	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, (uint32_t)t->family);
 	if (nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, t->name) < 0 ||
 	    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, c->name) < 0)
 		return NULL;
@@ -286,7 +321,7 @@ struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_ch
 	if (comment.n > 0 && nftnl_rule_set_data(rule, NFTNL_RULE_USERDATA, comment.bytes, comment.n) < 0)
 		return NULL;
 	for (size_t i = 0; i < r->n_statements; i++)
-		add_statement(&b, &r->statements[i]);
+		add_statement(&b, t->family, &r->statements[i]);
 	return b.failed ? NULL : take_ptr(rule);
 }
 
@@ -300,7 +335,7 @@ struct batch {
 	int error;
 };
 
-static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags)
+static struct nlmsghdr *begin(struct batch *b, int family, uint16_t type, uint16_t flags)
 {
 	uint32_t seq = nl_next_seq(b->nl);
 
@@ -311,7 +346,7 @@ static struct nlmsghdr *begin(struct batch *b, uint16_t type, uint16_t flags)
 	if (b->bytes.n == 0)
 		b->first_seq = seq;
 	b->next_number = seq - b->first_seq + 1;
-	b->last = nftnl_nlmsg_build_hdr(b->bytes.data + b->bytes.n, type, NFPROTO_INET, flags, seq);
+	b->last = nftnl_nlmsg_build_hdr(b->bytes.data + b->bytes.n, type, (uint16_t)family, flags, seq);
 	return b->last;
 }
 
@@ -337,13 +372,13 @@ static void put_mark(struct batch *b, bool closing)
 	b->bytes.n += NLMSG_ALIGN(nlh->nlmsg_len);
 }
 
-static void put_table(struct batch *b, const char *name, uint16_t type, const struct nft_table *full)
+static void put_table(struct batch *b, int family, const char *name, uint16_t type, const struct nft_table *full)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct comment_data comment = { 0 };
 	struct nlmsghdr *nlh;
 
-	nlh = begin(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+	nlh = begin(b, family, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
 	if (!t || !nlh) {
 		b->error = -ENOMEM;
 	} else {
@@ -364,12 +399,12 @@ static void put_table(struct batch *b, const char *name, uint16_t type, const st
 static void put_counter(struct batch *b, const struct nft_table *t, const struct nft_counter *c)
 {
 	struct nftnl_obj *o = nftnl_obj_alloc();
-	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWOBJ, NLM_F_CREATE);
 
 	if (!o || !nlh) {
 		b->error = -ENOMEM;
 	} else {
-		nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, NFPROTO_INET);
+		nftnl_obj_set_u32(o, NFTNL_OBJ_FAMILY, (uint32_t)t->family);
 		nftnl_obj_set_str(o, NFTNL_OBJ_TABLE, t->name);
 		nftnl_obj_set_str(o, NFTNL_OBJ_NAME, c->name);
 		nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
@@ -387,7 +422,7 @@ static struct nftnl_set *set_head(const struct nft_table *t, const struct nft_se
 
 	if (!set)
 		return NULL;
-	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
+	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, (uint32_t)t->family);
 	nftnl_set_set_u32(set, NFTNL_SET_ID, id);
 	if (nftnl_set_set_str(set, NFTNL_SET_TABLE, t->name) < 0 ||
 	    nftnl_set_set_str(set, NFTNL_SET_NAME, s->name) < 0) {
@@ -401,7 +436,7 @@ static void put_elements(struct batch *b, const struct nft_table *t, const struc
 			 uint32_t id, size_t from, size_t n)
 {
 	struct nftnl_set *set = set_head(t, s, id);
-	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 	bool ok = set && nlh;
 
 	for (size_t i = from; ok && i < from + n; i++) {
@@ -429,7 +464,7 @@ static void put_set(struct batch *b, const struct nft_table *t, const struct nft
 	/* KEYBYTEORDER first, as nft writes it, then the comment. */
 	struct comment_data data = { .bytes = { NFTNL_UDATA_SET_KEYBYTEORDER, 4 }, .n = 6 };
 	struct nftnl_set *set = set_head(t, s, id);
-	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWSET, NLM_F_CREATE);
+	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWSET, NLM_F_CREATE);
 
 	if (!set || !nlh) {
 		b->error = -ENOMEM;
@@ -453,7 +488,7 @@ static void put_chain(struct batch *b, const struct nft_table *t, const struct n
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 	struct comment_data comment = { 0 };
-	struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 
 	if (!chain || !nlh) {
 		b->error = -ENOMEM;
@@ -482,7 +517,7 @@ static void put_rules(struct batch *b, const struct nft_table *t, const struct n
 	for (size_t i = 0; i < c->n_rules; i++) {
 		_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = nft_rule_build(t, c, &c->rules[i]);
 		/* Without APPEND the kernel would insert at the front. */
-		struct nlmsghdr *nlh = begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+		struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 
 		if (!rule || !nlh) {
 			b->error = b->error < 0 ? b->error : !rule ? -EPROTO : -ENOMEM;
@@ -493,11 +528,19 @@ static void put_rules(struct batch *b, const struct nft_table *t, const struct n
 	}
 }
 
+/* Named, so that deleting cannot fail, and deleted. */
+static void put_no_table(struct batch *b, int family, const char *name)
+{
+	put_table(b, family, name, NFT_MSG_NEWTABLE, NULL);
+	put_table(b, family, name, NFT_MSG_DELTABLE, NULL);
+}
+
 static void put_all(struct batch *b, const struct nft_table *t)
 {
-	put_table(b, t->name, NFT_MSG_NEWTABLE, NULL);
-	put_table(b, t->name, NFT_MSG_DELTABLE, NULL);
-	put_table(b, t->name, NFT_MSG_NEWTABLE, t);
+	put_no_table(b, t->family, t->name);
+	if (t->absent)
+		return;
+	put_table(b, t->family, t->name, NFT_MSG_NEWTABLE, t);
 	for (size_t i = 0; i < t->n_counters; i++)
 		put_counter(b, t, &t->counters[i]);
 	for (size_t i = 0; i < t->n_sets; i++)
@@ -516,7 +559,7 @@ static void first_refusal(uint32_t number, int error, void *data)
 	*first = MIN(*first, number);
 }
 
-static int send_batch(struct batch *b, const char *table, struct diag *d)
+static int send_batch(struct batch *b, int family, const char *table, struct diag *d)
 {
 	uint32_t failed = UINT32_MAX;
 	char where[64];
@@ -526,35 +569,35 @@ static int send_batch(struct batch *b, const char *table, struct diag *d)
 		return diag_errno(d, b->error, table, "cannot build the nftables batch");
 	r = nl_batch(b->nl, b->bytes.data, b->bytes.n, b->first_seq, first_refusal, &failed, d);
 	if (r < 0) {
-		(void)snprintf(where, sizeof(where), "table inet %s", table);
+		(void)snprintf(where, sizeof(where), "table %s %s", nft_family_name(family), table);
 		return diag_errno(d, r, where, "the kernel refused message %u of the nftables batch", failed);
 	}
 	return 0;
 }
 
-int nft_replace(struct nl_socket *nl, const struct nft_table *t, struct diag *d)
+int nft_replace(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)
 {
 	struct batch b = { .nl = nl };
 	int r;
 
 	put_mark(&b, false);
-	put_all(&b, t);
+	for (size_t i = 0; i < n; i++)
+		put_all(&b, tables[i]);
 	put_mark(&b, true);
-	r = send_batch(&b, t->name, d);
+	r = send_batch(&b, tables[0]->family, tables[0]->name, d);
 	bytes_done(&b.bytes);
 	return r;
 }
 
-int nft_remove(struct nl_socket *nl, const char *name, struct diag *d)
+int nft_remove(struct nl_socket *nl, int family, const char *name, struct diag *d)
 {
 	struct batch b = { .nl = nl };
 	int r;
 
 	put_mark(&b, false);
-	put_table(&b, name, NFT_MSG_NEWTABLE, NULL);
-	put_table(&b, name, NFT_MSG_DELTABLE, NULL);
+	put_no_table(&b, family, name);
 	put_mark(&b, true);
-	r = send_batch(&b, name, d);
+	r = send_batch(&b, family, name, d);
 	bytes_done(&b.bytes);
 	return r;
 }
@@ -612,12 +655,10 @@ static int remove_tried(struct nl_socket *nl, const struct trial *t, struct diag
 	int r;
 
 	put_mark(&b, false);
-	for (size_t i = 0; i < t->n; i++) {
-		put_table(&b, t->tables[i]->name, NFT_MSG_NEWTABLE, NULL);
-		put_table(&b, t->tables[i]->name, NFT_MSG_DELTABLE, NULL);
-	}
+	for (size_t i = 0; i < t->n; i++)
+		put_no_table(&b, t->tables[i]->family, t->tables[i]->name);
 	put_mark(&b, true);
-	r = send_batch(&b, "of a trial", d);
+	r = send_batch(&b, NFPROTO_INET, "of a trial", d);
 	bytes_done(&b.bytes);
 	return r;
 }

@@ -24,12 +24,14 @@ static void set_text(char *to, size_t size, const char *from)
 	fits(n >= 0 && (size_t)n < size);
 }
 
-struct nft_table *nft_table_new(const char *name)
+struct nft_table *nft_table_new(int family, const char *name)
 {
 	struct nft_table *t = calloc(1, sizeof(*t));
 
-	if (t)
-		set_text(t->name, sizeof(t->name), name);
+	if (!t)
+		return NULL;
+	set_text(t->name, sizeof(t->name), name);
+	t->family = family;
 	return t;
 }
 
@@ -99,7 +101,7 @@ struct nft_set *nft_table_set(struct nft_table *t, const char *name, enum nft_se
 
 int nft_set_add(struct nft_set *s, const void *element, size_t n)
 {
-	uint8_t(*grown)[16], padded[16] = { 0 };
+	uint8_t(*grown)[NFT_KEY_SIZE], padded[NFT_KEY_SIZE] = { 0 };
 
 	fits(n <= sizeof(padded));
 	memcpy(padded, element, n);
@@ -116,8 +118,21 @@ int nft_set_add(struct nft_set *s, const void *element, size_t n)
 	return 0;
 }
 
+int nft_set_add_port(struct nft_set *s, const char *device, const struct ip_address *a)
+{
+	uint8_t key[NFT_KEY_SIZE] = { 0 };
+	size_t room = sizeof(key) / 2;
+
+	fits(strlen(device) < room);
+	memcpy(key, device, strlen(device));
+	memcpy(key + room, a->bytes, ip_length(a->family));
+	return nft_set_add(s, key, room + ip_length(a->family));
+}
+
 bool nft_state_ok(const struct nft_table *t, const struct nft_state *s)
 {
+	if (t->absent)
+		return !s->present;
 	if (!s->present || s->table_differs)
 		return false;
 	for (size_t i = 0; i < t->n_chains; i++)

@@ -3,7 +3,7 @@
  * A table in nft's language, spelled as bookworm's nft (1.0.6) reads it. A test loads this text and
  * the netlink form of the same plan and compares what `nft list` makes of both.
  */
-#include "batten/kernel/nft.h"
+#include "kernel/nft-internal.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -12,7 +12,15 @@ static const char *const set_types[_NFT_SET_TYPE_MAX] = {
 	[NFT_SET_IPV4] = "ipv4_addr",
 	[NFT_SET_IPV6] = "ipv6_addr",
 	[NFT_SET_IFNAME] = "ifname",
+	[NFT_SET_PORT4] = "ifname . ipv4_addr",
+	[NFT_SET_PORT6] = "ifname . ipv6_addr",
+	[NFT_SET_CGROUP] = "cgroupsv2",
 };
+
+const char *nft_family_name(int family)
+{
+	return family == NFPROTO_BRIDGE ? "bridge" : "inet";
+}
 
 static const char *hook_name(int hook)
 {
@@ -44,8 +52,14 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 		bytes_printf(b, "%s daddr ", ip_keyword(s->address.family));
 		address_text(b, s->address.family, s->address.bytes);
 		break;
+	case STMT_SADDR_IN:
+		bytes_printf(b, "%s saddr @%s", ip_keyword(s->family), s->name);
+		break;
 	case STMT_SADDR_NOT_IN:
 		bytes_printf(b, "%s saddr != @%s", ip_keyword(s->family), s->name);
+		break;
+	case STMT_PORT_NOT_IN:
+		bytes_printf(b, "iifname . %s saddr != @%s", ip_keyword(s->family), s->name);
 		break;
 	case STMT_IIFKIND_IN:
 		bytes_printf(b, "meta iifkind @%s", s->name);
@@ -61,6 +75,9 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 		break;
 	case STMT_SOCKET_CGROUP:
 		bytes_printf(b, "socket cgroupv2 level %u \"%s\"", s->number, s->cgroup_path);
+		break;
+	case STMT_SOCKET_CGROUP_IN:
+		bytes_printf(b, "socket cgroupv2 level %u @%s", s->number, s->name);
 		break;
 	case STMT_L4PROTO:
 		bytes_printf(b, "meta l4proto %s", s->number == IPPROTO_TCP ? "tcp" : "udp");
@@ -88,6 +105,9 @@ static void statement_text(struct bytes *b, const struct nft_statement *s)
 	case STMT_DROP:
 		bytes_append_str(b, "drop");
 		break;
+	case STMT_ACCEPT:
+		bytes_append_str(b, "accept");
+		break;
 	case _STMT_MAX:
 		break;
 	}
@@ -108,6 +128,32 @@ static void comment_text(struct bytes *b, const char *indent, const char *commen
 		bytes_printf(b, "%scomment \"%s\"\n", indent, comment);
 }
 
+static void element_text(struct bytes *b, enum nft_set_type type, const uint8_t *key)
+{
+	uint64_t id;
+
+	switch (type) {
+	case NFT_SET_IPV4:
+	case NFT_SET_IPV6:
+		address_text(b, type == NFT_SET_IPV4 ? AF_INET : AF_INET6, key);
+		break;
+	case NFT_SET_IFNAME:
+		bytes_printf(b, "\"%.16s\"", (const char *)key);
+		break;
+	case NFT_SET_PORT4:
+	case NFT_SET_PORT6:
+		bytes_printf(b, "\"%.16s\" . ", (const char *)key);
+		address_text(b, type == NFT_SET_PORT4 ? AF_INET : AF_INET6, key + NFT_KEY_SIZE / 2);
+		break;
+	case NFT_SET_CGROUP: /* nft itself prints the number where it finds no path */
+		memcpy(&id, key, sizeof(id));
+		bytes_printf(b, "%llu", (unsigned long long)id);
+		break;
+	case _NFT_SET_TYPE_MAX:
+		break;
+	}
+}
+
 static void set_text(struct bytes *b, const struct nft_set *s)
 {
 	bytes_printf(b, "\tset %s {\n\t\ttype %s\n", s->name, set_types[s->type]);
@@ -116,10 +162,7 @@ static void set_text(struct bytes *b, const struct nft_set *s)
 	comment_text(b, "\t\t", s->comment);
 	for (size_t i = 0; i < s->n_elements; i++) {
 		bytes_append_str(b, i == 0 ? "\t\telements = { " : ", ");
-		if (s->type == NFT_SET_IFNAME)
-			bytes_printf(b, "\"%.16s\"", (const char *)s->elements[i]);
-		else
-			address_text(b, s->type == NFT_SET_IPV4 ? AF_INET : AF_INET6, s->elements[i]);
+		element_text(b, s->type, s->elements[i]);
 	}
 	bytes_append_str(b, s->n_elements > 0 ? " }\n\t}\n\n" : "\t}\n\n");
 }
@@ -144,8 +187,13 @@ static void chain_text(struct bytes *b, const struct nft_table *t, const struct 
 
 void nft_table_text(struct bytes *b, const struct nft_table *t)
 {
+	const char *family = nft_family_name(t->family);
+
 	/* Naming the table first makes the delete succeed whether or not it was there. */
-	bytes_printf(b, "table inet %s\ndelete table inet %s\ntable inet %s {\n", t->name, t->name, t->name);
+	bytes_printf(b, "table %s %s\ndelete table %s %s\n", family, t->name, family, t->name);
+	if (t->absent)
+		return;
+	bytes_printf(b, "table %s %s {\n", family, t->name);
 	if (t->with_comments)
 		comment_text(b, "\t", t->comment);
 	for (size_t i = 0; i < t->n_counters; i++)

@@ -56,7 +56,7 @@ class DockerStandin:
         self._ids += 1
         return f"{os.getpid():032x}{self._ids:032x}"
 
-    def add(self, name, pid=0, network="bridge", address="", labels=None, image="busybox:1", id=None, **host):
+    def add(self, name, pid=0, network="bridge", address="", address6="", labels=None, image="busybox:1", id=None, **host):
         id = id or self.new_id()
         mounts = host.pop("mounts", [])
         self.containers[id] = {
@@ -64,7 +64,7 @@ class DockerStandin:
             "State": {"Running": pid > 0, "Pid": pid}, "Mounts": mounts,
             "Config": {"Image": image, "Labels": labels or {}, "Env": []},
             "HostConfig": {"NetworkMode": network, **host},
-            "NetworkSettings": {"Networks": {network: {"IPAddress": address}}}}
+            "NetworkSettings": {"Networks": {network: {"IPAddress": address, "GlobalIPv6Address": address6}}}}
         return id
 
     def event(self, action, id, kind="container"):

@@ -10,7 +10,7 @@ import lab
 import roads
 
 FEATURES = ["owner", "persist", "iifkind", "reject-prerouting", "undo-translation", "postrouting-iif", "log", "limit", "comment",
-            "routing-rules", "routing-rules-ipv6"]
+            "bridge", "routing-rules", "routing-rules-ipv6"]
 SETS = [*((f,) for f in FEATURES), tuple(FEATURES)]
 
 
@@ -75,6 +75,7 @@ def test_an_unknown_feature_is_wrong_usage(host, make_guard):
     ("iifkind", "prerouting"),
     ("postrouting-iif", "postrouting"),
     ("routing-rules", "routing-rules"),
+    ("bridge", "bridge-ports"),
 ])
 def test_status_says_what_degraded_and_why(host, make_guard, feature, layer):
     g = make_guard(assume=(feature,)).start()

@@ -6,62 +6,16 @@ import signal
 
 import pytest
 
-import docker_standin
 import ecs_host
 import groups
 import lab
-
-
-class Host:
-    """An ECS host with cgroups and a stand-in of Docker, and batten configured for them."""
-
-    def __init__(self, spaces, scratch, tree, docker, ecs):
-        self.spaces, self.scratch, self.tree, self.docker, self.ecs = spaces, scratch, tree, docker, ecs
-        self.host, self.tasks = ecs.host, docker_standin.Tasks(tree, docker)
-        self.runtime = scratch / "run"
-        self.config = scratch / "batten.conf"
-        self.configure()
-
-    def configure(self, *lines):
-        self.config.write_text("\n".join([
-            "[audit]", "enabled = no", "[daemon]", f"docker = {self.docker.url}", f"state-dir = {self.scratch}/state", "[imds]", f"cgroup-root = {self.tree.inside(self.tree.root)}", f"bpf-dir = {self.tree.pins}", *lines, ""]))
-
-    def batten(self, *arguments, **options):
-        return self.host.batten(*arguments, "--config", self.config, "--runtime-dir", self.runtime, **options)
-
-    def daemon(self, *options, wrapper=()):
-        """Started, and following Docker's stand-in."""
-        before = self.docker.listeners
-        log = open(self.scratch / "log", "a")
-        p = self.host.start(*wrapper, lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v", *options,
-                            stderr=log)
-        lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon")
-        if self.docker.mood == "well":
-            lab.wait_for(lambda: self.docker.listeners > before, "the daemon to follow Docker")
-        return p
-
-    def log(self):
-        return (self.scratch / "log").read_text()
-
-    def wait_log(self, text, count=1):
-        lab.wait_for(lambda: self.log().count(text) >= count, text)
-
-    def events(self):
-        return [json.loads(line) for line in self.batten("events", "--json").stdout.splitlines()]
-
-    def layers(self):
-        p = self.batten("imds", "status", "--json", check=False)
-        return {(x["layer"], x["family"]): x for x in json.loads(p.stdout)["layers"]}
-
-    def roads(self, task, *which, space=None):
-        return groups.roads(self.tasks.group(task), space or self.host, *which)
+import task_host
 
 
 @pytest.fixture
 def h(spaces, scratch):
-    ecs = ecs_host.EcsHost(spaces, mounts=True)
-    with groups.Groups(ecs.host, scratch) as tree, docker_standin.DockerStandin(scratch / "d.sock") as docker:
-        yield Host(spaces, scratch, tree, docker, ecs)
+    with task_host.make(spaces, scratch) as host:
+        yield host
 
 
 def test_block_closes_host_network_and_awsvpc_tasks(h):
@@ -111,28 +65,16 @@ def test_bad_settings_are_named_with_their_line(h, line, words):
     assert p.returncode == 2 and words in p.stderr and f"{h.config}:{line_number(h, line)}" in p.stderr and p.stderr.count("\n") == 1
 
 
-def on_bridge(h, bridge="default"):
-    """The container that stands on a bridge, and its address."""
-    c = h.ecs.containers[bridge]
-    return c, {"network": "bridge", "address": c.address}
-
-
-def reach(h, task, space):
-    seen = h.roads(task, "tcp4", "udp4", space=space)
-    assert len(set(seen.values())) == 1 or seen == {"tcp4": "ECONNREFUSED", "udp4": "TIMEOUT"}, seen
-    return seen["tcp4"] == "OK"
-
-
 def test_an_exception_follows_its_container(h):
-    space, where = on_bridge(h)
+    space, where = h.on_bridge()
     h.daemon()
     web = h.tasks.run("web", space, **where)
-    other_space, other_where = on_bridge(h, "user")
+    other_space, other_where = h.on_bridge("user")
     other = h.tasks.run("other", other_space, family="other", **other_where)
-    assert not reach(h, web, space) and not reach(h, other, other_space)
+    assert not h.reach(web, space) and not h.reach(other, other_space)
     h.batten("imds", "allow", "add", "family:web")
-    lab.wait_for(lambda: reach(h, web, space), "the exception")
-    assert not reach(h, other, other_space), "for that container alone"
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
+    assert not h.reach(other, other_space), "for that container alone"
     rows = json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]
     probed = h.host.json(lab.BATTEN, "imds", "probe", "--anywhere", "--json", "--docker", h.docker.url, "--timeout", "1s",
                          "--config", h.config)
@@ -147,23 +89,23 @@ def test_an_exception_follows_its_container(h):
     lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the rule to go")
     assert space.address not in h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout
     successor = h.tasks.run("successor", space, family="other", **where)
-    assert not reach(h, successor, space)
+    assert not h.reach(successor, space)
     h.batten("imds", "allow", "remove", "family:web")
     assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
 
 
 def test_an_exception_survives_the_daemon(h):
-    space, where = on_bridge(h)
+    space, where = h.on_bridge()
     web = h.tasks.run("web", space, **where)
     h.configure("allow = container:tool")
     p = h.daemon()
     h.batten("imds", "allow", "add", "image:busybox:1")
-    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
     p.kill()
     p.wait()
-    assert reach(h, web, space), "what stands, stands without the daemon"
+    assert h.reach(web, space), "what stands, stands without the daemon"
     h.daemon()
-    lab.wait_for(lambda: reach(h, web, space), "the exception to be back")
+    lab.wait_for(lambda: h.reach(web, space), "the exception to be back")
     assert [r["rule"] for r in json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]] == \
         ["container:tool", "image:busybox:1"]
 
@@ -180,11 +122,11 @@ def test_a_host_network_exception_is_for_its_cgroup(h):
 
 def test_a_moved_address_is_not_borrowed(h):
     """A neighbour with NET_ADMIN takes the allowed one's address on the same bridge."""
-    space, where = on_bridge(h)
+    space, where = h.on_bridge()
     h.configure("allow = container:web")
     h.daemon()
     web = h.tasks.run("web", space, **where)
-    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
     thief_space = h.spaces.new("thief")
     ecs_host.commands(h.host, f"link add vethT type veth peer name eth0 netns {thief_space.pid}",
                       f"link set vethT master {space.bridge}", "link set vethT up")
@@ -246,11 +188,11 @@ def test_docker_in_a_bad_mood_changes_nothing(h, mood):
 
 
 def test_a_container_that_ends_while_docker_hangs(h):
-    space, where = on_bridge(h)
+    space, where = h.on_bridge()
     h.configure("allow = container:web")
     web = h.tasks.run("web", space, **where)
     h.daemon()
-    lab.wait_for(lambda: reach(h, web, space), "the exception")
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
     h.docker.mood = "hang"
     h.tasks._made[web][1].kill()
     lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the kernel's word to be enough")
@@ -276,7 +218,7 @@ def test_packets_that_the_table_refused_are_told_as_claims(h):
     """A bridged container where the cgroup layer is off; then a neighbour that writes its address."""
     h.configure("cgroup-ebpf = no")
     h.daemon()
-    space, where = on_bridge(h)
+    space, where = h.on_bridge()
     h.tasks.run("web", space, **where)
     h.wait_log("following Docker")
     assert lab.connect(space, lab.IMDS4)[0] == "ECONNREFUSED"
@@ -292,7 +234,7 @@ def test_a_flood_is_bounded_and_counted(h):
     """The kernel drops it before the log; what the log held back is said, counters stay exact."""
     h.configure("cgroup-ebpf = no", "log-rate = 1000")
     h.daemon()
-    space, _ = on_bridge(h)
+    space, _ = h.on_bridge()
     hammer = space.start(lab.TOOLS / "hammer", "-s", "2", "-t", "500", lab.IMDS4, "80", stdout=-1)
     attempts = json.loads(hammer.communicate()[0].splitlines()[-1])["attempts"]
     assert attempts > 2000

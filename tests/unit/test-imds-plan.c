@@ -26,12 +26,27 @@ static struct imds_plan *plan(const struct imds_config *c, const char *lack, boo
 	imds_features_all(&f);
 	if (lack)
 		assert_int_equal(imds_features_assume(&f, lack, NULL), 0);
-	assert_int_equal(imds_plan_new(&p, c, &f, can_keep), 0);
+	assert_int_equal(imds_plan_new(&p, c, &f, NULL, can_keep), 0);
 	return p;
 }
 
+/* What an exception on a bridge, and one in host network mode, open. */
+static struct imds_openings some_openings(void)
+{
+	const struct ip_address a4 = { .family = AF_INET, .bytes = { 172, 17, 0, 2 } };
+	const struct ip_address a6 = { .family = AF_INET6, .bytes = { 0xfd, [15] = 2 } };
+	struct imds_openings o = { 0 };
+
+	assert_int_equal(imds_openings_address(&o, &a4), 0);
+	assert_int_equal(imds_openings_address(&o, &a6), 0);
+	assert_int_equal(imds_openings_port(&o, &a4, "veth1"), 0);
+	assert_int_equal(imds_openings_port(&o, &a6, "veth1"), 0);
+	assert_int_equal(imds_openings_group(&o, 4712, 3), 0);
+	return o;
+}
+
 /* On a host without cgroup-ebpf that has a slice of tasks. */
-static struct imds_plan *plan_by_slice(const struct imds_config *c)
+static struct imds_plan *plan_by_slice(const struct imds_config *c, const struct imds_openings *open)
 {
 	struct imds_features f = { 0 };
 	struct imds_plan *p;
@@ -42,7 +57,7 @@ static struct imds_plan *plan_by_slice(const struct imds_config *c)
 	f.slices[0].id = 4711;
 	(void)snprintf(f.slices[0].path, sizeof(f.slices[0].path), "ecstasks.slice");
 	f.n_slices = 1;
-	assert_int_equal(imds_plan_new(&p, c, &f, false), 0);
+	assert_int_equal(imds_plan_new(&p, c, &f, open, false), 0);
 	return p;
 }
 
@@ -214,31 +229,82 @@ static void allowances_stand_before_the_prohibition(void **state)
  * libnftnl refuses a value of the wrong width in silence from 1.2.7 on; nft_rule_build() notices and
  * gives no rule. Every statement that plans use has to build.
  */
-static void every_rule_builds(void **state)
+static unsigned int statements_built(const struct nft_table *t)
 {
-	struct imds_config c = defaults();
-	_cleanup_(imds_plan_freep) struct imds_plan *p = plan_by_slice(&c);
 	unsigned int seen = 0;
 
-	for (size_t i = 0; i < p->table->n_chains; i++) {
-		const struct nft_chain *chain = &p->table->chains[i];
+	for (size_t i = 0; i < t->n_chains; i++) {
+		const struct nft_chain *chain = &t->chains[i];
 
 		for (size_t k = 0; k < chain->n_rules; k++) {
-			_cleanup_(nftnl_rule_donep) struct nftnl_rule *r =
-				nft_rule_build(p->table, chain, &chain->rules[k]);
+			_cleanup_(nftnl_rule_donep) struct nftnl_rule *r = nft_rule_build(t, chain, &chain->rules[k]);
 
 			assert_non_null(r);
 			for (size_t s = 0; s < chain->rules[k].n_statements; s++)
 				seen |= 1u << chain->rules[k].statements[s].kind;
 		}
 	}
+	return seen;
+}
+
+static void every_rule_builds(void **state)
+{
+	struct imds_config c = defaults();
+	struct imds_openings open = some_openings();
+	_cleanup_(imds_plan_freep) struct imds_plan *p = plan_by_slice(&c, &open);
+	unsigned int seen = statements_built(p->table) | statements_built(p->bridge);
+
 	assert_int_equal(seen, (1u << _STMT_MAX) - 1);
+	imds_openings_done(&open);
+}
+
+static void exceptions_on_bridges_are_bound_to_their_ports(void **state)
+{
+	struct imds_config c = defaults();
+	struct imds_openings open = some_openings();
+	struct imds_features f = { 0 };
+	_cleanup_(imds_plan_freep) struct imds_plan *none = plan(&c, NULL, false), *bound = NULL;
+	_cleanup_(freep) char *text = NULL;
+
+	assert_true(none->bridge->absent);
+	assert_false(layer(none, LAYER_BRIDGE_PORTS, AF_INET)->wanted);
+	imds_features_all(&f);
+	assert_int_equal(imds_plan_new(&bound, &c, &f, &open, true), 0);
+	assert_true(layer(bound, LAYER_BRIDGE_PORTS, AF_INET6)->wanted);
+	assert_int_equal(bound->bridge->flags, bound->table->flags);
+	text = text_of(bound);
+	assert_non_null(strstr(text, "table bridge batten {"));
+	assert_non_null(strstr(text, "ip saddr @bound4 iifname . ip saddr != @ports4"));
+	assert_non_null(strstr(text, "elements = { \"veth1\" . 172.17.0.2 }"));
+	imds_openings_done(&open);
+}
+
+static void more_than_fits_is_an_error(void **state)
+{
+	struct imds_openings o = { 0 }, copy = { 0 };
+	struct ip_address a = { .family = AF_INET, .bytes = { 10 } };
+
+	for (unsigned int i = 0; i < IMDS_MAX_OPEN; i++) {
+		a.bytes[2] = (uint8_t)(i >> 8);
+		a.bytes[3] = (uint8_t)i;
+		assert_int_equal(imds_openings_address(&o, &a), 0);
+		assert_int_equal(imds_openings_address(&o, &a), 0);
+	}
+	assert_int_equal(o.n_addresses, IMDS_MAX_OPEN);
+	a.bytes[1] = 1;
+	assert_int_equal(imds_openings_address(&o, &a), -E2BIG);
+	assert_int_equal(imds_openings_copy(&copy, &o), 0);
+	assert_true(imds_openings_equal(&copy, &o));
+	copy.addresses[7].bytes[1] = 9;
+	assert_false(imds_openings_equal(&copy, &o));
+	imds_openings_done(&copy);
+	imds_openings_done(&o);
 }
 
 static void output_stands_in_for_ebpf(void **state)
 {
 	struct imds_config c = defaults();
-	_cleanup_(imds_plan_freep) struct imds_plan *with = plan(&c, NULL, false), *without = plan_by_slice(&c);
+	_cleanup_(imds_plan_freep) struct imds_plan *with = plan(&c, NULL, false), *without = plan_by_slice(&c, NULL);
 	_cleanup_(freep) char *text = text_of(without);
 
 	assert_true(layer(with, LAYER_CGROUP_EBPF, AF_INET)->wanted);
@@ -286,6 +352,8 @@ int main(void)
 		cmocka_unit_test(switches_take_layers_out),
 		cmocka_unit_test(allowances_stand_before_the_prohibition),
 		cmocka_unit_test(every_rule_builds),
+		cmocka_unit_test(exceptions_on_bridges_are_bound_to_their_ports),
+		cmocka_unit_test(more_than_fits_is_an_error),
 		cmocka_unit_test(output_stands_in_for_ebpf),
 		cmocka_unit_test(names_are_no_words_of_the_grammar),
 		cmocka_unit_test(an_unknown_feature_lists_the_known_ones),

@@ -12,7 +12,7 @@
 
 static struct nft_table *table(const char *name, int hook)
 {
-	struct nft_table *t = nft_table_new(name);
+	struct nft_table *t = nft_table_new(NFPROTO_INET, name);
 	struct nft_rule *r;
 
 	assert_non_null(t);

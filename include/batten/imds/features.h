@@ -26,6 +26,7 @@ enum imds_feature {
 	FEATURE_ROUTING_RULES,
 	FEATURE_ROUTING_RULES_IPV6,
 	FEATURE_SOCKET_CGROUP, /* the cgroup of a packet's sender, in the output hook */
+	FEATURE_BRIDGE,	       /* tables of the bridge family, with pairs of device and address */
 	FEATURE_CGROUP_EBPF, /* BPF programs, cgroup2, type information */
 	_FEATURE_MAX,
 };

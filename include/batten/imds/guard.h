@@ -38,10 +38,12 @@ uint32_t imds_guard_portid(const struct imds_guard *g);
 
 /*
  * imds_guard_configure - make a plan of a configuration; nothing changes in the kernel
+ * @open:     what is open for containers, or NULL; copied
  * @can_keep: the service manager keeps the socket when this process dies
- * Return: 0 or -ENOMEM; on failure the old plan stays
+ * Return: 0, -ENOMEM, -E2BIG when more is open than fits; on failure the old plan stays
  */
-int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, bool can_keep) _must_check_;
+int imds_guard_configure(struct imds_guard *g, const struct imds_config *c, const struct imds_openings *open,
+			 bool can_keep) _must_check_;
 
 const struct imds_plan *imds_guard_plan(const struct imds_guard *g);
 

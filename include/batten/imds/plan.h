@@ -16,6 +16,9 @@
  * Where that cannot be, the hook output matches the cgroup of the sender, for tasks in host network
  * mode; its rules name a slice by a number and are made anew with the slice.
  *
+ * Table bridge batten, while an exception may need it: an address that may pass may only come from
+ * the bridge ports of its own container, whoever writes it into a frame.
+ *
  * Routing rules: what this host sends to the service looks up main; everything else is
  * prohibited. They stand when the whole firewall is flushed.
  */
@@ -26,11 +29,11 @@
 #include "batten/base/bytes.h"
 #include "batten/imds/config.h"
 #include "batten/imds/features.h"
+#include "batten/imds/openings.h"
 #include "batten/kernel/nft.h"
 #include "batten/kernel/routing-rules.h"
 
 #define IMDS_TABLE "batten"
-#define IMDS_MAX_ROUTING_RULES (4 + IMDS_MAX_ALLOW)
 
 /* 169.254.169.254 and fd00:ec2::254 (EC2 user guide, "Instance metadata"). */
 extern const struct ip_address imds_addresses[2];
@@ -41,6 +44,7 @@ enum imds_layer {
 	LAYER_FORWARD,
 	LAYER_POSTROUTING,
 	LAYER_OUTPUT,
+	LAYER_BRIDGE_PORTS,
 	LAYER_ROUTING_RULES,
 	LAYER_CGROUP_EBPF,
 	_LAYER_MAX,
@@ -54,14 +58,16 @@ struct imds_layer_plan {
 	int family;
 	bool wanted;
 	const char *reason; /* why it is off, or what it does less well; NULL: complete */
-	ssize_t chain;	    /* index into the table's chains, or -1 */
-	ssize_t counter;    /* index into the table's counters, or -1 */
+	const struct nft_table *table; /* of the plan, or NULL */
+	ssize_t chain;	    /* index into that table's chains, or -1 */
+	ssize_t counter;    /* index into its counters, or -1 */
 };
 
 struct imds_plan {
 	bool enabled;		/* or else the plan is that there be no guard */
 	struct nft_table *table; /* owned; NULL where the kernel has no nftables */
-	struct routing_rule rules[IMDS_MAX_ROUTING_RULES];
+	struct nft_table *bridge; /* owned; NULL where the kernel has no bridge tables */
+	struct routing_rule *rules; /* owned */
 	size_t n_rules;
 	struct imds_layer_plan layers[2 * _LAYER_MAX];
 	size_t n_layers;
@@ -75,12 +81,13 @@ struct imds_plan {
 
 /*
  * imds_plan_new - make the plan
+ * @open: what is open for containers beside the configuration's addresses; NULL: nothing
  * @can_keep_socket: somebody (systemd's file descriptor store) keeps the owning socket when this
  *                   process dies, so that owning a table without "persist" is safe
- * Return: 0, -ENOMEM
+ * Return: 0, -ENOMEM, -E2BIG when more is open than fits
  */
 int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const struct imds_features *f,
-		  bool can_keep_socket) _must_check_;
+		  const struct imds_openings *open, bool can_keep_socket) _must_check_;
 struct imds_plan *imds_plan_free(struct imds_plan *p);
 DEFINE_CLEANUP(struct imds_plan *, imds_plan_free)
 

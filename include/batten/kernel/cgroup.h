@@ -32,6 +32,9 @@ int cgroup_of(pid_t pid, char ret[static PATH_MAX], struct diag *d) _must_check_
  */
 int cgroup_id(const char *path, uint64_t *ret, struct diag *d) _must_check_;
 
+/* How deep the group stands below the mount: 0 for the mount itself. */
+unsigned int cgroup_depth(const char *path);
+
 /* Is any process in the group or below it? Return: 1, 0 or a negative errno. */
 int cgroup_populated(const char *path) _must_check_;
 

@@ -20,11 +20,12 @@
 #define NFT_NAME_SIZE 32
 #define NFT_COMMENT_SIZE 96
 #define NFT_MAX_STATEMENTS 8
-#define NFT_MAX_RULES 12 /* of one chain */
+#define NFT_MAX_RULES 18 /* of one chain */
 #define NFT_MAX_CHAINS 8
-#define NFT_MAX_SETS 4
+#define NFT_MAX_SETS 8
 #define NFT_MAX_COUNTERS 16
-#define NFT_MAX_ELEMENTS 1024 /* of one set */
+#define NFT_MAX_ELEMENTS 2048 /* of one set */
+#define NFT_KEY_SIZE 32	      /* of the longest element: a name and an IPv6 address */
 
 /* An address of either family, in network order; IPv4 uses the first four bytes. */
 struct ip_address {
@@ -39,12 +40,15 @@ static inline size_t ip_length(int family)
 
 enum nft_statement_kind {
 	STMT_DADDR,	     /* destination is .address */
+	STMT_SADDR_IN,	     /* source of .family is in set .name */
 	STMT_SADDR_NOT_IN,    /* source of .family is not in set .name */
+	STMT_PORT_NOT_IN,     /* input device and source of .family, as a pair, are not in set .name */
 	STMT_IIFKIND_IN,	     /* kind of the input device is in set .name */
 	STMT_IIF_PRESENT,     /* there is an input device: the packet is not of this host */
 	STMT_IIF_NOT_LO,      /* it did not come through the loopback device */
 	STMT_HOPS_SPENT,      /* IPv6 hop limit below 255: some router has passed the packet on */
 	STMT_SOCKET_CGROUP,   /* the sender's cgroup2 ancestor at level .number has the id .cgroup */
+	STMT_SOCKET_CGROUP_IN, /* the id of that ancestor at level .number is in set .name */
 	STMT_L4PROTO,	     /* transport protocol is .number */
 	STMT_LIMIT,	     /* at most .number a second, .burst at once */
 	STMT_LOG,	     /* to nflog group .number with prefix .name, .snaplen bytes of the packet */
@@ -54,6 +58,7 @@ enum nft_statement_kind {
 				  conntrack does not know is not matched */
 	STMT_REJECT_RESET,    /* TCP reset */
 	STMT_DROP,
+	STMT_ACCEPT,
 	_STMT_MAX,
 };
 
@@ -86,6 +91,9 @@ enum nft_set_type {
 	NFT_SET_IPV4,
 	NFT_SET_IPV6,
 	NFT_SET_IFNAME,
+	NFT_SET_PORT4, /* the name of a device, and an address */
+	NFT_SET_PORT6,
+	NFT_SET_CGROUP, /* id in the host's byte order */
 	_NFT_SET_TYPE_MAX,
 };
 
@@ -94,7 +102,7 @@ struct nft_set {
 	enum nft_set_type type;
 	bool constant;
 	char comment[NFT_COMMENT_SIZE];
-	uint8_t (*elements)[16]; /* owned by the table; addresses, or names padded with NUL */
+	uint8_t (*elements)[NFT_KEY_SIZE]; /* owned by the table; names padded with NUL */
 	size_t n_elements;
 };
 
@@ -104,7 +112,9 @@ struct nft_counter {
 };
 
 struct nft_table {
-	char name[NFT_NAME_SIZE]; /* always of family inet */
+	char name[NFT_NAME_SIZE];
+	int family;  /* NFPROTO_INET or NFPROTO_BRIDGE */
+	bool absent; /* the plan is that there be no such table */
 	char comment[NFT_COMMENT_SIZE];
 	bool with_comments; /* the kernel keeps comments of tables and chains (5.10) */
 	uint32_t flags;	    /* NFT_TABLE_F_OWNER, NFT_F_PERSIST; text never has them */
@@ -119,7 +129,7 @@ struct nft_table {
 /* Kernel 6.9; absent from the headers of Debian 12 and of libnftnl 1.2. */
 #define NFT_F_PERSIST 0x4
 
-struct nft_table *nft_table_new(const char *name);
+struct nft_table *nft_table_new(int family, const char *name);
 struct nft_table *nft_table_free(struct nft_table *t);
 DEFINE_CLEANUP(struct nft_table *, nft_table_free)
 
@@ -133,6 +143,8 @@ struct nft_set *nft_table_set(struct nft_table *t, const char *name, enum nft_se
 			      bool constant, const char *comment);
 /* Return: 0, -ENOMEM, or -E2BIG beyond NFT_MAX_ELEMENTS. */
 int nft_set_add(struct nft_set *s, const void *element, size_t n) _must_check_;
+/* The element of NFT_SET_PORT4 or 6 for a device and an address. */
+int nft_set_add_port(struct nft_set *s, const char *device, const struct ip_address *a) _must_check_;
 
 /* Text of one rule as `nft list` prints it, without the comment. */
 void nft_rule_text(struct bytes *b, const struct nft_table *t, const struct nft_rule *r);
@@ -141,11 +153,13 @@ void nft_rule_text(struct bytes *b, const struct nft_table *t, const struct nft_
 void nft_table_text(struct bytes *b, const struct nft_table *t);
 
 /*
- * nft_replace - put the table in the kernel in one transaction, whatever was there
- * @nl: a NETLINK_NETFILTER socket; it owns the table when .flags says so
- * Return: 0 or a negative errno: -EPERM without CAP_NET_ADMIN or when another socket owns it
+ * nft_replace - put the tables in the kernel in one transaction, whatever was there
+ * @nl:     a NETLINK_NETFILTER socket; it owns a table whose .flags says so
+ * @tables: @n of them; one that is to be absent is removed
+ * Return: 0 or a negative errno: -EPERM without CAP_NET_ADMIN or when another socket owns one
  */
-int nft_replace(struct nl_socket *nl, const struct nft_table *t, struct diag *d) _must_check_;
+int nft_replace(struct nl_socket *nl, const struct nft_table *const *tables, size_t n,
+		struct diag *d) _must_check_;
 
 /*
  * nft_try - what the kernel says to each of these tables, of different names
@@ -161,7 +175,7 @@ int nft_try(struct nl_socket *nl, struct nft_table *const *tables, size_t n, int
 	    struct diag *d) _must_check_;
 
 /* Removes the table. Return: 0, also when there is none, or a negative errno. */
-int nft_remove(struct nl_socket *nl, const char *name, struct diag *d) _must_check_;
+int nft_remove(struct nl_socket *nl, int family, const char *name, struct diag *d) _must_check_;
 
 /*
  * nft_remove_leftovers - remove what a killed process left of nft_try()

@@ -45,7 +45,7 @@ static int heal(struct bench *b, struct diag *d)
 	struct nft_state s = { 0 };
 	int r;
 
-	r = nft_remove(b->nl, t->name, d);
+	r = nft_remove(b->nl, t->family, t->name, d);
 	while (r == 0 && !s.present) {
 		if (now_ns() > end)
 			return diag_fail(d, -ETIME, t->name, "nobody has put the table back");
@@ -78,7 +78,7 @@ static int prepare(struct bench *b, struct diag *d)
 	if (r >= 0)
 		r = imds_guard_new(&b->guard, NULL, -1, d);
 	if (r >= 0)
-		r = imds_guard_configure(b->guard, &config, false);
+		r = imds_guard_configure(b->guard, &config, NULL, false);
 	if (r >= 0)
 		r = nl_open(&b->nl, NETLINK_NETFILTER, NULL, 0, d);
 	return r;

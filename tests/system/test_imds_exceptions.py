@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exceptions: what they open, for whom alone, and that nobody borrows them."""
+import json
+
+import pytest
+
+import ecs_host
+import groups
+import lab
+import task_host
+
+NO_EBPF = "--assume-feature=-cgroup-ebpf"
+
+
+@pytest.fixture
+def h(spaces, scratch):
+    with task_host.make(spaces, scratch) as host:
+        yield host
+
+
+def tcp(space, timeout=3.0):
+    return [lab.connect(space, address, timeout=timeout)[0] for address in (lab.IMDS4, lab.IMDS6)]
+
+
+def bridge_table(h):
+    """Our table of the bridge family as nft lists it; None when it is not there."""
+    p = h.host.run("nft", "-s", "list", "table", "bridge", "batten", check=False)
+    return p.stdout if p.returncode == 0 else None
+
+
+def shape(text):
+    """The lines of a table, without what tells of its owner."""
+    return [li.split(" # ")[0] for li in text.splitlines() if li.strip() and "flags owner" not in li]
+
+
+def allowed_on_bridge(h):
+    space, where = h.on_bridge()
+    web = h.tasks.run("web", space, **where)
+    lab.wait_for(lambda: tcp(space) == ["OK", "OK"], "the exception")
+    return web, space
+
+
+def take_address(space, thief):
+    """The thief gets the addresses of its neighbour, and the neighbour loses them."""
+    ecs_host.commands(space, f"addr del {space.address}/16 dev eth0", f"addr del {space.address6}/64 dev eth0")
+    ecs_host.commands(thief, f"addr add {space.address}/16 dev eth0", f"addr add {space.address6}/64 dev eth0 nodad",
+                      f"route add default via {space.gateway}", f"route add default via {space.gateway6}")
+    # The bridge's host side has the addresses under the neighbour's link layer address.
+    space.run("ip", "link", "set", "eth0", "down")
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["without-bridge-tables", "bound"])
+@pytest.mark.parametrize("bridge", ["default", "user"])
+def test_a_moved_address_is_not_borrowed(h, bridge, bound):
+    """A neighbour on the same bridge, or one on another, that no cgroup program holds back."""
+    h.configure("allow = container:web")
+    h.daemon(NO_EBPF, *([] if bound else ["--assume-feature=-bridge"]))
+    web, space = allowed_on_bridge(h)
+    thief = h.add_port("thief", h.ecs.containers[bridge].bridge)
+    if bridge == "user":  # answers would go to the other bridge: the thief is seen by what arrives
+        before = h.ecs.uplink.arrivals()
+        ecs_host.commands(h.host, "sysctl net.ipv4.conf.all.rp_filter=0",
+                          f"sysctl net.ipv4.conf.{h.ecs.containers['user'].bridge}.rp_filter=0")
+        ecs_host.commands(thief, f"addr add {space.address}/32 dev eth0", "route add 172.18.0.1 dev eth0",
+                          "route add default via 172.18.0.1")
+        lab.connect(thief, lab.IMDS4, timeout=0.5)
+        assert (h.ecs.uplink.arrivals() > before) == (not bound)
+        return
+    take_address(space, thief)
+    row = {f: h.layers()["bridge-ports", f] for f in ("ipv4", "ipv6")}
+    if not bound:
+        assert tcp(thief) == ["OK", "OK"], "the road that is to be closed is there"
+        assert row["ipv4"]["state"] == "off" and row["ipv4"]["reason"]
+        return
+    before = h.ecs.uplink.arrivals()
+    assert tcp(thief, timeout=0.5) == ["TIMEOUT", "TIMEOUT"]
+    assert lab.connect(thief, ecs_host.ELSEWHERE4)[0] == "OK", "the address is the thief's but for the service"
+    assert h.ecs.uplink.arrivals() == before
+    for family in ("ipv4", "ipv6"):
+        assert row[family]["state"] == "active" and h.layers()["bridge-ports", family]["packets"] > 0
+
+
+def test_a_forged_frame_is_not_let_through(h):
+    """With cgroup programs in place a frame can still be written below them (AF_PACKET, NET_RAW)."""
+    h.configure("allow = container:web")
+    h.daemon()
+    _, space = allowed_on_bridge(h)
+    thief = h.add_port("thief", space.bridge)
+    link = json.loads(h.host.run("ip", "-j", "link", "show", space.bridge).stdout)[0]["address"]
+    send = f"""
+import socket, struct
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(("eth0", 0))
+def sum16(d):
+    t = sum(struct.unpack(f"!{{len(d) // 2}}H", d))
+    while t >> 16: t = (t & 0xffff) + (t >> 16)
+    return ~t & 0xffff
+ip = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + socket.inet_aton("{space.address}") + \\
+    socket.inet_aton("{lab.IMDS4}")
+ip = ip[:10] + struct.pack("!H", sum16(ip)) + ip[12:]
+frame = bytes.fromhex("{link.replace(':', '')}") + bytes.fromhex("020000000009") + b"\\x08\\x00" + ip + \\
+    struct.pack("!HHHH", 4000, 80, 8, 0)
+for _ in range(5): s.send(frame)
+"""
+    def forge(where):
+        where.run("/usr/bin/python3", "-S", "-E", "-c", send)
+        return h.layers()["bridge-ports", "ipv4"]["packets"]
+    before = h.ecs.uplink.arrivals()
+    assert forge(thief) == 5 and h.ecs.uplink.arrivals() == before
+    assert forge(space) == 5, "through its own port the address passes"
+    lab.wait_for(lambda: h.ecs.uplink.arrivals() >= before + 5, "the frames of the genuine one")
+
+
+@pytest.mark.parametrize("options", [[], ["--assume-feature=-owner"]], ids=["owner", "plain"])
+def test_the_bridge_table_is_a_part_of_the_guard(h, options):
+    """There with the first exception, put back, listed as nft would write it, gone with the last."""
+    daemon = h.daemon(NO_EBPF, *options)
+    space, where = h.on_bridge()
+    web = h.tasks.run("web", space, **where)
+    h.wait_log("following Docker")
+    assert bridge_table(h) is None and h.layers()["bridge-ports", "ipv6"]["state"] == "off"
+    h.batten("imds", "allow", "add", "container:web")
+    text = lab.wait_for(lambda: bridge_table(h), "the table")
+    assert f'"veth17" . {space.address}' in text and f'"veth17" . {space.address6}' in text
+    assert ("flags owner" in text) == (not options)
+    # nft can load what it lists, and lists the same again.
+    again = h.spaces.new("again")
+    again.run("nft", "-f", "-", input="\n".join(shape(text)))
+    assert shape(again.run("nft", "-s", "list", "table", "bridge", "batten").stdout) == shape(text)
+    if options:
+        h.host.run("nft", "delete", "table", "bridge", "batten")
+        lab.wait_for(lambda: bridge_table(h), "the table to be put back")
+        h.host.run("nft", "delete", "element", "bridge", "batten", "bound4", f"{{ {space.address} }}")
+        lab.wait_for(lambda: space.address in bridge_table(h).split("set ports4")[0], "the element to be put back")
+    else:
+        assert h.host.run("nft", "delete", "table", "bridge", "batten", check=False).returncode != 0
+    h.tasks.stop(web)
+    lab.wait_for(lambda: bridge_table(h) is None, "the table to go with the container")
+    h.tasks.run("web", space, **where)
+    lab.wait_for(lambda: bridge_table(h), "the table for the successor")
+    daemon.terminate()
+    daemon.wait()
+    assert "flags" not in bridge_table(h), "handed over"
+    h.batten("imds", "unblock")
+    assert bridge_table(h) is None
+
+
+def test_the_plan_prints_the_bridge_table(h):
+    def plan(*options):
+        return h.host.batten("imds", "plan", *options, "--config", h.config).stdout
+    assert "table bridge" not in plan()
+    h.configure("allow = family:web")
+    text = plan()
+    assert "table bridge batten {" in text
+    h.spaces.new("theirs").run("nft", "-f", "-", input="\n".join(li for li in text.splitlines() if li[:1] != "#"))
+    assert [c["name"] for c in json.loads(plan("--json"))["bridge_chains"]] == \
+        ["verdict", "prerouting"]
+
+
+def test_the_output_hook_knows_exceptions(h):
+    """Without eBPF a task in host network mode is let through by its cgroup, and no other."""
+    h.daemon(NO_EBPF)
+    web, other = h.tasks.run("web", h.host), h.tasks.run("other", h.host, family="other")
+    refused = {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}
+    lab.wait_for(lambda: h.roads(web, *refused) == refused, "the rule")
+    h.batten("imds", "allow", "add", "family:web")
+    lab.wait_for(lambda: h.roads(web, *refused) == {"tcp4": "OK", "tcp6": "OK"}, "the exception")
+    below = h.tree.make(f"{h.tasks.group(web).relative_to(h.tree.root)}/below")
+    assert groups.roads(below, h.host, "tcp4") == {"tcp4": "OK"}
+    assert h.roads(other, *refused) == refused, "for that container alone"
+    assert h.layers()["output", "ipv4"]["state"] == "active"
+    h.batten("imds", "allow", "remove", "family:web")
+    assert h.roads(web, *refused) == refused, "closed when the command has ended"
+    h.batten("imds", "allow", "add", "container:web")
+    assert h.roads(web, *refused) == {"tcp4": "OK", "tcp6": "OK"}
+    h.tasks.stop(web)
+    lab.wait_for(lambda: "groups3" not in h.host.run("nft", "list", "table", "inet", "batten").stdout, "the set to go")
+    assert h.roads(other, *refused) == refused
+
+
+def test_many_exceptions_are_not_cut(h):
+    """More than a configuration holds: each has its address, its routing rule and its row."""
+    h.configure("allow = family:web")
+    h.daemon()
+    n = 70
+    ids = [h.tasks.run(f"web{i}", h.host, network="bridge", address=f"172.17.1.{i + 1}") for i in range(n)]
+
+    def listed():
+        return h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout.count("172.17.1.")
+    lab.wait_for(lambda: listed() == n, "all addresses", timeout=60)
+    assert h.host.run("ip", "rule").stdout.count("172.17.1.") == n
+    assert h.roads(ids[-1], "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}
+    for id in ids[10:]:
+        h.tasks.stop(id)
+    lab.wait_for(lambda: listed() == 10, "those that ended to go", timeout=60)
+    assert h.host.run("ip", "rule").stdout.count("172.17.1.") == 10
