@@ -18,6 +18,11 @@ def h(spaces, scratch):
         yield host
 
 
+def wait_for(condition, what):
+    """A bound on hanging, not on time: the machine may be busy."""
+    return lab.wait_for(condition, what, timeout=60)
+
+
 def tcp(space, timeout=3.0):
     return [lab.connect(space, address, timeout=timeout)[0] for address in (lab.IMDS4, lab.IMDS6)]
 
@@ -36,7 +41,7 @@ def shape(text):
 def allowed_on_bridge(h):
     space, where = h.on_bridge()
     web = h.tasks.run("web", space, **where)
-    lab.wait_for(lambda: tcp(space) == ["OK", "OK"], "the exception")
+    wait_for(lambda: tcp(space) == ["OK", "OK"], "the exception")
     return web, space
 
 
@@ -107,7 +112,7 @@ for _ in range(5): s.send(frame)
     before = h.ecs.uplink.arrivals()
     assert forge(thief) == 5 and h.ecs.uplink.arrivals() == before
     assert forge(space) == 5, "through its own port the address passes"
-    lab.wait_for(lambda: h.ecs.uplink.arrivals() >= before + 5, "the frames of the genuine one")
+    wait_for(lambda: h.ecs.uplink.arrivals() >= before + 5, "the frames of the genuine one")
 
 
 @pytest.mark.parametrize("options", [[], ["--assume-feature=-owner"]], ids=["owner", "plain"])
@@ -119,7 +124,7 @@ def test_the_bridge_table_is_a_part_of_the_guard(h, options):
     h.wait_log("following Docker")
     assert bridge_table(h) is None and h.layers()["bridge-ports", "ipv6"]["state"] == "off"
     h.batten("imds", "allow", "add", "container:web")
-    text = lab.wait_for(lambda: bridge_table(h), "the table")
+    text = wait_for(lambda: bridge_table(h), "the table")
     assert f'"veth17" . {space.address}' in text and f'"veth17" . {space.address6}' in text
     assert ("flags owner" in text) == (not options)
     # nft can load what it lists, and lists the same again.
@@ -128,15 +133,15 @@ def test_the_bridge_table_is_a_part_of_the_guard(h, options):
     assert shape(again.run("nft", "-s", "list", "table", "bridge", "batten").stdout) == shape(text)
     if options:
         h.host.run("nft", "delete", "table", "bridge", "batten")
-        lab.wait_for(lambda: bridge_table(h), "the table to be put back")
+        wait_for(lambda: bridge_table(h), "the table to be put back")
         h.host.run("nft", "delete", "element", "bridge", "batten", "bound4", f"{{ {space.address} }}")
-        lab.wait_for(lambda: space.address in bridge_table(h).split("set ports4")[0], "the element to be put back")
+        wait_for(lambda: space.address in bridge_table(h).split("set ports4")[0], "the element to be put back")
     else:
         assert h.host.run("nft", "delete", "table", "bridge", "batten", check=False).returncode != 0
     h.tasks.stop(web)
-    lab.wait_for(lambda: bridge_table(h) is None, "the table to go with the container")
+    wait_for(lambda: bridge_table(h) is None, "the table to go with the container")
     h.tasks.run("web", space, **where)
-    lab.wait_for(lambda: bridge_table(h), "the table for the successor")
+    wait_for(lambda: bridge_table(h), "the table for the successor")
     daemon.terminate()
     daemon.wait()
     assert "flags" not in bridge_table(h), "handed over"
@@ -161,9 +166,9 @@ def test_the_output_hook_knows_exceptions(h):
     h.daemon(NO_EBPF)
     web, other = h.tasks.run("web", h.host), h.tasks.run("other", h.host, family="other")
     refused = {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}
-    lab.wait_for(lambda: h.roads(web, *refused) == refused, "the rule")
+    wait_for(lambda: h.roads(web, *refused) == refused, "the rule")
     h.batten("imds", "allow", "add", "family:web")
-    lab.wait_for(lambda: h.roads(web, *refused) == {"tcp4": "OK", "tcp6": "OK"}, "the exception")
+    wait_for(lambda: h.roads(web, *refused) == {"tcp4": "OK", "tcp6": "OK"}, "the exception")
     below = h.tree.make(f"{h.tasks.group(web).relative_to(h.tree.root)}/below")
     assert groups.roads(below, h.host, "tcp4") == {"tcp4": "OK"}
     assert h.roads(other, *refused) == refused, "for that container alone"
@@ -173,7 +178,7 @@ def test_the_output_hook_knows_exceptions(h):
     h.batten("imds", "allow", "add", "container:web")
     assert h.roads(web, *refused) == {"tcp4": "OK", "tcp6": "OK"}
     h.tasks.stop(web)
-    lab.wait_for(lambda: "groups3" not in h.host.run("nft", "list", "table", "inet", "batten").stdout, "the set to go")
+    wait_for(lambda: "groups3" not in h.host.run("nft", "list", "table", "inet", "batten").stdout, "the set to go")
     assert h.roads(other, *refused) == refused
 
 
@@ -186,10 +191,10 @@ def test_many_exceptions_are_not_cut(h):
 
     def listed():
         return h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout.count("172.17.1.")
-    lab.wait_for(lambda: listed() == n, "all addresses", timeout=60)
+    wait_for(lambda: listed() == n, "all addresses")
     assert h.host.run("ip", "rule").stdout.count("172.17.1.") == n
     assert h.roads(ids[-1], "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}
     for id in ids[10:]:
         h.tasks.stop(id)
-    lab.wait_for(lambda: listed() == 10, "those that ended to go", timeout=60)
+    wait_for(lambda: listed() == 10, "those that ended to go")
     assert h.host.run("ip", "rule").stdout.count("172.17.1.") == 10
