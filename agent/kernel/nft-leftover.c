@@ -16,7 +16,10 @@
 
 struct leftovers {
 	const char *prefix;
-	char names[MAX_LEFTOVERS][NFT_NAME_SIZE];
+	struct {
+		int family;
+		char name[NFT_NAME_SIZE];
+	} tables[MAX_LEFTOVERS];
 	size_t n;
 };
 
@@ -30,8 +33,10 @@ static int on_table(const struct nlmsghdr *nlh, void *data)
 		return -ENOMEM;
 	if (nftnl_table_nlmsg_parse(nlh, t) == 0 && l->n < MAX_LEFTOVERS) {
 		name = nftnl_table_get_str(t, NFTNL_TABLE_NAME);
-		if (name && strlen(name) < NFT_NAME_SIZE && strncmp(name, l->prefix, strlen(l->prefix)) == 0)
-			(void)snprintf(l->names[l->n++], NFT_NAME_SIZE, "%s", name);
+		if (name && strlen(name) < NFT_NAME_SIZE && strncmp(name, l->prefix, strlen(l->prefix)) == 0) {
+			l->tables[l->n].family = (int)nftnl_table_get_u32(t, NFTNL_TABLE_FAMILY);
+			(void)snprintf(l->tables[l->n++].name, NFT_NAME_SIZE, "%s", name);
+		}
 	}
 	nftnl_table_free(t);
 	return 0;
@@ -48,14 +53,14 @@ int nft_remove_leftovers(struct nl_socket *nl, const char *prefix, struct diag *
 		return -ENOMEM;
 	l->prefix = prefix;
 	memset(buf, 0, sizeof(buf));
-	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_DUMP, 0);
+	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_UNSPEC, NLM_F_DUMP, 0);
 	r = nl_request(nl, nlh, on_table, l, d);
 	for (size_t i = 0; r >= 0 && i < l->n; i++) {
 		/* One that another process owns goes when that process does. */
-		int removed = nft_remove(nl, l->names[i], NULL);
+		int removed = nft_remove(nl, l->tables[i].family, l->tables[i].name, NULL);
 
 		if (removed < 0 && removed != -EPERM)
-			r = diag_errno(d, removed, l->names[i], "cannot remove a table that was only tried");
+			r = diag_errno(d, removed, l->tables[i].name, "cannot remove a table that was only tried");
 	}
 	return r;
 }
