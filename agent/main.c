@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&cmd_seccomp_measure_runtime,
 	&cmd_seccomp_merge,
 	&cmd_seccomp_record,
+	&cmd_seccomp_shadow,
 	&cmd_seccomp_show,
 	&cmd_seccomp_verify,
 };

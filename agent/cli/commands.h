@@ -27,5 +27,6 @@ extern const struct command cmd_seccomp_list;
 extern const struct command cmd_seccomp_measure_runtime;
 extern const struct command cmd_seccomp_merge;
 extern const struct command cmd_seccomp_record;
+extern const struct command cmd_seccomp_shadow;
 extern const struct command cmd_seccomp_show;
 extern const struct command cmd_seccomp_verify;

@@ -17,7 +17,7 @@
 
 static const struct log_message msg_blocked = { "7253c061492db1d5f3e480b1c2d3e427", "IMDS attempt blocked" };
 
-static void add_container(json_t *j, const struct container *c)
+void event_add_container(json_t *j, const struct container *c)
 {
 	const struct {
 		const char *key, *value;
@@ -57,7 +57,7 @@ void blocked_event_cgroup(struct event_log *log, const struct host_model *m, con
 		      (json_int_t)e->count, "cgroup", (json_int_t)e->cgroup, "certainty", "certain", "message",
 		      json_text(message));
 	if (j && c)
-		add_container(j, c);
+		event_add_container(j, c);
 	if (j && e->sender_known) {
 		json_object_set_new(j, "process", json_text(process));
 		json_object_set_new(j, "pid", json_integer((json_int_t)e->tgid));
@@ -91,7 +91,7 @@ void blocked_event_packet(struct event_log *log, const struct host_model *m, con
 		      "destination", to, "port", (int)p->port, "source", from, "device", device, "count", 1, "certainty",
 		      "claimed", "message", json_text(message));
 	if (j && c)
-		add_container(j, c);
+		event_add_container(j, c);
 	if (j && held_back > 0)
 		json_object_set_new(j, "suppressed", json_integer((json_int_t)held_back));
 	event_log_add(log, j);

@@ -8,6 +8,9 @@
 #include "batten/kernel/nflog.h"
 #include "daemon/event-log.h"
 
+/* Name, id, task, family and image, as far as they are known, into an event. */
+void event_add_container(json_t *j, const struct container *c);
+
 /* Of the cgroup layer: the group is the kernel's word; the process is certain where it asked itself. */
 void blocked_event_cgroup(struct event_log *log, const struct host_model *m, const struct cgroup_event *e);
 

@@ -260,6 +260,13 @@ static int call_events(void *data, const json_t *request, json_t **ret, struct d
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int call_shadow(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	return host_service_shadow(m->host, ret, d);
+}
+
 static const struct control_method methods[] = {
 	{ "events", call_events },
 	{ "imds.allow", call_allow },
@@ -268,6 +275,7 @@ static const struct control_method methods[] = {
 	{ "imds.block", call_block },
 	{ "imds.unblock", call_unblock },
 	{ "imds.status", call_status },
+	{ "seccomp.shadow", call_shadow },
 	{ 0 },
 };
 

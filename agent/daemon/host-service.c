@@ -25,6 +25,7 @@
 #include "batten/kernel/nflog.h"
 #include "daemon/awsvpc-service.h"
 #include "daemon/blocked-event.h"
+#include "daemon/seccomp-event.h"
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
 static const struct log_message msg_no_docker = { "2d0e7b1cf4d85c80ae9f3b6c7d8e9f22",
@@ -41,6 +42,8 @@ static const struct log_message msg_nflog = { "8364d1725ac3e2e604f591c2d3e4f528"
 					       "blocked packets cannot be listened to" };
 static const struct log_message msg_observe = { "9475e2182bd4f3f715a602d3e4f50629",
 						 "system calls cannot be observed" };
+static const struct log_message msg_shadow = { "e5fb07192d3d4fa0c1627d8e1f2a3b35",
+						"the profile of [seccomp] shadow cannot be tried" };
 
 struct host_service {
 	sd_event *event; /* referenced */
@@ -359,27 +362,57 @@ json_t *host_service_exceptions(const struct host_service *s)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void on_seccomp(void *user, const char *container_id, const struct observer_event *e, uint64_t held_back)
+{
+	struct host_service *s = user;
+	const struct container *c = container_id ? host_model_find(host_watch_model(s->watch), container_id) : NULL;
+
+	seccomp_event(s->log, c, e, held_back);
+}
+
+static void try_profile(struct host_service *s, const char *path)
+{
+	struct diag d = { 0 };
+	int r = observe_service_shadow(s->observe, path, &d);
+
+	if (r < 0)
+		log_event(LOG_ERR, &msg_shadow, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
+}
+
 /* Observing is an extra: a host where it cannot be done keeps everything else. */
-static void open_observer(struct host_service *s, bool wanted)
+static void open_observer(struct host_service *s, const struct seccomp_config *config)
 {
 	struct diag d = { 0 };
 	int r;
 
-	if (!wanted) {
+	if (!config->observe) {
 		s->observe = observe_service_free(s->observe);
 		s->observe_tried = false;
 		return;
 	}
-	if (s->observe || s->observe_tried)
+	if (!s->observe && s->observe_tried)
 		return;
-	r = observe_service_new(&s->observe, s->event, s->directory, &d);
+	if (s->observe) {
+		try_profile(s, config->shadow);
+		return;
+	}
+	r = observe_service_new(&s->observe, s->event, s->directory, on_seccomp, s, &d);
 	s->observe_tried = r < 0;
 	if (r < 0) {
 		log_event(LOG_ERR, &msg_observe, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 		return;
 	}
+	try_profile(s, config->shadow);
 	host_model_each(pos, host_watch_model(s->watch))
 		observe_service_runs(s->observe, host_container(pos));
+}
+
+int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d)
+{
+	if (!s->observe)
+		return diag_fail(d, -EOPNOTSUPP, NULL, "nothing is observed; set observe = yes and shadow = PROFILE in [seccomp]");
+	*ret = observe_service_shadow_json(s->observe);
+	return *ret ? 0 : -ENOMEM;
 }
 
 void host_service_configure(struct host_service *s, const struct settings *settings)
@@ -387,7 +420,7 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 	s->imds = settings->imds;
 	open_layer(s);
 	open_nflog(s);
-	open_observer(s, settings->seccomp.observe);
+	open_observer(s, &settings->seccomp);
 	set_everything(s);
 }
 
@@ -422,7 +455,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		return r;
 	open_layer(s);
 	open_nflog(s);
-	open_observer(s, settings->seccomp.observe);
+	open_observer(s, &settings->seccomp);
 	*ret = take_ptr(s);
 	return 0;
 }
@@ -431,9 +464,10 @@ struct host_service *host_service_free(struct host_service *s)
 {
 	if (!s)
 		return NULL;
+	/* First: what it has still to tell is told of containers. */
+	s->observe = observe_service_free(s->observe);
 	s->watch = host_watch_free(s->watch);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
-	s->observe = observe_service_free(s->observe);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);

@@ -40,3 +40,6 @@ int host_service_disallow(struct host_service *s, const char *rule, struct diag 
 
 /* {"schema": "batten.imds-allow/1", "allow": [{rule, by, since, containers: []}]}; NULL on no memory. */
 json_t *host_service_exceptions(const struct host_service *s);
+
+/* batten.seccomp-shadow/1. Return: 0; -EOPNOTSUPP when nothing is observed */
+int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d) _must_check_;

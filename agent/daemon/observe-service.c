@@ -26,20 +26,38 @@ static const struct log_message msg_trouble = { "b2c8d4e6fa0a4c7d9e3f5a7b9c1d2e3
 struct observe_service {
 	struct seccomp_watch *watch;
 	sd_event_source *sights, *timer;
-	struct log_limit limit;
+	struct log_limit limit, news_limit;
+	observe_callback callback;
+	void *user;
+	char shadow[256];
 };
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 static void said(struct observe_service *s, int r, const struct diag *d)
 {
 	uint64_t held_back = 0;
-	struct timespec t;
 
 	if (r >= 0)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	if (log_limit_allow(&s->limit, (uint64_t)t.tv_sec * 1000, &held_back))
+	if (log_limit_allow(&s->limit, now_ms(), &held_back))
 		log_event(LOG_WARNING, &msg_trouble, "where", d->where, "reason",
 			  d->what[0] ? d->what : strerror(-r));
+}
+
+static void on_event(void *user, const char *container_id, const struct observer_event *e)
+{
+	struct observe_service *s = user;
+	uint64_t held_back = 0;
+
+	if ((e->news || e->kind == OBSERVER_SHADOW) && log_limit_allow(&s->news_limit, now_ms(), &held_back))
+		s->callback(s->user, container_id, e, held_back);
 }
 
 static void dispatch(struct observe_service *s)
@@ -78,7 +96,8 @@ static int add_sources(struct observe_service *s, sd_event *event)
 	return r;
 }
 
-int observe_service_new(struct observe_service **ret, sd_event *event, const char *state_dir, struct diag *d)
+int observe_service_new(struct observe_service **ret, sd_event *event, const char *state_dir,
+			observe_callback callback, void *user, struct diag *d)
 {
 	_cleanup_(observe_service_freep) struct observe_service *s = calloc(1, sizeof(*s));
 	char dir[512];
@@ -87,10 +106,13 @@ int observe_service_new(struct observe_service **ret, sd_event *event, const cha
 	if (!s)
 		return -ENOMEM;
 	s->limit = (struct log_limit){ .interval_ms = 60000, .burst = 3 };
+	s->news_limit = (struct log_limit){ .interval_ms = 60000, .burst = 60 };
+	s->callback = callback;
+	s->user = user;
 	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
 		return diag_errno(d, -errno, state_dir, "cannot make the state directory");
 	(void)snprintf(dir, sizeof(dir), "%s/seccomp", state_dir);
-	r = seccomp_watch_new(&s->watch, dir, NULL, NULL, d);
+	r = seccomp_watch_new(&s->watch, dir, on_event, s, d);
 	if (r < 0)
 		return r;
 	r = add_sources(s, event);
@@ -126,4 +148,21 @@ void observe_service_ended(struct observe_service *s, const char *container_id)
 
 	if (s)
 		said(s, seccomp_watch_ended(s->watch, container_id, &d), &d);
+}
+
+int observe_service_shadow(struct observe_service *s, const char *path, struct diag *d)
+{
+	int r;
+
+	if (!s || strcmp(s->shadow, path) == 0)
+		return 0;
+	r = seccomp_watch_shadow(s->watch, path[0] ? path : NULL, d);
+	if (r >= 0)
+		(void)snprintf(s->shadow, sizeof(s->shadow), "%s", path);
+	return r;
+}
+
+json_t *observe_service_shadow_json(struct observe_service *s)
+{
+	return s ? seccomp_watch_shadow_json(s->watch) : NULL;
 }

@@ -72,6 +72,15 @@ static const struct config_key seccomp_keys[] = {
 		.default_text = "no",
 		.help = "Observe which system calls containers make, for `batten seccomp list` and generate.",
 	},
+	{
+		.name = "shadow",
+		.offset = offsetof(struct seccomp_config, shadow),
+		.parse = parse_text,
+		.max = 256,
+		.default_text = "",
+		.help = "A profile to try on all containers while observing: what it would deny is counted, nothing is denied "
+			"(`batten seccomp shadow`). A directory has one for each image, named sha256-DIGEST.json.",
+	},
 };
 
 static const struct config_section seccomp_section = { "seccomp", seccomp_keys, ARRAY_SIZE(seccomp_keys) };

@@ -37,7 +37,7 @@ static bool digest_of_file(const char *file, char ret[static 128])
 	return true;
 }
 
-static int path_of(const char *dir, const char *digest, char ret[static PATH_MAX], struct diag *d)
+int observation_store_path(const char *dir, const char *digest, char ret[static PATH_MAX], struct diag *d)
 {
 	const char *hex = digest + strlen(DIGEST_PREFIX);
 
@@ -101,7 +101,7 @@ int observation_store_merge(const char *dir, const char *digest, const struct ob
 	struct diag why = { 0 };
 	int r;
 
-	r = path_of(dir, digest, path, d);
+	r = observation_store_path(dir, digest, path, d);
 	if (r == 0)
 		r = make_directory(dir, d);
 	if (r < 0)
@@ -146,7 +146,7 @@ int observation_store_each(const char *dir, int (*fn)(void *userdata, const char
 		_cleanup_(observation_freep) struct observation *o = NULL;
 		char digest[128], path[PATH_MAX];
 
-		if (r == 0 && digest_of_file(names[i]->d_name, digest) && path_of(dir, digest, path, NULL) == 0) {
+		if (r == 0 && digest_of_file(names[i]->d_name, digest) && observation_store_path(dir, digest, path, NULL) == 0) {
 			r = observation_read(path, &o, d);
 			if (r == 0)
 				r = fn(userdata, digest, o);

@@ -85,7 +85,12 @@ struct obs_name_key {
 	char name[128];
 };
 
-/* A call that the profile on trial would deny; the value counts how often it was made. */
+/* What a profile on trial would deny; key: the group's id, 0 for all that have none of their own. */
+struct obs_shadow_row {
+	struct obs_bits denied[OBS_ABIS];
+};
+
+/* A call that was made and would have been denied; the value counts how often. */
 struct obs_shadow_key {
 	__u64 owner;
 	__u32 nr, abi;
@@ -100,6 +105,7 @@ enum obs_event_kind {
 	OBS_EVENT_CALL = 1, /* first sight */
 	OBS_EVENT_DENIED,
 	OBS_EVENT_GROUP, /* a container's group was made */
+	OBS_EVENT_SHADOW, /* a call was made for the first time that the profile on trial would deny */
 };
 
 struct obs_event {

@@ -46,6 +46,5 @@ int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret) _mu
 const char *observer_bit_name(unsigned int abi, unsigned int bit, char buf[static ABI_NAME_SIZE]);
 /* The number that the kernel uses, of the number of a bit. */
 int observer_bit_number(unsigned int bit);
-void observer_shadow_forget(struct observer *o, uint64_t group);
 enum abi observer_abi(unsigned int abi);
 int64_t observer_wall_ms(uint64_t boot_ns);

@@ -167,14 +167,20 @@ struct {
 	__type(value, __u64);
 } awaited SEC(".maps");
 
-/* What profiles on trial would deny. Empty as long as none is. */
+/* Profiles on trial, and how often what they would deny was done. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, struct obs_shadow_row);
+} shadow_rows SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct obs_shadow_key);
 	__type(value, __u64);
-} shadow SEC(".maps");
+} shadow_counts SEC(".maps");
 __u64 n_shadows;
 
 /* An empty row to copy from: a row is larger than a program's stack. */
@@ -465,14 +471,26 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head
 }
 
 /* Counts a call that a profile on trial would deny. Such a call is never remembered by its task. */
-static __always_inline int shadowed(__u64 owner, __u32 nr, __u32 abi)
+static __always_inline int shadowed(struct task_struct *t, __u64 owner, __u64 nr, __u64 abi, __u32 r)
 {
 	struct obs_shadow_key key = { .owner = owner, .nr = nr, .abi = abi };
-	__u64 *count = n_shadows ? bpf_map_lookup_elem(&shadow, &key) : 0;
+	struct obs_shadow_row *row;
+	__u64 all = 0, one = 1, *count;
 
-	if (!count)
+	if (!n_shadows)
 		return 0;
-	__sync_fetch_and_add(count, 1);
+	row = bpf_map_lookup_elem(&shadow_rows, &owner);
+	if (!row)
+		row = bpf_map_lookup_elem(&shadow_rows, &all);
+	if (!row || !(row->denied[abi].w[(nr >> 6) & (OBS_WORDS - 1)] >> (nr & 63) & 1))
+		return 0;
+	count = bpf_map_lookup_elem(&shadow_counts, &key);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else if (bpf_map_update_elem(&shadow_counts, &key, &one, BPF_NOEXIST) == 0)
+		tell(t, OBS_EVENT_SHADOW, owner, nr, abi, r, 0);
+	else if ((count = bpf_map_lookup_elem(&shadow_counts, &key))) /* another thread was first */
+		__sync_fetch_and_add(count, 1);
 	return 1;
 }
 
@@ -513,7 +531,8 @@ static __always_inline void note(bool old, struct task_struct *t, struct pt_regs
 	if (which)
 		note_arguments(regs, row, owner, nr, abi, r, which);
 	/* Before the exec only what runs under a filter would meet the profile. */
-	if (((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) && shadowed(owner, nr, abi))
+	if (((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) &&
+	    shadowed(t, owner, nr, abi, r))
 		return;
 	if (!which && abi == 0 && BOUNDED(nr, 512))
 		st->seen[nr >> 6] |= 1ull << (nr & 63);

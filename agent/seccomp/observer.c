@@ -137,6 +137,12 @@ static void watch_denials(struct observer *o)
 
 static int on_event(void *userdata, void *data, size_t size)
 {
+	static const enum observer_event_kind kind_of[] = {
+		[OBS_EVENT_CALL] = OBSERVER_CALL,
+		[OBS_EVENT_DENIED] = OBSERVER_DENIED,
+		[OBS_EVENT_GROUP] = OBSERVER_GROUP,
+		[OBS_EVENT_SHADOW] = OBSERVER_SHADOW,
+	};
 	struct observer *o = userdata;
 	const struct obs_event *e = data;
 	char name[ABI_NAME_SIZE], comm[sizeof(e->comm) + 1], exe[sizeof(e->exe) + 1], dir[sizeof(e->group) + 1];
@@ -148,7 +154,7 @@ static int on_event(void *userdata, void *data, size_t size)
 	g = group_add(o, e->owner);
 	if (!g)
 		return 0;
-	if (e->kind != OBS_EVENT_GROUP)
+	if (e->kind == OBS_EVENT_CALL || e->kind == OBS_EVENT_DENIED)
 		remember(g, e);
 	if (e->row & 1)
 		watch_denials(o);
@@ -161,8 +167,8 @@ static int on_event(void *userdata, void *data, size_t size)
 	out.time_ms = observer_wall_ms(e->boot_ns);
 	out.comm = comm;
 	out.exe = exe;
-	out.kind = e->kind == OBS_EVENT_GROUP ? OBSERVER_GROUP :
-		   e->kind == OBS_EVENT_DENIED ? OBSERVER_DENIED : OBSERVER_CALL;
+	out.kind = kind_of[e->kind < ARRAY_SIZE(kind_of) ? e->kind : OBS_EVENT_CALL];
+	out.workload = e->row / 2 == OBS_START || e->row / 2 == OBS_SERVE || e->row / 2 == OBS_EXEC;
 	if (e->kind == OBS_EVENT_GROUP) {
 		out.directory = dir;
 	} else {
@@ -232,6 +238,8 @@ static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_group
 		r = bpf_program__set_autoload(old ? pairs[i].new : pairs[i].old, false);
 	if (r == 0)
 		r = bpf_map__set_max_entries(s->maps.rows, old ? MIN(n_groups, MAX_BYTE_GROUPS) : n_groups);
+	if (r == 0)
+		r = bpf_map__set_max_entries(s->maps.shadow_rows, n_groups + 1);
 	if (r == 0)
 		r = bpf_map__set_value_size(s->maps.rows, (uint32_t)row_size);
 	if (r == 0)
@@ -581,7 +589,7 @@ void observer_forget(struct observer *o, uint64_t group)
 		previous = &key;
 	}
 	forget_name(bpf_map__fd(o->skel->maps.awaited), group);
-	observer_shadow_forget(o, group);
+	observer_unshadow(o, group);
 	forget_values(bpf_map__fd(o->skel->maps.values), group);
 	forget_values(bpf_map__fd(o->skel->maps.n_values), group);
 	if (g)

@@ -3,8 +3,6 @@
  * Containers by id, each with its group in the observer. The source of what is stored is the
  * container: storing the same run again changes nothing, so it can be done as often as one likes.
  */
-#include "batten/seccomp/watch.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -15,29 +13,12 @@
 #include "batten/kernel/cgroup.h"
 #include "batten/seccomp/observation-store.h"
 #include "seccomp/observer-internal.h"
+#include "seccomp/watch-internal.h"
 
 #define MAX_WATCHED 512
 #define STORE_EVERY_S 300
 #define UNCLAIMED_S 600 /* a group that no container was named for is forgotten after that */
 #define UNIFIED_MOUNT "/sys/fs/cgroup"
-
-struct watched {
-	struct list link;
-	char id[CONTAINER_ID_SIZE];
-	char *image, *digest; /* owned */
-	uint64_t group;
-};
-
-struct seccomp_watch {
-	struct observer *observer;
-	char *dir; /* owned */
-	struct list containers;
-	seccomp_watch_callback callback;
-	void *userdata;
-	bool by_mntns;
-	time_t stored_at;
-	char host[256];
-};
 
 static time_t now_s(void)
 {
@@ -69,13 +50,63 @@ static struct watched *find_group(const struct seccomp_watch *w, uint64_t group)
 	return NULL;
 }
 
+/* Is the call one that the image has never made, though it was observed before? It is asked once for each. */
+static bool is_news(struct watched *c, enum abi a, const char *call)
+{
+	int number = abi_call_number(a, call);
+	uint64_t mask, *word;
+
+	if (!c->has_known || number < 0 || number >= ABI_NUMBERS)
+		return false;
+	word = &c->known[a][number / 64];
+	mask = UINT64_C(1) << (number % 64);
+	if (*word & mask)
+		return false;
+	*word |= mask;
+	return true;
+}
+
 static void on_event(void *userdata, const struct observer_event *e)
 {
 	struct seccomp_watch *w = userdata;
-	const struct watched *c = find_group(w, e->group);
+	struct watched *c = find_group(w, e->group);
+	struct observer_event out = *e;
 
-	if (w->callback)
-		w->callback(w->userdata, c ? c->id : NULL, e);
+	if (!w->callback)
+		return;
+	out.news = e->kind == OBSERVER_CALL && e->workload && c && is_news(c, e->abi, e->call);
+	w->callback(w->userdata, c ? c->id : NULL, &out);
+}
+
+/* News that came before anybody had told whose they are. */
+static void tell_news(struct seccomp_watch *w, struct watched *c, const struct observation *o)
+{
+	for (enum abi a = 0; w->callback && a < _ABI_MAX; a++) {
+		for (size_t i = 0; i < o->abis[a].n; i++) {
+			const struct observed_call *call = &o->abis[a].v[i];
+			struct observer_event e = {
+				.kind = OBSERVER_CALL, .group = c->group, .time_ms = call->first_ms, .call = call->name,
+				.abi = a, .comm = "", .exe = call->by, .workload = true, .news = true,
+			};
+
+			if ((call->phases & ~(unsigned int)PHASE_RUNTIME) && is_news(c, a, call->name))
+				w->callback(w->userdata, c->id, &e);
+		}
+	}
+}
+
+/* What the image did before, so that what it does for the first time can be told. */
+static void learn_known(struct seccomp_watch *w, struct watched *c)
+{
+	_cleanup_(observation_freep) struct observation *o = NULL;
+
+	if (observation_store_find(w->dir, c->digest, &o, NULL) < 0)
+		return;
+	c->has_known = true;
+	for (enum abi a = 0; a < _ABI_MAX; a++)
+		for (size_t i = 0; i < o->abis[a].n; i++)
+			if (o->abis[a].v[i].phases)
+				(void)is_news(c, a, o->abis[a].v[i].name);
 }
 
 /* Containers have groups of their own in cgroup2 only where it is the one hierarchy. */
@@ -96,6 +127,7 @@ int seccomp_watch_new(struct seccomp_watch **ret, const char *dir, seccomp_watch
 	if (!w)
 		return -ENOMEM;
 	list_init(&w->containers);
+	list_init(&w->shadow_counts);
 	w->dir = strdup(dir);
 	if (!w->dir)
 		return -ENOMEM;
@@ -130,6 +162,7 @@ struct seccomp_watch *seccomp_watch_free(struct seccomp_watch *w)
 		ignored.what[0] = '\0'; /* who frees has nobody to tell */
 	list_for_each(pos, &w->containers)
 		(void)watched_free(container_of(pos, struct watched, link));
+	watch_shadow_done(w);
 	observer_free(w->observer);
 	free(w->dir);
 	free(w);
@@ -141,7 +174,7 @@ int seccomp_watch_fd(const struct seccomp_watch *w)
 	return observer_fd(w->observer);
 }
 
-static int store(struct seccomp_watch *w, const struct watched *c, struct diag *d)
+static int store(struct seccomp_watch *w, struct watched *c, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *o = observation_new();
 	char source[SOURCE_ID_SIZE];
@@ -158,6 +191,7 @@ static int store(struct seccomp_watch *w, const struct watched *c, struct diag *
 		r = labels_add(&o->hosts, w->host);
 	if (r < 0)
 		return r;
+	tell_news(w, c, o);
 	observation_confidence(o, &seen);
 	/* Nothing seen yet: a container that sleeps. There is no run to count. */
 	return seen.n_names > 0 ? observation_store_merge(w->dir, c->digest, o, d) : 0;
@@ -230,7 +264,8 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 		return -ENOMEM;
 	}
 	list_append(&w->containers, &own->link);
-	return 0;
+	learn_known(w, own);
+	return watch_shadow_begin(w, own, d);
 }
 
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d)
@@ -242,6 +277,7 @@ int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struc
 	if (!c)
 		return 0;
 	r = store(w, c, d);
+	watch_shadow_end(w, c);
 	group = c->group;
 	(void)watched_free(c);
 	/* The number of a namespace that has ended is soon another container's. */

@@ -16,6 +16,7 @@ struct daemon_config {
 
 struct seccomp_config {
 	bool observe; /* the system calls of all containers */
+	char shadow[256]; /* "": no profile is tried */
 };
 
 struct audit_config {

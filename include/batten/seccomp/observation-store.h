@@ -4,6 +4,8 @@
  * One observation per image digest, in files that are replaced atomically: what a reader or a crash
  * finds is a whole observation. Storing merges, so nothing known is ever lost by a restart.
  */
+#include <limits.h>
+
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 #include "batten/seccomp/observation.h"
@@ -19,6 +21,13 @@
  * Return: 0 or a negative errno; on failure what was kept stays as it was
  */
 int observation_store_merge(const char *dir, const char *digest, const struct observation *o, struct diag *d) _must_check_;
+
+/*
+ * observation_store_path - the name of an image's file: DIR/sha256-HEX.json
+ * Return: 0; -EINVAL for what is no digest; -ENAMETOOLONG
+ */
+int observation_store_path(const char *dir, const char *digest, char ret[static PATH_MAX], struct diag *d)
+	_must_check_;
 
 /*
  * observation_store_each - walk what is kept, in the order of the names

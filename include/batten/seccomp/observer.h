@@ -32,6 +32,7 @@ enum observer_event_kind {
 	OBSERVER_CALL = 1, /* a group made a call that it had not made before */
 	OBSERVER_DENIED,   /* a filter answered for the first time with EPERM or ENOSYS */
 	OBSERVER_GROUP,	   /* a container's cgroup was made; it is watched already */
+	OBSERVER_SHADOW,   /* a call was made for the first time that the profile on trial would deny */
 };
 
 /* Strings die with the callback. */
@@ -44,6 +45,8 @@ struct observer_event {
 	const char *comm, *exe;
 	const char *directory; /* OBSERVER_GROUP: last component of the cgroup's path, "" for a mount namespace */
 	int error;	       /* OBSERVER_DENIED: EPERM or ENOSYS */
+	bool workload;	       /* made by the workload or an exec session, not by what starts them */
+	bool news;	       /* set by seccomp_watch: the image was observed before, and never did that */
 };
 typedef void (*observer_callback)(void *userdata, const struct observer_event *e);
 
@@ -94,10 +97,14 @@ int observer_collect(struct observer *o, uint64_t group, const char *source, str
 
 /*
  * observer_shadow - try a profile: count the calls that it would deny, and deny none
+ * @group: 0: every group that has no profile of its own, also those that will be made
  * Arguments are not looked at: a call that the profile lets through with some is let through.
  * Return: 0; -EINVAL for a profile that cannot be compiled; -E2BIG when no more fit
  */
 int observer_shadow(struct observer *o, uint64_t group, const struct profile *p, struct diag *d) _must_check_;
+
+/* Ends the trial, and forgets what the group's counts were. */
+void observer_unshadow(struct observer *o, uint64_t group);
 
 /*
  * observer_shadow_each - the calls that were made and would have been denied

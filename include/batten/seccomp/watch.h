@@ -7,6 +7,7 @@
  * so a crash costs minutes of watching and nothing that was stored.
  */
 #include "batten/base/diag.h"
+#include "batten/base/json.h"
 #include "batten/base/macros.h"
 #include "batten/host/container.h"
 #include "batten/seccomp/observer.h"
@@ -41,6 +42,18 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 
 /* A container has ended: what it did is stored and it is forgotten. Unknown ones are no error. */
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d) _must_check_;
+
+/*
+ * seccomp_watch_shadow - try a profile on all containers: count what it would deny, and deny nothing
+ * @path: a profile for all of them; a directory, where each container's is the file that is named by
+ *        the digest of its image (sha256-HEX.json); NULL: none. What was counted before is forgotten.
+ * Return: 0; a negative errno with words, -EINVAL for a bad profile: nothing has changed, or, for a
+ *         directory, the image that @d names goes without
+ */
+int seccomp_watch_shadow(struct seccomp_watch *w, const char *path, struct diag *d) _must_check_;
+
+/* {"schema", "profile"?, "images": [{"image", "digest", "denied": [{"call", "abi", "count"}]}]} */
+json_t *seccomp_watch_shadow_json(struct seccomp_watch *w);
 
 /* Stores what all watched containers have done so far. */
 int seccomp_watch_store(struct seccomp_watch *w, struct diag *d) _must_check_;
