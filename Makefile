@@ -102,7 +102,7 @@ $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf $(SAME) -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
-		-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -c -o $@ $<
+		-idirafter /usr/include/$(subst -pc-,-,$(shell $(CC) -dumpmachine)) -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
 	@mkdir -p $(@D)
