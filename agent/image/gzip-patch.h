@@ -8,16 +8,13 @@
 #include "image/splice-internal.h"
 #include "image/stage-internal.h"
 
-/* What follows the subfield's id and length: 16 hexadecimal digits and "STARGZ". */
+/* What an eStargz footer's field holds: 16 hexadecimal digits and "STARGZ". */
 #define GZIP_STARGZ_SIZE 22
 
 enum gzip_part_kind { PART_MEMBER, PART_BLOCK, PART_TRAILER };
 
 /* A stretch of the compressed stream and the plain bytes that it stands for. */
 struct gzip_part {
-	/* What follows the subfield's id and length: 16 hexadecimal digits and "STARGZ". */
-#define GZIP_STARGZ_SIZE 22
-
 	enum gzip_part_kind kind;
 	uint64_t bit, bit_end;
 	uint64_t plain, plain_end;

@@ -109,9 +109,10 @@ static int extra_field(struct gzip *g, struct gzip_part *part, struct diag *d)
 	if (r < 0)
 		return r;
 	left = (size_t)n[0] | (size_t)n[1] << 8;
-	if (left == sizeof(field)) {
-		r = inflate_bytes(&g->in, field, sizeof(field), d);
-		if (r >= 0 && memcmp(field, "SG", 2) == 0 && memcmp(field + 20, "STARGZ", 6) == 0)
+	/* The first version of the format had no subfield around it. */
+	if (left == sizeof(field) || left == GZIP_STARGZ_SIZE) {
+		r = inflate_bytes(&g->in, field, left, d);
+		if (r >= 0 && memcmp(field + left - 6, "STARGZ", 6) == 0)
 			part->stargz_bit = inflate_bit(&g->in) - 8 * GZIP_STARGZ_SIZE;
 		return r;
 	}

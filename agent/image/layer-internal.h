@@ -10,7 +10,10 @@ struct layer_job {
 	const struct layer_source *src;
 	const struct layer_watch *watch;
 	int out_fd;
-	bool has_toc;
+	bool has_toc;	/* stargz.index.json is in the tar */
+	bool toc_left;	/* and left it */
+	bool toc_stale; /* a table of contents says what shall not be said */
+	bool drop_toc;	/* the second pass, for a table that is found behind what it concerns */
 	bool started; /* something has been written */
 	uint64_t max_plain;
 	struct stage stage;

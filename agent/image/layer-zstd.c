@@ -166,10 +166,16 @@ int layer_run_zstd(struct layer_job *j, struct layer_result *ret, struct diag *d
 		r = digester_end(sum, &ret->old_blob);
 	if (r >= 0)
 		r = layer_plain_sums(j, ret);
-	if (r < 0 || !ret->changed)
+	if (r < 0 || (!ret->changed && !j->drop_toc))
 		return r;
 	n_new = j->stage.n_new;
 	layer_end(j);
 	j->watch->again(j->watch->arg);
-	return rewrite(j, n_new, ret, d);
+	r = rewrite(j, n_new, ret, d);
+	/* Without its table of contents the layer is another one, although its tar is the same. */
+	if (r >= 0 && !ret->changed) {
+		ret->changed = true;
+		ret->new_diff = ret->old_diff;
+	}
+	return r;
 }

@@ -10,6 +10,7 @@
 
 #include "batten/base/fd.h"
 #include "image/gzip-internal.h"
+#include "image/toc-internal.h"
 
 int layer_write(int fd, const void *data, size_t n, const char *name, struct diag *d)
 {
@@ -68,8 +69,9 @@ static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 	 */
 	if (m->kind == TAR_FILE && strcmp(m->path, "/stargz.index.json") == 0) {
 		j->has_toc = true;
-		if (j->stage.n_total_edits > 0 || r != 0)
+		if (j->stage.n_total_edits > 0 || r != 0 || j->drop_toc)
 			r = TAR_REMOVE;
+		j->toc_left |= r == TAR_REMOVE;
 	}
 	return j->out_fd >= 0 ? r : 0;
 }
@@ -112,7 +114,6 @@ int layer_plain_sums(struct layer_job *j, struct layer_result *ret)
 
 	ret->changed = j->stage.changed;
 	ret->plain_size = j->stage.committed;
-	ret->has_toc = j->has_toc;
 	ret->has_trailer = tar_walker_has_trailer(j->stage.walker);
 	r = digester_end(j->stage.old_sum, &ret->old_diff);
 	if (r >= 0 && j->stage.changed)
@@ -212,27 +213,87 @@ static int compression_of(const uint8_t p[static 8], enum layer_compression *ret
 	return 0;
 }
 
-int layer_run(const struct layer_source *src, int out_fd, const struct layer_watch *watch,
-	      struct layer_result *ret, struct diag *d)
+/* ---- tables of contents ----------------------------------------------------------------------- */
+
+static int on_copy(void *arg, const struct tar_member *m, struct diag *d)
+{
+	struct layer_job *j = arg;
+	int r = j->watch->member(j->watch->arg, m, d);
+
+	j->toc_stale |= r > 0;
+	return r < 0 ? r : 0;
+}
+
+static int look_at_toc(struct layer_job *j, struct layer_result *ret, struct diag *d)
+{
+	enum toc_where where = TOC_NONE;
+	int r = toc_read(j->src, ret->compression, j->max_plain, on_copy, j, &where, d);
+
+	ret->has_toc = where == TOC_HERE || j->has_toc;
+	ret->toc_elsewhere = where == TOC_ELSEWHERE;
+	return r;
+}
+
+/* A table that contradicts the new tar stands before an edit, or the tar needs none. */
+static bool must_demote(const struct layer_job *j, const struct layer_result *result)
+{
+	if (j->out_fd < 0 || !result->has_toc)
+		return false;
+	if (result->changed)
+		return j->has_toc && !j->toc_left;
+	return j->toc_stale;
+}
+
+static int run_once(struct layer_job *j, struct layer_result *ret, struct diag *d)
 {
 	static int (*const runs[])(struct layer_job *, struct layer_result *, struct diag *) = {
 		[LAYER_PLAIN] = layer_run_plain,
 		[LAYER_GZIP] = run_gzip,
 		[LAYER_ZSTD] = layer_run_zstd,
 	};
+	int r;
+
+	j->has_toc = j->toc_left = j->started = false;
+	r = runs[ret->compression](j, ret, d);
+	layer_end(j);
+	return r < 0 ? r : look_at_toc(j, ret, d);
+}
+
+static int demote(struct layer_job *j, off_t out_at, struct layer_result *ret, struct diag *d)
+{
+	int r;
+
+	if (lseek(j->out_fd, out_at, SEEK_SET) < 0)
+		return diag_errno(d, -errno, j->src->name, "cannot write the new layer");
+	j->drop_toc = true;
+	j->watch->again(j->watch->arg);
+	r = run_once(j, ret, d);
+	if (r >= 0 && !ret->changed)
+		r = diag_fail(d, -EBADMSG, j->src->name,
+			      "its table of contents is no member of its tar; readers disagree about it");
+	return r;
+}
+
+int layer_run(const struct layer_source *src, int out_fd, const struct layer_watch *watch,
+	      struct layer_result *ret, struct diag *d)
+{
 	struct layer_job j = { .src = src, .watch = watch, .out_fd = out_fd };
+	off_t out_at = out_fd < 0 ? 0 : lseek(out_fd, 0, SEEK_CUR);
 	struct layer_result result = { 0 };
 	uint8_t magic[8] = { 0 };
 	int r;
 
+	if (out_at < 0)
+		return diag_errno(d, -errno, src->name, "cannot write the new layer");
 	if (pread(src->fd, magic, (size_t)MIN(sizeof(magic), src->size), (off_t)src->offset) < 0)
 		return diag_errno(d, -errno, src->name, "cannot read the layer");
 	if (compression_of(magic, &result.compression) < 0)
 		return diag_fail(d, -EOPNOTSUPP, src->name,
 				 "compressed with bzip2 or xz; only gzip and zstd are for layers");
 	j.max_plain = MIN(LAYER_MAX_PLAIN, src->size * LAYER_MAX_RATIO + (1 << 20));
-	r = runs[result.compression](&j, &result, d);
-	layer_end(&j);
+	r = run_once(&j, &result, d);
+	if (r >= 0 && must_demote(&j, &result))
+		r = demote(&j, out_at, &result, d);
 	if (r < 0)
 		return r;
 	*ret = result;

@@ -268,11 +268,47 @@ static enum layer_type layer_type_of(const char *media_type)
 	return TYPE_UNKNOWN;
 }
 
+/* "OFFSET:LENGTH:PLAIN_LENGTH:TYPE". @ret_size: 0 when no annotation is there */
+static int toc_position(const struct span_doc *doc, uint32_t at, uint64_t *ret_at, uint64_t *ret_size,
+			struct diag *d)
+{
+	static const char *const keys[] = { "io.github.containers.zstd-chunked.manifest-position",
+					    "io.containers.zstd-chunked.manifest-position" };
+	uint64_t n[2] = { 0 };
+
+	*ret_size = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		_cleanup_(freep) char *text = NULL;
+		int r = annotation(doc, at, keys[i], &text, d);
+		const char *p = text;
+
+		if (r < 0)
+			return r;
+		if (!text || !*text)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(n); k++) {
+			struct slice digits = { p, strcspn(p, ":") };
+
+			if (parse_u64(digits, k, INT64_MAX, &n[k]) < 0 || p[digits.n] != ':')
+				return diag_fail(d, -EBADMSG, doc->name, "%s is malformed", keys[i]);
+			p += digits.n + 1;
+		}
+		if (*ret_size > 0 && (*ret_at != n[0] || *ret_size != n[1]))
+			return diag_fail(d, -EBADMSG, doc->name,
+					 "a layer's annotations point to two tables of contents");
+		*ret_at = n[0];
+		*ret_size = n[1];
+	}
+	return 0;
+}
+
 static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint32_t *ret,
 			  struct diag *d)
 {
 	struct model_doc *doc = &m->docs[doc_index];
 	_cleanup_(freep) char *type = NULL;
+	struct model_layer *layer;
+	uint64_t toc_at = 0, toc_size = 0;
 	struct digest digest;
 	uint32_t entry = STORE_NONE;
 	enum layer_type kind;
@@ -299,7 +335,18 @@ static int manifest_layer(struct model *m, uint32_t doc_index, uint32_t at, uint
 	if (entry == STORE_NONE)
 		return diag_fail(d, -EBADMSG, doc->spans.name,
 				 "names a layer that is not in the image");
-	return add_layer(m, entry, ret, d);
+	r = toc_position(&doc->spans, at, &toc_at, &toc_size, d);
+	if (r >= 0)
+		r = add_layer(m, entry, ret, d);
+	if (r < 0 || toc_size == 0)
+		return r;
+	layer = &m->layers[*ret];
+	if (layer->toc_size > 0 && (layer->toc_at != toc_at || layer->toc_size != toc_size))
+		return diag_fail(d, -EBADMSG, doc->spans.name,
+				 "a layer's annotations point to two tables of contents");
+	layer->toc_at = toc_at;
+	layer->toc_size = toc_size;
+	return 0;
 }
 
 static int load_manifest(struct model *m, uint32_t index, const char *name, struct diag *d)
@@ -622,12 +669,16 @@ int model_verify(struct model *m, struct diag *d)
 		if (l->named && !digest_eq(&l->name, &l->result.old_blob))
 			return diag_fail(d, -EBADMSG, m->store->entries[l->entry].name,
 					 "the contents have another digest");
-		if (l->result.has_toc)
-			model_note(m, "%s: %s", m->store->entries[l->entry].name,
-				   l->result.changed ? "its eStargz table of contents was taken "
-						       "out; it is a plain layer now"
-						     : "has an eStargz table of contents that was "
-						       "not compared with the tar");
+		if (l->result.has_toc && l->result.changed)
+			model_note(m,
+				   "%s: its table of contents for lazy pulling was taken out; it is a "
+				   "plain layer now",
+				   m->store->entries[l->entry].name);
+		if (l->result.toc_elsewhere && !l->result.changed)
+			model_note(m,
+				   "%s: its table of contents for lazy pulling is in another image, "
+				   "which was not looked into",
+				   m->store->entries[l->entry].name);
 	}
 	for (uint32_t i = 0; i < m->n_images; i++) {
 		const struct model_image *image = &m->images[i];

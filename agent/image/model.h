@@ -43,6 +43,7 @@ struct model_layer {
 	uint32_t entry;
 	bool named; /* its file is named by a digest: */
 	struct digest name;
+	uint64_t toc_at, toc_size; /* as struct layer_source has them */
 	struct layer_result result;
 	int new_fd; /* the new blob, from its beginning; -1 when unchanged */
 };

@@ -190,7 +190,7 @@ bool image_policy_is_tool(const struct tar_member *m)
 	const char *slash = strrchr(m->path, '/');
 	bool in_dir = false;
 
-	if (m->kind != TAR_FILE && m->kind != TAR_LINK && m->kind != TAR_SYMLINK)
+	if (m->copy || (m->kind != TAR_FILE && m->kind != TAR_LINK && m->kind != TAR_SYMLINK))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		in_dir |= strlen(dirs[i]) == (size_t)(slash - m->path) &&

@@ -123,7 +123,7 @@ static int text_finding(struct printer *p, uint32_t layer, const struct finding 
 		return -ENOMEM;
 	if (f->f.has & TAR_STRIP_CAPS)
 		capability_names(f, &caps);
-	bytes_printf(&what, "%s%s%s%s%s", f->f.has & TAR_STRIP_SETUID ? "setuid " : "",
+	bytes_printf(&what, "%s%s%s%s%s%s", f->f.copy ? "in its table: " : "", f->f.has & TAR_STRIP_SETUID ? "setuid " : "",
 		     f->f.has & TAR_STRIP_SETGID ? "setgid " : "", caps.n ? "caps=" : "",
 		     caps.n ? caps.data : "", f->f.tool ? (caps.n ? " tool" : "tool") : "");
 	table_cellf(p->table, STYLE_DIM, "%u", layer);
@@ -225,6 +225,8 @@ static int json_finding(struct printer *p, uint32_t layer, const struct finding 
 		(void)fprintf(p->f, ", \"capabilities\": \"%s\"", caps.data ? caps.data : "");
 		bytes_done(&caps);
 	}
+	if (f->f.copy)
+		(void)fputs(", \"table_of_contents\": true", p->f);
 	(void)fprintf(p->f, ", \"tool\": %s, \"rule\": \"%s\", \"effective\": %s}",
 		      boolean(f->f.tool),
 		      f->f.verdict == TAR_REMOVE ? "remove"

@@ -221,6 +221,7 @@ static bool is_stale(void *arg, uint32_t at)
 		"containerd.io/snapshot/stargz/",
 		"io.containers.estargz.",
 		"io.github.containers.zstd-chunked.",
+		"io.containers.zstd-chunked.",
 	};
 	struct slice key = span_key(arg, at);
 

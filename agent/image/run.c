@@ -70,6 +70,8 @@ static int make_tasks(struct image_run *run, bool write, bool names, struct diag
 		t->policy = &run->policy;
 		t->source.name = e->name;
 		t->source.size = e->size;
+		t->source.toc_at = m->layers[i].toc_at;
+		t->source.toc_size = m->layers[i].toc_size;
 		r = store_range(m->store, m->layers[i].entry, &t->source.fd, &t->source.offset, d);
 		if (r >= 0)
 			r = t->findings_fd = place_spool(NULL, d);

@@ -3,6 +3,7 @@
  * SipHash-2-4 (Aumasson and Bernstein, 2012): names from an image cannot be made to collide by
  * somebody who does not know the key.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -61,4 +62,56 @@ uint64_t worker_hash(const char *name, size_t n)
 	for (int k = 0; k < 4; k++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* ---- a set ------------------------------------------------------------------------------------ */
+
+#define MAX_SET (128 * 1024) /* two megabytes of slots */
+
+static size_t slot_of(const struct worker_set *s, uint64_t hash)
+{
+	size_t i = (size_t)hash & (s->size - 1);
+
+	while (s->slots[i] && s->slots[i] != hash)
+		i = (i + 1) & (s->size - 1);
+	return i;
+}
+
+static int set_grow(struct worker_set *s)
+{
+	struct worker_set larger = { .n = s->n, .size = s->size ? 2 * s->size : 64 };
+
+	larger.slots = calloc(larger.size, sizeof(*larger.slots));
+	if (!larger.slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->size; i++)
+		if (s->slots[i])
+			larger.slots[slot_of(&larger, s->slots[i])] = s->slots[i];
+	free(s->slots);
+	*s = larger;
+	return 0;
+}
+
+int worker_set_add(struct worker_set *s, uint64_t hash)
+{
+	size_t i;
+	int r = 0;
+
+	if (s->n == MAX_SET)
+		return 0;
+	if (2 * s->n >= s->size)
+		r = set_grow(s);
+	if (r < 0)
+		return r;
+	hash |= !hash;
+	i = slot_of(s, hash);
+	s->n += s->slots[i] == 0;
+	s->slots[i] = hash;
+	return 0;
+}
+
+bool worker_set_has(const struct worker_set *s, uint64_t hash)
+{
+	hash |= !hash;
+	return s->size > 0 && s->slots[slot_of(s, hash)] == hash;
 }

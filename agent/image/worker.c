@@ -41,6 +41,7 @@ struct worker {
 struct reporter {
 	struct worker_task *task;
 	FILE *findings, *names;
+	struct worker_set found; /* what the tar has, by name */
 	uint64_t ordinal;
 	size_t spared;
 	volatile uint64_t *done;
@@ -81,11 +82,11 @@ static void report_name(struct reporter *w, const struct tar_member *m)
 		put_name(w, m->link, strlen(m->link), NAME_LINKED);
 }
 
-static void report_finding(struct reporter *w, const struct tar_member *m, int has, int verdict,
-			   bool tool)
+static void report_finding(struct reporter *w, const struct tar_member *m, uint64_t ordinal, int has,
+			   int verdict, bool tool)
 {
 	struct worker_finding f = {
-		.ordinal = w->ordinal,
+		.ordinal = ordinal,
 		.uid = m->uid,
 		.gid = m->gid,
 		.kind = (uint32_t)m->kind,
@@ -93,6 +94,7 @@ static void report_finding(struct reporter *w, const struct tar_member *m, int h
 		.has = (uint32_t)has,
 		.verdict = (uint32_t)verdict,
 		.tool = tool,
+		.copy = m->copy,
 		.n_path = (uint32_t)strlen(m->path),
 		.n_link = (uint32_t)strlen(m->link),
 		.n_caps = (uint32_t)m->n_caps,
@@ -105,28 +107,44 @@ static void report_finding(struct reporter *w, const struct tar_member *m, int h
 		(void)fwrite(m->caps, f.n_caps, 1, w->findings);
 }
 
+/* A table of contents may repeat the tar; what it says besides is a finding of its own. */
+static uint64_t finding_hash(const struct tar_member *m, int has)
+{
+	return worker_hash(m->path, strlen(m->path)) ^ (uint64_t)has;
+}
+
 static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 {
 	struct reporter *w = arg;
 	const struct worker_task *t = w->task;
-	int has = image_policy_has(m), verdict = image_policy_judge(t->policy, m);
-	bool tool = image_policy_is_tool(m), spared = false;
+	int has = image_policy_has(m), verdict = image_policy_judge(t->policy, m), r = 0;
+	bool tool = image_policy_is_tool(m);
+	uint64_t ordinal = w->ordinal++;
 
-	while (w->spared < t->n_spared && t->spared[w->spared] < w->ordinal)
+	while (w->spared < t->n_spared && t->spared[w->spared] < ordinal)
 		w->spared++;
-	spared = w->spared < t->n_spared && t->spared[w->spared] == w->ordinal;
-	if (w->names)
+	if (w->spared < t->n_spared && t->spared[w->spared] == ordinal)
+		verdict = 0;
+	if (m->copy && worker_set_has(&w->found, finding_hash(m, has)))
+		return 0;
+	if (w->names && !m->copy)
 		report_name(w, m);
+	if (has && !m->copy)
+		r = worker_set_add(&w->found, finding_hash(m, has));
+	if (r < 0)
+		return r;
 	if (has || verdict || tool)
-		report_finding(w, m, has, spared ? 0 : verdict, tool);
-	w->ordinal++;
-	return spared ? 0 : verdict;
+		report_finding(w, m, ordinal, has, verdict, tool);
+	return verdict;
 }
 
 static void on_again(void *arg)
 {
 	struct reporter *w = arg;
 
+	w->found.n = 0;
+	if (w->found.size > 0)
+		memset(w->found.slots, 0, w->found.size * sizeof(*w->found.slots));
 	w->ordinal = 0;
 	w->spared = 0;
 	rewind(w->findings);

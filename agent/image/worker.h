@@ -16,6 +16,7 @@ struct worker_finding {
 	uint32_t has;     /* enum tar_verdict bits that it has */
 	uint32_t verdict; /* of these what the rules say, or TAR_REMOVE */
 	uint32_t tool;
+	uint32_t copy;	  /* of a table of contents that differs from the tar */
 	uint32_t n_path, n_link, n_caps;
 };
 
@@ -58,6 +59,16 @@ int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress
 /* A keyed hash (SipHash-2-4) of a name; the key is chosen once per process. */
 uint64_t worker_hash(const char *name, size_t n);
 void worker_hash_key(void);
+
+/* A set of such hashes, for one process. */
+struct worker_set {
+	uint64_t *slots; /* 0: free */
+	size_t n, size;
+};
+
+/* A set that is full forgets the rest. Return: 0 or -ENOMEM. */
+int worker_set_add(struct worker_set *s, uint64_t hash) _must_check_;
+bool worker_set_has(const struct worker_set *s, uint64_t hash);
 
 /* Gives up every privilege. Return: 0 or a negative errno. */
 int worker_confine(struct diag *d) _must_check_;

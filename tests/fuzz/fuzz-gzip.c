@@ -37,7 +37,7 @@ static int run(const void *data, size_t n, struct layer_result *ret, char **ret_
 	const struct layer_watch watch = { .member = judge, .again = again };
 	_cleanup_(fd_closep) int in = memfd_create("in", MFD_CLOEXEC),
 				 out = memfd_create("out", MFD_CLOEXEC);
-	struct layer_source source = { in, 0, n, "fuzz" };
+	struct layer_source source = { .fd = in, .size = n, .name = "fuzz" };
 	int r;
 
 	if (in < 0 || out < 0 || fd_write_all(in, data, n) < 0)

@@ -267,26 +267,3 @@ def test_dry_run_writes_nothing(scratch):
     source = images.docker_old(scratch / "in.tar", some_layers())
     p = batten_run("image", "strip", "--dry-run", source)
     assert p.returncode == 0 and b"/bin/su" in p.stdout and os.listdir(scratch) == ["in.tar"]
-
-
-def test_estargz_becomes_a_plain_layer(scratch):
-    """A table of contents that a lazy puller believes more than the tar must not keep the bits."""
-    su = images.layer({"bin/su": (0o4755, b"x" * 3000)})
-    toc = json.dumps({"version": 1, "entries": [{"name": "bin/su", "type": "reg", "mode": 0o4755}]}).encode()
-    end = images.layer({"stargz.index.json": (0o644, toc)})
-    plain = su.rstrip(b"\0")
-    plain += bytes(-len(plain) % 512) + end
-    footer = bytes([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 26, 0]) + b"SG" + bytes([22, 0]) + b"%016xSTARGZ" % 77 + \
-        bytes([1, 0, 0, 255, 255]) + bytes(8)
-    assert len(footer) == 51
-    cut = len(plain) - len(end)
-    blob = images.pack(plain[:cut], "gzip") + images.pack(plain[cut:], "gzip") + footer
-    (scratch / "blob").write_bytes(blob)
-    source = images.write_tar(scratch / "in.tar", images.oci_files([plain], ["sh", "-c", f"cat >/dev/null; cat {scratch}/blob"]))
-    p = strip(source, scratch / "out.tar")
-    assert b"table of contents was taken out" in p.stderr
-    (_, (after,)), = images.images(scratch / "out.tar")
-    assert images.marked(after) == {} and b"stargz" not in after and len(images.listing(after)) == 1
-    assert not any(b"STARGZ" in d for d in images.read(scratch / "out.tar").values())
-    clean = images.write_tar(scratch / "clean.tar", images.oci_files([end]))
-    assert b"not compared" in batten_run("image", "inspect", clean).stderr

@@ -201,7 +201,7 @@ static struct layer_result run(const struct bytes *in, struct bytes *out, bool r
 	struct image_policy p = { .remove = &remove, .n_remove = removals };
 	struct layer_watch watch = { .member = judge, .again = again, .arg = &p };
 	_cleanup_(fd_closep) int fd = memfd(in), to = memfd_create("out", MFD_CLOEXEC);
-	struct layer_source src = { fd, 0, in->n, "test" };
+	struct layer_source src = { .fd = fd, .size = in->n, .name = "test" };
 	struct layer_result result;
 	struct digest sum;
 	struct diag d = { 0 };
@@ -358,7 +358,7 @@ static int run_quietly(const struct bytes *in, struct layer_result *ret)
 	struct image_policy p = { 0 };
 	struct layer_watch watch = { .member = judge, .again = again, .arg = &p };
 	_cleanup_(fd_closep) int fd = memfd(in), to = memfd_create("out", MFD_CLOEXEC);
-	struct layer_source src = { fd, 0, in->n, "test" };
+	struct layer_source src = { .fd = fd, .size = in->n, .name = "test" };
 	struct diag d = { 0 };
 
 	return layer_run(&src, to, &watch, ret, &d);

@@ -22,12 +22,13 @@ enum layer_compression { LAYER_PLAIN, LAYER_GZIP, LAYER_ZSTD };
 struct layer_source {
 	int fd; /* read with pread() */
 	uint64_t offset, size;
-	const char *name; /* for diags */
+	uint64_t toc_at, toc_size; /* of a zstd:chunked manifest as a descriptor tells; 0 0: it does not */
+	const char *name;	   /* for diags */
 };
 
 struct layer_watch {
-	/* Every member: what shall leave. Return: a set of enum tar_verdict, or a negative errno.
-	 */
+	/* Every member, then every copy of one in a table of contents that has what is looked for:
+	 * what shall leave. Return: a set of enum tar_verdict, or a negative errno. */
 	int (*member)(void *arg, const struct tar_member *m, struct diag *d);
 	/* The members come once more, from the first: a second pass. */
 	void (*again)(void *arg);
@@ -39,7 +40,8 @@ struct layer_watch {
 struct layer_result {
 	enum layer_compression compression;
 	bool changed;
-	bool has_toc;     /* an eStargz table of contents; it left when the layer changed */
+	bool has_toc;	  /* a table of contents; it left when the layer changed */
+	bool toc_elsewhere; /* one in another image: not looked into */
 	bool has_trailer; /* bytes behind the end of the tar, kept */
 	struct digest old_blob, old_diff, new_blob, new_diff;
 	uint64_t plain_size, new_size;

@@ -46,6 +46,7 @@ struct tar_member {
 	uint64_t offset;     /* of the first byte that belongs to it, extended headers included */
 	uint64_t data, size; /* offset and length of the contents as stored */
 	uint64_t end;        /* behind the padding */
+	bool copy;	     /* no member: what a table of contents says about one */
 	bool has_caps;
 	const uint8_t *caps; /* value of security.capability, NULL when it cannot be read */
 	size_t n_caps;
