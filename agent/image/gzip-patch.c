@@ -12,7 +12,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
+
+#include "image/crc.h"
 
 #define NO_BIT UINT64_MAX
 #define FIXED_HEADER 2U /* not the last block, type 1 */
@@ -46,7 +47,7 @@ void gzip_patch_sum(struct gzip_patch *g, const uint8_t *data, size_t n)
 {
 	g->n_plain += n;
 	if (g->member_touched)
-		g->crc = (uint32_t)crc32(g->crc, data, (uInt)n);
+		g->crc = crc_add(g->crc, data, n);
 }
 
 /* Copies up to @bit, and clears the flag of the last block on the way. */

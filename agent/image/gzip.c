@@ -8,8 +8,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "image/crc.h"
 #include "image/gzip-patch.h"
 #include "image/inflate-internal.h"
 
@@ -67,7 +67,7 @@ static int commit_part(struct gzip *g, const struct gzip_part *p, struct diag *d
 		r = gzip_patch_block(&g->patch, g->s, p, g->old_crc, d);
 		if (r < 0)
 			return r;
-		g->old_crc = (uint32_t)crc32(g->old_crc, data, (uInt)(p->plain_end - p->plain));
+		g->old_crc = crc_add(g->old_crc, data, (size_t)(p->plain_end - p->plain));
 		return stage_commit(g->s, p->plain_end, new_bytes, g, d);
 	case PART_TRAILER:
 		if (g->old_crc != p->crc)

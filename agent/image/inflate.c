@@ -415,7 +415,7 @@ static inline void copy_match(uint8_t *out, size_t distance, size_t n)
 }
 
 /* The state of the bit buffer lives in registers here, not in @z. */
-static int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size_t limit,
+static inline __attribute__((always_inline)) int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size_t limit,
 		     struct diag *d)
 {
 	const uint32_t *litlen = z->litlen, *dist = z->dist;
@@ -530,6 +530,38 @@ static int run_codes(struct inflate *z, uint8_t *out, size_t lowest, size_t *at,
 	return z->eof && inflate_bit(z) > z->size * 8 ? malformed(z, d, "it is cut short") : 0;
 }
 
+static int run_anywhere(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size_t limit,
+			struct diag *d)
+{
+	return run_codes(z, out, lowest, at, limit, d);
+}
+
+#if defined(__x86_64__)
+
+/* The same with shifts by any register and without flags: a tenth faster. */
+__attribute__((target("bmi,bmi2"))) static int run_bmi2(struct inflate *z, uint8_t *out,
+							size_t lowest, size_t *at, size_t limit,
+							struct diag *d)
+{
+	return run_codes(z, out, lowest, at, limit, d);
+}
+
+static bool has_bmi2(void)
+{
+	return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+#else
+
+#define run_bmi2 run_anywhere
+
+static bool has_bmi2(void)
+{
+	return false;
+}
+
+#endif
+
 int inflate_run(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size_t limit,
 		struct diag *d)
 {
@@ -537,7 +569,8 @@ int inflate_run(struct inflate *z, uint8_t *out, size_t lowest, size_t *at, size
 	int r;
 
 	if (z->type != BLOCK_STORED)
-		return run_codes(z, out, lowest, at, limit, d);
+		return has_bmi2() ? run_bmi2(z, out, lowest, at, limit, d)
+				  : run_anywhere(z, out, lowest, at, limit, d);
 	n = MIN(z->stored_left, limit > *at ? limit - *at : 0);
 	r = copy_input(z, out + *at, n, d);
 	if (r < 0)
