@@ -249,7 +249,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
-             zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
+             chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
 APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git

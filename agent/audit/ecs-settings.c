@@ -18,11 +18,16 @@ void ecs_settings_done(struct ecs_settings *s)
 		s->config = ecs_config_free(s->config);
 }
 
-static bool is_there(struct facts *f, const char *path)
+bool ecs_is_installed(struct facts *f)
 {
-	struct stat st;
+	/* A directory for the agent's data proves nothing: Docker makes one for whoever mounts it. */
+	static const char *const traces[] = { "/etc/ecs", "/usr/libexec/amazon-ecs-init", "/usr/sbin/amazon-ecs-init",
+					      ECS_INSTANCE_FILE, "/var/lib/ecs/data/agent.db" };
 
-	return facts_stat(f, path, true, &st) == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(traces); i++)
+		if (facts_exists(f, traces[i]))
+			return true;
+	return false;
 }
 
 /* The agent's container as a block of NUL-separated NAME=VALUE. */
@@ -36,6 +41,18 @@ static int container_environment(const struct container_facts *agent, struct byt
 			bytes_append(ret, json_string_value(v), json_string_length(v) + 1);
 	}
 	return bytes_reserve(ret, 0);
+}
+
+/* By the name that the kernel gave it: reading every process's arguments would take longer than all else. */
+static bool find_process(struct facts *f, char **ret, size_t *ret_n)
+{
+	const struct process_facts *list;
+
+	for (size_t i = 0, n = f->stand_in ? 0 : facts_processes(f, &list); i < n; i++)
+		if ((strcmp(list[i].name, "agent") == 0 || strcmp(list[i].name, "amazon-ecs-agen") == 0) &&
+		    ecs_agent_read(list[i].pid, ret, ret_n))
+			return true;
+	return false;
 }
 
 static int compare(struct facts *f, struct ecs_settings *s)
@@ -55,7 +72,7 @@ static int compare(struct facts *f, struct ecs_settings *s)
 		if (block.data)
 			explicit_bzero(block.data, block.n);
 		bytes_done(&block);
-	} else if (!f->stand_in && ecs_agent_find(&text, &n) > 0) {
+	} else if (find_process(f, &text, &n)) {
 		s->is_ecs = s->compared = true;
 		r = ecs_config_compare(s->config, (struct slice){ text, n });
 		explicit_bzero(text, n);
@@ -66,6 +83,7 @@ static int compare(struct facts *f, struct ecs_settings *s)
 
 int ecs_settings(struct facts *f, const struct ecs_settings **ret)
 {
+	const struct ecs_config_options options = { .user_data = { f->user_data, f->n_user_data } };
 	struct ecs_settings *s = f->ecs;
 	int r;
 
@@ -75,11 +93,11 @@ int ecs_settings(struct facts *f, const struct ecs_settings **ret)
 		if (!s)
 			return -ENOMEM;
 		*s = (struct ecs_settings){ 0 };
-		r = ecs_config_load(&s->config, &f->root, &(struct ecs_config_options){ 0 }, NULL);
+		r = ecs_config_load(&s->config, &f->root, &options, NULL);
 		if (r < 0)
 			return r;
 		f->ecs = s;
-		s->is_ecs = is_there(f, "/etc/ecs") || is_there(f, "/var/lib/ecs");
+		s->is_ecs = ecs_is_installed(f);
 		r = f->live ? compare(f, s) : 0;
 		if (r < 0)
 			return r;

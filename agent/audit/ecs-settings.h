@@ -16,4 +16,7 @@ struct ecs_settings {
 /* @ret lives as long as the facts; read once. Return: 0 or -ENOMEM. */
 int ecs_settings(struct facts *f, const struct ecs_settings **ret) _must_check_;
 
+/* Does the disk say that this host is meant to run the agent? */
+bool ecs_is_installed(struct facts *f);
+
 void ecs_settings_done(struct ecs_settings *s);

@@ -24,6 +24,8 @@ struct facts {
 	struct root root;
 	bool live;
 	const char *docker_url;
+	char *user_data; /* owned; NULL: none were given */
+	size_t n_user_data;
 	unsigned int deadline_ms;
 	const json_t *stand_in; /* borrowed, as is the next */
 	const json_t *known_docker;

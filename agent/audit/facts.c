@@ -17,6 +17,7 @@
 #include "audit/ecs-settings.h"
 #include "audit/facts-internal.h"
 #include "batten/base/fd.h"
+#include "batten/base/file.h"
 #include "batten/base/parse.h"
 
 #define DEFAULT_DEADLINE_MS 3000
@@ -57,6 +58,11 @@ int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d
 	f->stand_in = o->stand_in;
 	f->known_docker = o->known_docker;
 	f->live = f->stand_in ? json_is_true(json_object_get(f->stand_in, "live")) : f->root.live;
+	if (o->user_data) {
+		r = file_read(AT_FDCWD, o->user_data, MAX_FILE_BYTES, &f->user_data, &f->n_user_data, d);
+		if (r < 0)
+			return r;
+	}
 	if (o->docker)
 		f->docker_url = arena_strdup(&f->arena, o->docker);
 	if (f->arena.error < 0)
@@ -71,6 +77,9 @@ struct facts *facts_free(struct facts *f)
 		return NULL;
 	for (int i = 0; i < _SOURCE_MAX; i++)
 		json_decref(f->sources[i].document);
+	if (f->user_data)
+		explicit_bzero(f->user_data, f->n_user_data);
+	free(f->user_data);
 	json_decref(f->empty);
 	json_decref(f->daemon_json);
 	ecs_settings_done(f->ecs);
@@ -148,6 +157,12 @@ bool facts_live(const struct facts *f)
 struct arena *facts_arena(struct facts *f)
 {
 	return &f->arena;
+}
+
+const char *facts_user_data(const struct facts *f, size_t *ret_n)
+{
+	*ret_n = f->n_user_data;
+	return f->user_data;
 }
 
 unsigned int facts_touched(const struct facts *f)

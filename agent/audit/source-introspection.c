@@ -5,23 +5,12 @@
  */
 #include <errno.h>
 
+#include "audit/ecs-settings.h"
 #include "audit/facts-internal.h"
 #include "batten/host/introspect.h"
 
 /* The agent answers within milliseconds; a stranger on its port does not get the whole deadline. */
 #define MOST_MS 1000
-
-static bool was_installed(struct facts *f)
-{
-	static const char *const traces[] = { "/etc/ecs", "/usr/libexec/amazon-ecs-init", "/usr/sbin/amazon-ecs-init",
-					       "/var/lib/ecs/data/agent.db" };
-	struct stat st;
-
-	for (size_t i = 0; i < ARRAY_SIZE(traces); i++)
-		if (root_stat(&f->root, traces[i], true, &st) == 0)
-			return true;
-	return false;
-}
 
 int source_introspection_load(struct facts *f, json_t **ret, struct diag *d)
 {
@@ -30,7 +19,7 @@ int source_introspection_load(struct facts *f, json_t **ret, struct diag *d)
 	int r;
 
 	r = introspect_get("/v1/metadata", end_ms, &metadata, d);
-	if (r == -ECONNREFUSED && !was_installed(f))
+	if (r == -ECONNREFUSED && !ecs_is_installed(f))
 		return diag_fail(d, -ENOENT, NULL, "no ECS agent on this host");
 	if (r >= 0)
 		r = introspect_get("/v1/tasks", end_ms, &tasks, d);

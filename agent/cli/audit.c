@@ -211,6 +211,7 @@ static enum exit_status audit_command(struct invocation *inv)
 	struct facts_options fo = {
 		.root = invocation_value(inv, "root"),
 		.docker = invocation_value(inv, "docker"),
+		.user_data = invocation_value(inv, "user-data"),
 	};
 	struct settings settings;
 	struct request q = { 0 };
@@ -249,6 +250,7 @@ static const struct option_row audit_options[] = {
 	{ "profile", 0, "NAME", "ecs (default), cis-docker, managed-instances, or the path of one", false },
 	{ "region", 0, "NAME", "for asff; the ECS agent's when it answers", false },
 	{ "root", 0, "DIR", "audit an unpacked image or a mounted disk instead of this host", false },
+	{ "user-data", 0, "FILE", "the instance's user data; without, cloud-init's copy is read", false },
 	{ "waivers", 0, "FILE", "instead of " DEFAULT_WAIVERS, false },
 	{ 0 },
 };

@@ -290,7 +290,7 @@ const struct command cmd_ecs_config = {
 		   "are shown as ***.",
 	.options = (const struct option_row[]){
 		{ "root", 0, "DIR", "an unpacked image or a mounted disk instead of this host", false },
-		{ "user-data", 0, "FILE", "the instance's user data, as text", false },
+		{ "user-data", 0, "FILE", "the instance's user data; without, cloud-init's copy is read", false },
 		{ 0 },
 	},
 	.formats = "text|json",

@@ -24,8 +24,8 @@ struct loader {
 	struct ecs_config *c;
 	struct ecs_sources s;
 	const struct root *root;
-	char *texts[3]; /* user, instance, json: what the slices point into */
-	struct slice slices[3];
+	char *texts[4]; /* user, instance, json, user data: what the slices point into */
+	struct slice slices[4];
 	struct go_json_doc *docs[2];
 	size_t n_strangers; /* members that no field answers to */
 };
@@ -373,17 +373,14 @@ static bool agent_is_external(const struct loader *l)
 }
 
 /* User data: the whole text is one JSON object that holds ECSAgentConfiguration, or it is nothing. */
-static int load_user_data(struct loader *l, struct slice text)
+static int judge_user_data(struct loader *l, struct ecs_file *f, struct slice text)
 {
-	struct ecs_file *f = add_file(l->c, "user data", "the agent");
 	const struct go_json *root;
 	struct ecs_field bad;
 	char reason[160];
 	size_t at;
 	int r;
 
-	if (!f)
-		return -ENOMEM;
 	if (agent_is_external(l))
 		return judge_file(f, "not read outside of EC2 (ECS_EXTERNAL)");
 	r = go_json_parse(text, false, &l->docs[1], &at);
@@ -408,6 +405,34 @@ static int load_user_data(struct loader *l, struct slice text)
 		}
 	}
 	return r;
+}
+
+/*
+ * The agent asks the metadata service at each start. What somebody gave us stands for the answer;
+ * else the copy that cloud-init makes at each boot does: user data changes only while the instance
+ * is stopped.
+ */
+static int load_user_data(struct loader *l, struct slice given)
+{
+	struct ecs_file *f;
+	int r;
+
+	if (given.p) {
+		f = add_file(l->c, "user data", "the agent");
+		return f ? judge_user_data(l, f, given) : -ENOMEM;
+	}
+	r = load_text(l, 3, ECS_USER_DATA_COPY, "the agent, from the metadata service");
+	if (r < 0)
+		return r;
+	f = &l->c->files[l->c->n_files - 1];
+	if (f->state == ECS_FILE_ABSENT) {
+		l->c->n_files--;
+		return 0;
+	}
+	/* It is root's alone; who cannot read it is told so and sees the other sources. */
+	if (f->state == ECS_FILE_DENIED)
+		f->state = ECS_FILE_UNREADABLE;
+	return f->state == ECS_FILE_READ ? judge_user_data(l, f, l->slices[3]) : 0;
 }
 
 static bool holds_secret(const struct ecs_config *c, const char *path)
@@ -437,7 +462,7 @@ static int load_all(struct loader *l, const struct ecs_config_options *o)
 		r = ecs_read_agent(l->slices[1], &l->s.instance);
 	if (r == 0)
 		r = load_json(l);
-	if (r == 0 && o->user_data.p)
+	if (r == 0)
 		r = load_user_data(l, o->user_data);
 	if (r == 0)
 		r = load_init(l);

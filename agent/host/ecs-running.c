@@ -152,6 +152,34 @@ static bool is_agent(int proc, struct slice cmdline, struct slice block)
 	return !strstr(cgroup, "ecstasks") && !strstr(cgroup, ":/ecs/");
 }
 
+/* Return: 1 when the process of that directory in /proc is the agent, else 0. */
+static int read_agent(int dir, const char *name, char **ret_environ, size_t *ret_n)
+{
+	_cleanup_(freep) char *cmdline = NULL, *block = NULL;
+	_cleanup_(fd_closep) int proc = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	size_t n_cmdline, n_block;
+
+	if (proc < 0 || file_read_proc(proc, "cmdline", MAX_CMDLINE, &cmdline, &n_cmdline) < 0 ||
+	    !memmem(cmdline, strnlen(cmdline, n_cmdline), "agent", 5) ||
+	    file_read_proc(proc, "environ", MAX_ENVIRON, &block, &n_block) < 0)
+		return 0;
+	if (!is_agent(proc, (struct slice){ cmdline, n_cmdline }, (struct slice){ block, n_block })) {
+		explicit_bzero(block, n_block);
+		return 0;
+	}
+	*ret_environ = take_ptr(block);
+	*ret_n = n_block;
+	return 1;
+}
+
+bool ecs_agent_read(pid_t pid, char **ret_environ, size_t *ret_n)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	return read_agent(AT_FDCWD, path, ret_environ, ret_n) > 0;
+}
+
 pid_t ecs_agent_find(char **ret_environ, size_t *ret_n)
 {
 	pid_t found = 0;
@@ -160,25 +188,11 @@ pid_t ecs_agent_find(char **ret_environ, size_t *ret_n)
 	if (!dir)
 		return (pid_t)-errno;
 	for (struct dirent *e; found == 0 && (e = readdir(dir));) {
-		_cleanup_(freep) char *cmdline = NULL, *block = NULL;
-		_cleanup_(fd_closep) int proc = -1;
-		size_t n_cmdline, n_block;
 		uint64_t pid;
 
-		if (parse_u64(slice_of(e->d_name), 1, INT32_MAX, &pid) < 0)
-			continue;
-		proc = openat(dirfd(dir), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (proc < 0 || file_read_proc(proc, "cmdline", MAX_CMDLINE, &cmdline, &n_cmdline) < 0 ||
-		    !memmem(cmdline, strnlen(cmdline, n_cmdline), "agent", 5) ||
-		    file_read_proc(proc, "environ", MAX_ENVIRON, &block, &n_block) < 0)
-			continue;
-		if (!is_agent(proc, (struct slice){ cmdline, n_cmdline }, (struct slice){ block, n_block })) {
-			explicit_bzero(block, n_block);
-			continue;
-		}
-		found = (pid_t)pid;
-		*ret_environ = take_ptr(block);
-		*ret_n = n_block;
+		if (parse_u64(slice_of(e->d_name), 1, INT32_MAX, &pid) == 0 &&
+		    read_agent(dirfd(dir), e->d_name, ret_environ, ret_n) > 0)
+			found = (pid_t)pid;
 	}
 	(void)closedir(dir);
 	return found;

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each report format: against its schema, with hostile text in it, and saying the same as the others."""
+import html
 import html.parser
 import json
+import os
 import pathlib
+import re
+import shutil
 import subprocess
 import xml.etree.ElementTree
 
@@ -117,10 +121,11 @@ class Checker(html.parser.HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.seen, self.links = [], set(), []
+        self.open, self.seen, self.links, self.handlers = [], set(), [], []
 
     def handle_starttag(self, tag, attributes):
         self.seen.add(tag)
+        self.handlers += [k for k, _ in attributes if k.startswith("on")]
         self.links += [v for k, v in attributes if k in ("src", "href", "style")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -138,7 +143,8 @@ def test_html(world):
     c = Checker()
     c.feed(text)
     assert c.open == [] and not c.links
-    assert "script" not in c.seen and {"svg", "table", "article", "style"} <= c.seen | {"article"}
+    assert not c.seen & {"script", "iframe", "object", "embed", "img", "link"} and not c.handlers
+    assert {"svg", "table", "article", "style"} <= c.seen | {"article"}
     assert "prefers-color-scheme:dark" in text and "@media print" in text and "url(" not in text
     for f in counts(world)["findings"]:
         assert f["control"] in text
@@ -152,14 +158,77 @@ def test_hostile_text_is_escaped_everywhere(worlds):
         assert "correct-horse" not in report(form, *worlds["tree"])
 
 
-def test_html_in_a_browser(tmp_path, worlds):
-    import shutil
-    chromium = shutil.which("chromium")
-    lab.need(chromium, "chromium is not installed")
-    page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+# What the page looks like to who reads it: the two colours of each text, and whether anything sticks out.
+MEASURE = """<script>
+const out = {dark: matchMedia("(prefers-color-scheme: dark)").matches, texts: [], width: document.documentElement.scrollWidth,
+             window: innerWidth, tall: document.querySelector("svg").getBoundingClientRect().height};
+function ground(e) {
+    for (; e; e = e.parentElement) {
+        const c = getComputedStyle(e).backgroundColor;
+        if (c != "rgba(0, 0, 0, 0)") return c;
+    }
+    return "rgb(255, 255, 255)";
+}
+for (const e of document.querySelectorAll("h1,h2,h3,p,td,th,code,.sev"))
+    out.texts.push([getComputedStyle(e).color, ground(e)]);
+document.body.innerHTML = "";
+document.title = JSON.stringify(out);
+</script></body>"""
+
+
+class Browser:
+    def __init__(self, directory):
+        self.directory = directory
+        chromium = shutil.which("chromium")
+        lab.need(chromium, "chromium is not installed")
+        self.command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                        f"--user-data-dir={directory / 'profile'}"]
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)}
+
+    def run(self, *arguments):
+        return subprocess.run([*self.command, *map(str, arguments)], text=True, capture_output=True, timeout=240,
+                              env=self.environment)
+
+    def dom(self, page, *arguments):
+        p = self.run("--dump-dom", *arguments, f"file://{page}")
+        assert p.stdout, p.stderr[-3000:]
+        return p.stdout
+
+
+def brightness(colour):
+    parts = [int(v) / 255 for v in re.findall(r"\d+", colour)[:3]]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a, b):
+    x, y = sorted((brightness(a), brightness(b)))
+    return (y + 0.05) / (x + 0.05)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    return Browser(tmp_path_factory.mktemp("browser"))
+
+
+def test_html_opens_and_prints(browser, worlds):
+    page, pdf = browser.directory / "report.html", browser.directory / "report.pdf"
     page.write_text(report("html", *worlds["live"]))
-    base = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    p = subprocess.run([*base, "--dump-dom", f"file://{page}"], text=True, capture_output=True, timeout=90)
-    assert "batten audit of" in p.stdout and "<article" in p.stdout
-    subprocess.run([*base, f"--print-to-pdf={pdf}", f"file://{page}"], capture_output=True, timeout=90)
-    assert pdf.read_bytes().startswith(b"%PDF")
+    browser.run(f"--print-to-pdf={pdf}", f"file://{page}")
+    printed = pdf.read_bytes()
+    assert printed.startswith(b"%PDF") and len(printed) > 20000, len(printed)
+    assert "batten audit of" in browser.dom(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_html_is_legible(browser, worlds, scheme):
+    page = browser.directory / f"{scheme}.html"
+    page.write_text(report("html", *worlds["live"]).replace("</body>", MEASURE))
+    dom = browser.dom(page, f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}")
+    seen = json.loads(html.unescape(re.search("<title>(.*?)</title>", dom, re.S).group(1)))
+    assert seen["dark"] == (scheme == "dark")
+    assert seen["width"] <= seen["window"] and seen["tall"] > 20
+    assert len(seen["texts"]) > 50
+    for text, ground in seen["texts"]:
+        assert contrast(text, ground) >= 4.5, (text, ground)
+        assert (brightness(ground) < 0.2) == (scheme == "dark"), ground

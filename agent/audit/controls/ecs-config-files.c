@@ -81,7 +81,9 @@ ECS_CHECK(check_ecs_lines)
 	if (r <= 0)
 		return r;
 	for (size_t i = 0; i < e->config->n_files; i++)
-		any |= e->config->files[i].state == ECS_FILE_READ && e->config->files[i].path != e->config->json_path;
+		any |= e->config->files[i].state == ECS_FILE_READ &&
+		       (strcmp(e->config->files[i].path, ECS_CONFIG_FILE) == 0 ||
+			strcmp(e->config->files[i].path, ECS_INSTANCE_FILE) == 0);
 	if (!any) {
 		audit_not_applicable(a, s, "neither " ECS_CONFIG_FILE " nor " ECS_INSTANCE_FILE " is there");
 		return 0;
@@ -129,39 +131,51 @@ ECS_CHECK(check_ecs_in_force)
 	return 0;
 }
 
+/* A source below ecs.config that the agent takes settings from. */
+static bool is_hidden_layer(const struct ecs_config *c, const struct ecs_file *f)
+{
+	bool user_data = strcmp(f->path, ECS_USER_DATA_COPY) == 0 || strcmp(f->path, "user data") == 0;
+
+	if (f->path == c->json_path)
+		return f->state != ECS_FILE_ABSENT;
+	return user_data && f->state == ECS_FILE_READ && !f->reason;
+}
+
 ECS_CHECK(check_ecs_hidden_layers)
 {
 	const struct ecs_settings *e;
+	struct evidence clean = { 0 };
 	unsigned int n_bad = 0;
-	bool json = false;
 	int r = ecs_settings_of(a, s, &e);
 
 	if (r <= 0)
 		return r;
 	for (size_t i = 0; i < e->config->n_files; i++)
-		json |= e->config->files[i].path == e->config->json_path && e->config->files[i].state != ECS_FILE_ABSENT;
-	if (!json) {
-		audit_not_applicable(a, s, "there is no JSON file; user data is not looked at here");
+		if (is_hidden_layer(e->config, &e->config->files[i]))
+			evidence_add(&clean, "%s sets nothing that matters", e->config->files[i].path);
+	if (clean.n_parts == 0) {
+		audit_not_applicable(a, s, "there is no JSON file, and user data are no configuration of the agent");
 		return 0;
 	}
 	for (size_t i = 0; i < e->config->n_results; i++) {
 		const struct ecs_result *v = &e->config->results[i];
 		struct subject about;
 
-		if (v->source != ECS_FROM_JSON || (v->row && v->row->relevance < ECS_MEDIUM))
+		if ((v->source != ECS_FROM_JSON && v->source != ECS_FROM_USER_DATA) ||
+		    (v->row && v->row->relevance < ECS_MEDIUM))
 			continue;
 		n_bad++;
 		about = setting(a, v);
 		audit_fail(a, &about, "%s", ecs_result_text(a, v));
 	}
 	for (size_t i = 0; i < e->config->n_fatal; i++) {
-		if (!strstr(e->config->fatal[i], e->config->json_path))
+		if (!e->config->json_path || !strstr(e->config->fatal[i], e->config->json_path))
 			continue;
 		n_bad++;
 		audit_fail_as(a, s, SEV_MEDIUM, "%s", e->config->fatal[i]);
 	}
 	if (n_bad == 0)
-		audit_pass(a, s, "%s sets nothing that matters", e->config->json_path);
+		audit_pass(a, s, "%s", evidence_text(&clean));
 	return 0;
 }
 
@@ -179,7 +193,7 @@ ECS_CHECK(check_ecs_registry_secrets)
 
 		for (size_t k = 0; k < v->n_layers; k++)
 			if (*v->layers[k].raw)
-				evidence_add(&found, "%s in %s:%u", v->name, v->layers[k].file, v->layers[k].line);
+				evidence_add(&found, "%s in %s:%u", v->name, v->layers[k].file ? v->layers[k].file : "user data", v->layers[k].line);
 		if (v->n_layers == 0 && v->running)
 			evidence_add(&found, "%s in the running agent's environment", v->name);
 	}

@@ -23,7 +23,7 @@ int ecs_settings_of(struct audit *a, const struct subject *s, const struct ecs_s
 	}
 	if ((*ret)->is_ecs)
 		return 1;
-	audit_not_applicable(a, s, "there is no ECS agent and no /etc/ecs");
+	audit_not_applicable(a, s, "no ECS agent is installed here");
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "audit/secrets.h"
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
+#include "batten/host/ecs-config.h"
 
 #define IMDS4 "169.254.169.254"
 #define IMDS6 "fd00:ec2::254"
@@ -318,12 +319,12 @@ static const char *assignment_rule(struct audit *a, const char *line, size_t n)
 
 static int check_user_data(struct audit *a, const struct control *c, const struct subject *s)
 {
-	static const char path[] = "/var/lib/cloud/instance/user-data.txt";
-	struct subject file = audit_subject(a, SUBJECT_FILE, path);
+	size_t n_given;
+	const char *text = facts_user_data(a->facts, &n_given);
+	struct subject file = audit_subject(a, SUBJECT_FILE, text ? "user data" : ECS_USER_DATA_COPY);
 	struct evidence e = { 0 };
 	unsigned int line = 0;
-	const char *text;
-	int r = facts_read(a->facts, path, &text, NULL);
+	int r = text ? 0 : facts_read(a->facts, ECS_USER_DATA_COPY, &text, NULL);
 
 	if (r == -ENOENT || r == -ENOTDIR) {
 		audit_not_applicable(a, s, "no user data was kept on this host");

@@ -27,6 +27,7 @@ enum source_state {
 struct facts_options {
 	const char *root;	  /* directory that stands for "/", NULL for the live host */
 	const char *docker;	  /* URL of the Docker Engine, NULL for the usual places */
+	const char *user_data;	  /* file with the instance's user data, NULL: cloud-init's copy below the root */
 	unsigned int deadline_ms; /* for each source; 0: 3000 */
 	/*
 	 * What is known of Docker already, in the form of its source's document; it is not asked then.
@@ -44,7 +45,7 @@ struct facts;
 
 /*
  * facts_open - open the root; everything else waits until it is asked for
- * Return: 0 or a negative errno (the root cannot be opened, -ENOMEM)
+ * Return: 0 or a negative errno (the root cannot be opened, user data cannot be read, -ENOMEM)
  */
 int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d) _must_check_;
 struct facts *facts_free(struct facts *f);
@@ -75,6 +76,9 @@ int facts_read(struct facts *f, const char *path, const char **ret, size_t *ret_
 
 /* The same without the trailing newline and blanks; NULL when it cannot be read. */
 const char *facts_line(struct facts *f, const char *path);
+
+/* The user data that were given to facts_open(), NULL without. They may hold secrets. */
+const char *facts_user_data(const struct facts *f, size_t *ret_n);
 
 /* Is there anything, behind links? The answer of the first time. */
 bool facts_exists(struct facts *f, const char *path);

@@ -20,6 +20,7 @@
 
 #define ECS_CONFIG_FILE "/etc/ecs/ecs.config"
 #define ECS_INSTANCE_FILE "/var/lib/ecs/ecs.config"
+#define ECS_USER_DATA_COPY "/var/lib/cloud/instance/user-data.txt" /* cloud-init's, made at each boot */
 #define ECS_JSON_FILE "/etc/ecs/ecs.config.json"
 
 enum ecs_reader {
@@ -183,7 +184,7 @@ struct ecs_config {
 };
 
 struct ecs_config_options {
-	struct slice user_data;	  /* the instance's user data as text; p NULL: not known */
+	struct slice user_data;	  /* the instance's user data as text; p NULL: cloud-init's copy */
 	bool compare;		  /* with the running agent, on a live root */
 };
 
@@ -217,3 +218,6 @@ int ecs_config_compare(struct ecs_config *c, struct slice environ_block) _must_c
  * Return: its pid, 0 when there is none, or a negative errno (-EACCES: not allowed to look)
  */
 pid_t ecs_agent_find(char **ret_environ, size_t *ret_n);
+
+/* Is that process the agent? Then its environment as above. */
+bool ecs_agent_read(pid_t pid, char **ret_environ, size_t *ret_n);
