@@ -258,9 +258,16 @@ static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 		fd_close(fds[--n]);
 }
 
-int image_scan(struct facts *f, const struct image_facts *m, unsigned int budget_ms, const struct image_scan **ret)
+static unsigned int budget_of(const struct audit *a)
 {
+	return a->options.areas || a->options.control_ids ? 60000 : (unsigned int)audit_parameter(a, "image-scan-ms", 40);
+}
+
+int image_scan(struct audit *a, const struct image_facts *m, const struct image_scan **ret)
+{
+	struct facts *f = a->facts;
 	struct image_facts *mine = &f->images[m - f->images];
+	unsigned int budget_ms = budget_of(a);
 	_cleanup_(freep) struct walk *w = NULL;
 	struct image_scan *s;
 	const char **layers;

@@ -4,6 +4,7 @@
  * What lies in an image's layers on this host: one walk over the directories that the storage
  * driver unpacked, without following links and within a budget of time for all images together.
  */
+#include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 
 enum image_hit_kind {
@@ -30,11 +31,11 @@ struct image_scan {
 
 /*
  * image_scan - the scan of an image, made at the first call
- * @budget_ms: for all images of the run together
+ * All images of a run share a budget of time: "image-scan-ms" of the profile, for a whole audit is
+ * to stay quick; a minute when areas or controls are asked for by name.
  * Return: 0 or -ENOMEM; whatever else goes wrong stands in @ret->unknown
  */
-int image_scan(struct facts *f, const struct image_facts *m, unsigned int budget_ms,
-	       const struct image_scan **ret) _must_check_;
+int image_scan(struct audit *a, const struct image_facts *m, const struct image_scan **ret) _must_check_;
 
 /* A small file as a container would see it, NULL when there is none. */
 const char *image_read(struct facts *f, const struct image_scan *s, const char *path);

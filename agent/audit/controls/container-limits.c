@@ -93,21 +93,6 @@ int check_process_limits(struct audit *a, const struct control *c, const struct 
 	return 0;
 }
 
-/* How often the agent restarted it, as introspection says; -1 when it does not. */
-static int64_t restarts_by_agent(struct audit *a, const struct container_facts *c)
-{
-	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
-	size_t i, k;
-
-	json_array_foreach(tasks, i, task) {
-		json_array_foreach(json_object_get(task, "Containers"), k, v) {
-			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
-				return facts_json_int(v, "RestartCount", -1);
-		}
-	}
-	return -1;
-}
-
 int check_restart_policy(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *name = facts_json_string(s->container->host_config, "RestartPolicy.Name", "");
@@ -115,7 +100,7 @@ int check_restart_policy(struct audit *a, const struct control *c, const struct 
 	int64_t most = (int64_t)audit_parameter(a, "restart-max", 5);
 
 	if (s->task_arn) {
-		int64_t n = restarts_by_agent(a, s->container);
+		int64_t n = facts_json_int(container_in_agent(a, s->container), "RestartCount", -1);
 
 		if (n > most)
 			audit_fail(a, s, "the ECS agent restarted it %lld times", (long long)n);

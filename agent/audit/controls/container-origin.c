@@ -9,6 +9,20 @@
 #include "audit/secrets.h"
 #include "batten/base/parse.h"
 
+const json_t *container_in_agent(struct audit *a, const struct container_facts *c)
+{
+	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
+	size_t i, k;
+
+	json_array_foreach(tasks, i, task) {
+		json_array_foreach(json_object_get(task, "Containers"), k, v) {
+			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
+				return v;
+		}
+	}
+	return NULL;
+}
+
 int check_environment(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const json_t *env = json_object_get(s->container->config, "Env"), *v;
@@ -71,16 +85,31 @@ int check_image_pinned(struct audit *a, const struct control *c, const struct su
 	return 0;
 }
 
+/* Is the port among those that the agent says its task definition wants? */
+static bool is_declared(const json_t *known, uint64_t port)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(known, "Ports"), i, v) {
+		if (facts_json_int(v, "HostPort", 0) == (int64_t)port)
+			return true;
+	}
+	return false;
+}
+
 int check_ports(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const json_t *ports = facts_json(s->container->inspect, "NetworkSettings.Ports"), *v;
+	const char *mode = facts_json_string(s->container->host_config, "NetworkMode", "");
 	uint64_t lowest = audit_parameter(a, "lowest-port", 1024), port;
+	const json_t *known = s->task_arn ? container_in_agent(a, s->container) : NULL;
 	const char *inside;
 	struct evidence e = { 0 };
 	size_t i, n = 0;
 	json_t *list;
 
-	if (!json_is_object(ports)) {
+	if (!json_is_object(ports) || strcmp(mode, "host") == 0 || strncmp(mode, "container:", 10) == 0) {
 		audit_not_applicable(a, s, "it has no network of Docker's");
 		return 0;
 	}
@@ -95,6 +124,8 @@ int check_ports(struct audit *a, const struct control *c, const struct subject *
 				continue;
 			if (port < lowest)
 				evidence_add(&e, "host port %s (of %s) is below %llu", text, inside, (unsigned long long)lowest);
+			else if (json_object_get(known, "Ports") && !is_declared(known, port))
+				evidence_add(&e, "host port %s (of %s) is none that the ECS agent gave it", text, inside);
 			else if (wildcard && !s->task_arn)
 				evidence_add(&e, "host port %s (of %s) is open on every address, and no task definition says so",
 					     text, inside);
@@ -126,21 +157,6 @@ int check_remote_login(struct audit *a, const struct control *c, const struct su
 	return 0;
 }
 
-/* Does the agent know this container? */
-static bool agent_knows(struct audit *a, const struct container_facts *c)
-{
-	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
-	size_t i, k;
-
-	json_array_foreach(tasks, i, task) {
-		json_array_foreach(json_object_get(task, "Containers"), k, v) {
-			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
 int check_belongs(struct audit *a, const struct control *c, const struct subject *s)
 {
 	enum source_state agent;
@@ -158,7 +174,7 @@ int check_belongs(struct audit *a, const struct control *c, const struct subject
 			audit_fail(a, s, "started outside ECS: it has no label %s", LABEL_TASK_ARN);
 	} else if (agent != SOURCE_OK) {
 		audit_unknown(a, s, "the agent cannot be asked whether it knows %s: %s", s->task_arn, reason);
-	} else if (agent_knows(a, s->container)) {
+	} else if (container_in_agent(a, s->container)) {
 		audit_pass(a, s, "the agent runs it for %s", s->task_arn);
 	} else {
 		audit_fail(a, s, "it carries the label of %s, but the agent does not know it", s->task_arn);

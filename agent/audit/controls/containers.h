@@ -43,3 +43,6 @@ CONTAINER_CHECK(check_interactive);
 
 /* Reports "unknown" when nothing of the container was found in /proc. Return: true when it was. */
 bool container_has_process(struct audit *a, const struct subject *s);
+
+/* What the ECS agent's introspection says of it, NULL when it does not know it or cannot be asked. */
+const json_t *container_in_agent(struct audit *a, const struct container_facts *c);

@@ -14,6 +14,24 @@
 #include "audit/daemon-settings.h"
 #include "batten/base/fd.h"
 
+enum presence {
+	PRESENT,
+	MISSING,
+	UNSEEN, /* reported as unknown */
+};
+
+/* What the subject's name leads to, behind links. */
+static enum presence look_at(struct audit *a, const struct subject *s, struct stat *ret)
+{
+	int r = facts_stat(a->facts, s->name, true, ret);
+
+	if (r == -ENOENT || r == -ENOTDIR)
+		return MISSING;
+	if (r < 0)
+		audit_unknown(a, s, "%s", strerror(-r));
+	return r < 0 ? UNSEEN : PRESENT;
+}
+
 /* ---- sockets -----------------------------------------------------------------------------------*/
 
 static bool has_acl(struct audit *a, const char *path)
@@ -33,14 +51,10 @@ static bool check_socket(struct audit *a, const char *path, bool docker_group)
 	const char *group;
 	struct evidence e = { 0 };
 	struct stat st;
-	int r = facts_stat(a->facts, path, true, &st);
+	enum presence there = look_at(a, &s, &st);
 
-	if (r == -ENOENT || r == -ENOTDIR)
-		return false;
-	if (r < 0) {
-		audit_unknown(a, &s, "%s", strerror(-r));
-		return true;
-	}
+	if (there != PRESENT)
+		return there == UNSEEN;
 	if (!S_ISSOCK(st.st_mode)) {
 		audit_fail(a, &s, "is no socket");
 		return true;
@@ -99,14 +113,10 @@ static bool check_file(struct audit *a, const char *path, mode_t most)
 	struct subject s = audit_subject(a, SUBJECT_FILE, path);
 	struct evidence e = { 0 };
 	struct stat st;
-	int r = facts_stat(a->facts, path, true, &st);
+	enum presence there = look_at(a, &s, &st);
 
-	if (r == -ENOENT || r == -ENOTDIR)
-		return false;
-	if (r < 0) {
-		audit_unknown(a, &s, "%s", strerror(-r));
-		return true;
-	}
+	if (there != PRESENT)
+		return there == UNSEEN;
 	if (st.st_uid != 0 || st.st_gid != 0)
 		evidence_add(&e, "belongs to %u:%u, wanted root:root", st.st_uid, st.st_gid);
 	if ((st.st_mode & 07777) & ~most)
