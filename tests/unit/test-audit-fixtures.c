@@ -15,6 +15,7 @@
  *                "cgroup", "files": {name: text}, "links": {name: target}}
  *   "docker", "introspection", "rules", "imds"   what the source answers; left out: absent.
  *                Docker's "containers" and "images" are objects here, so that a case can patch one
+ *   "agent_port" {"tried": N, "from": CONTAINER}: from how many tasks' namespaces the agent's port was tried
  *   "profile"    an audit profile
  *   "now"        seconds since the epoch
  *   "expect"     texts that must stand in the evidence of findings with the case's status

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/agent-port.h"
 #include "audit/controls/controls.h"
 #include "audit/listeners.h"
 #include "audit/packet-rules.h"
@@ -141,8 +142,10 @@ static void judge_shield(struct audit *a, struct evidence *e, const char *family
 static int check_introspection(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const struct listener *list;
+	const struct container_facts *from = NULL;
 	bool open = false, any = false;
 	struct evidence e = { 0 };
+	size_t n_tried = 0;
 	struct stat st;
 	int n = listeners_read(a->facts, &list);
 
@@ -162,15 +165,20 @@ static int check_introspection(struct audit *a, const struct control *c, const s
 		audit_pass(a, s, "the port is bound to loopback");
 		return 0;
 	}
+	if (facts_source(a->facts, SOURCE_DOCKER, NULL) == SOURCE_OK)
+		n_tried = agent_port_try(a->facts, &from);
+	if (from)
+		evidence_add(&e, "%s connects to it over ecs-bridge", from->name);
 	judge_shield(a, &e, "ip", "IPv4");
 	if (facts_stat(a->facts, "/proc/net/if_inet6", true, &st) == 0)
 		judge_shield(a, &e, "ip6", "IPv6");
-	if (e.n_parts > 0 && rules_legacy(a->facts))
+	if (e.n_parts > 0 && !from && rules_legacy(a->facts))
 		audit_unknown(a, s, "rules of the old iptables interface are loaded; they cannot be listed");
 	else if (e.n_parts > 0)
 		audit_fail(a, s, "port 51678 listens on every address, and %s", evidence_text(&e));
 	else
-		audit_pass(a, s, "port 51678 listens on every address, and rules keep the network out");
+		audit_pass(a, s, "port 51678 listens on every address, and rules keep the network out%s",
+			   n_tried > 0 ? "; no task's connection is accepted" : "");
 	return 0;
 }
 
@@ -413,6 +421,7 @@ static const struct control controls[] = {
 		.remedy = "unset ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS and restart ecs, which writes the rules again",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_PROC | NEEDS_RULES,
+		.also = NEEDS_DOCKER,
 		.mendable = true,
 		.nist = "4.4.2",
 		.check = check_introspection,
