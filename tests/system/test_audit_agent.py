@@ -86,3 +86,42 @@ def test_native_nftables_rules_are_understood(host):
 }
 """)
     assert audit(host, "AGT-03")["AGT-03"]["status"] == "pass"
+
+
+def test_the_port_is_tried_from_inside_a_task(docker_host):
+    """The rules look well; something above them lets the tasks' bridge through."""
+    d = docker_host
+    server = d.space.start(sys.executable, "-c", AGENT, "1.105.1")
+    lab.wait_for(lambda: lab.connect(d.space, "127.0.0.1", 51678)[0] == "OK", "the agent's stand-in", timeout=30)
+    d.docker("run", "-d", "--name", "pause", "--network", "none",
+             "--label", "com.amazonaws.ecs.container-name=~internal~ecs~pause",
+             "--label", f"com.amazonaws.ecs.task-arn=arn:aws:ecs:eu-west-1:111122223333:task/c/{'0' * 32}",
+             "busybox", "sleep", "600")
+    pid = str(d.inspect("pause")["State"]["Pid"])
+    d.space.run("ip", "link", "add", "ecs-bridge", "type", "bridge")
+    d.space.run("ip", "address", "add", "169.254.172.1/22", "dev", "ecs-bridge")
+    d.space.run("ip", "link", "set", "ecs-bridge", "up")
+    d.space.run("ip", "link", "add", "task0", "master", "ecs-bridge", "type", "veth", "peer", "name", "ecs-eth0", "netns", pid)
+    d.space.run("ip", "link", "set", "task0", "up")
+    for command in (["address", "add", "169.254.172.2/22", "dev", "ecs-eth0"], ["link", "set", "ecs-eth0", "up"]):
+        d.space.run("nsenter", "-t", pid, "-n", "ip", *command)
+    rules = [["-p", "tcp", "--dport", "51678", "!", "-i", "lo", "-j", "DROP"]]
+    for program in ("iptables", "ip6tables"):
+        d.space.run(program, "-I", "INPUT", *rules[0])
+    gap = ["INPUT", "-i", "ecs-bridge", "-j", "ACCEPT"]
+
+    def control():
+        p = d.space.run(lab.BATTEN, "audit", "--json", "--control", "AGT-03", "--docker", f"unix://{d.socket}", check=False)
+        return json.loads(p.stdout)["findings"][0]
+    closed = control()
+    d.space.run("iptables", "-I", *gap)
+    opened = control()
+    d.space.run("iptables", "-D", *gap)
+    for program in ("iptables", "ip6tables"):
+        d.space.run(program, "-D", "INPUT", *rules[0])
+    d.space.run("ip", "link", "del", "ecs-bridge")
+    d.docker("rm", "-f", "pause")
+    server.kill()
+    server.wait()
+    assert closed["status"] == "pass" and "no task's connection is accepted" in closed["evidence"], closed
+    assert opened["status"] == "fail" and "pause connects to it" in opened["evidence"], opened
