@@ -260,7 +260,7 @@ static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 
 static unsigned int budget_of(const struct audit *a)
 {
-	return a->options.areas || a->options.control_ids ? 60000 : (unsigned int)audit_parameter(a, "image-scan-ms", 40);
+	return a->options.thorough ? 60000 : (unsigned int)audit_parameter(a, "image-scan-ms", 40);
 }
 
 int image_scan(struct audit *a, const struct image_facts *m, const struct image_scan **ret)

@@ -32,7 +32,7 @@ struct image_scan {
 /*
  * image_scan - the scan of an image, made at the first call
  * All images of a run share a budget of time: "image-scan-ms" of the profile, for a whole audit is
- * to stay quick; a minute when areas or controls are asked for by name.
+ * to stay quick; a minute in a thorough one.
  * Return: 0 or -ENOMEM; whatever else goes wrong stands in @ret->unknown
  */
 int image_scan(struct audit *a, const struct image_facts *m, const struct image_scan **ret) _must_check_;

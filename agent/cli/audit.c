@@ -13,6 +13,7 @@
 #include "batten/audit/profile.h"
 #include "batten/audit/report.h"
 #include "batten/audit/waiver.h"
+#include "batten/base/core-dump.h"
 #include "cli/commands.h"
 #include "cli/guard-options.h"
 
@@ -54,6 +55,7 @@ static int take_area(struct request *q, const char *word, size_t n, struct diag 
 
 	if (area_parse(word, n, &area) == 0) {
 		q->options.areas |= 1u << area;
+		q->options.thorough = true;
 		return 0;
 	}
 	for (int i = 0; i < _AREA_MAX; i++)
@@ -76,6 +78,7 @@ static int take_control(struct request *q, const char *word, size_t n, struct di
 		return diag_fail(d, -EINVAL, "--control", "no control \"%.*s\"; see `batten audit --list`", (int)n, word);
 	q->control_ids[q->n_control_ids++] = q->words + used;
 	q->options.control_ids = q->control_ids;
+	q->options.thorough = true;
 	return 0;
 }
 
@@ -220,6 +223,7 @@ static enum exit_status audit_command(struct invocation *inv)
 
 	if (invocation_value(inv, "list") || invocation_value(inv, "explain"))
 		return catalogue_run(inv);
+	core_dump_without_memory();
 	r = parse_request(inv, &q, &d);
 	if (r >= 0)
 		r = invocation_settings(inv, &settings, &d);

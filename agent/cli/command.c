@@ -114,6 +114,7 @@ enum exit_status invocation_fail(const struct diag *d, int error)
 	case -EFBIG:
 	case -E2BIG:
 	case -EISDIR:
+	case -ELOOP:
 	case -ENOENT:
 		return EXIT_USAGE;
 	case -ECANCELED:

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "batten/base/fd.h"
+#include "batten/base/core-dump.h"
 #include "batten/base/file.h"
 #include "batten/base/json.h"
 #include "batten/base/table.h"
@@ -16,15 +16,6 @@
 #include "cli/commands.h"
 
 #define MAX_USER_DATA (1U << 20) /* EC2 allows 16 KiB */
-
-/* Configuration holds secrets: nothing of our memory goes into a core dump. */
-static void keep_out_of_core_dumps(void)
-{
-	_cleanup_(fd_closep) int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0)
-		(void)!fd_write_all(fd, "0", 1);
-}
 
 static void set_text(json_t *o, const char *key, const char *text)
 {
@@ -260,7 +251,7 @@ static enum exit_status ecs_config_run(struct invocation *inv)
 	struct diag d = { 0 };
 	int r;
 
-	keep_out_of_core_dumps();
+	core_dump_without_memory();
 	r = root_init(&root, invocation_value(inv, "root"), &d);
 	if (r < 0)
 		return invocation_fail(&d, r);

@@ -13,6 +13,7 @@
 #include "batten/audit/life.h"
 #include "batten/audit/profile.h"
 #include "batten/audit/waiver.h"
+#include "batten/base/core-dump.h"
 #include "batten/base/json.h"
 
 /* The little of `docker info` that judging one container takes. */
@@ -111,6 +112,7 @@ int audit_worker_run(const struct audit_request *q, int out)
 	struct diag d = { 0 };
 	int r, told;
 
+	core_dump_without_memory();
 	r = run(q, out, &d);
 	if (r >= 0)
 		return 0;

@@ -35,6 +35,7 @@ class DockerHost:
         self._log = open(self.directory / "dockerd.log", "a")
         self.dockerd = self.space.start(
             "dockerd", "--data-root", self.directory / "data", "--exec-root", self.directory / "exec",
+            "--add-runtime", f"lean={lab.HERE / 'lean_runtime'}",
             "--pidfile", self.directory / "pid", "-H", f"unix://{self.socket}", *self._options,
             stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
 

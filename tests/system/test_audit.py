@@ -129,7 +129,13 @@ def test_a_docker_that_hangs_delays_nothing_but_itself(tmp_path):
 
 
 ODD = ["etc/docker/daemon.json", "etc/group", "etc/hostname", "var/lib/cloud/instance/user-data.txt", "etc/ecs/ecs.config",
-       "var/log/ecs/ecs-agent.log", "etc/passwd", "var/lib/update-motd/motd", "etc/ecs/ecs.config.json"]
+       "var/log/ecs/ecs-agent.log", "etc/passwd", "var/lib/update-motd/motd", "etc/ecs/ecs.config.json",
+       "var/lib/ecs/ecs.config", "etc/os-release", "run/cloud-init/instance-data.json", "etc/nftables.conf",
+       "etc/systemd/system/ecs.service", "etc/systemd/system/ecs.service.d/x.conf", "usr/lib/systemd/system/ecs.service",
+       "etc/default/docker", "etc/sysconfig/docker", "etc/containerd/config.toml", "run/docker.sock",
+       "run/containerd/containerd.sock", "var/lib/cloud/instance/sem/config_scripts_user", "run/motd.d/10-update",
+       "var/lib/update-notifier/updates-available", "var/lib/dpkg/info/docker.io.md5sums", "var/lib/dpkg/status",
+       "var/lib/rpm/rpmdb.sqlite", "etc/shadow", "var/lib/cloud/data/instance-id"]
 
 
 def make_odd(kind, path, outside):
@@ -172,6 +178,18 @@ def test_odd_files_neither_hang_nor_escape(tmp_path, tree, kind):
     assert p.returncode in (0, 1), p.stderr
     assert "OUTSIDE" not in p.stdout
     assert json.loads(p.stdout)["schema"] == "batten.audit/1"
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "huge", "dangling", "loop", "zero", "nul"])
+@pytest.mark.parametrize("option", ["--waivers", "--user-data", "--profile"])
+def test_odd_files_that_are_named_are_refused_or_read(tmp_path, tree, option, kind):
+    path = tmp_path / "odd.json"
+    make_odd(kind, path, tmp_path)
+    p = run("--root", tree, option, path, "--json", timeout=20)
+    if option == "--user-data" and kind == "nul":
+        assert p.returncode in (0, 1)  # user data may be anything
+    else:
+        one_line(p, "odd.json")
 
 
 def test_odd_directories_neither_hang_nor_escape(tmp_path, tree):

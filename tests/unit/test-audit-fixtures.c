@@ -290,6 +290,7 @@ static bool run_case(const struct control *c, json_t *fixture, json_t *test, enu
 	struct audit_options o = {
 		.host = "fixture",
 		.control_ids = ids,
+		.thorough = true,
 		.now = now ? json_integer_value(now) : NOW,
 	};
 	struct diag d = { 0 };

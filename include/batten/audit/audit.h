@@ -66,6 +66,7 @@ struct audit_options {
 	unsigned int areas;		     /* bits 1 << AREA_…; 0: all */
 	unsigned int sources;		     /* NEEDS_…: only controls that look at one of them; 0: all */
 	const char *const *control_ids;	     /* NULL-terminated; NULL: all */
+	bool thorough;			     /* take the time that it takes: layers of all images, digests */
 	const struct audit_profile *profile; /* NULL: every control as it is */
 	struct waivers *waivers;	     /* NULL: none; the run notes which were used */
 	int64_t now;			     /* seconds since the epoch */
