@@ -447,13 +447,18 @@ static int add_init_layers(struct ecs_result *r, const struct ecs_sources *s)
 	bool present = ecs_init_environment_find(s, r->row->name, &winner);
 	struct ecs_layer layer = { .source = winner.source, .file = winner.file, .line = winner.line,
 				   .verdict = r->verdict };
+	bool agent_sees = ecs_environment_find(s, r->row->name, &agent);
 	int e;
 
 	if (present) {
+		/* As it is written: the agent's reader takes nothing away. */
+		bool same = agent_sees && agent.line == winner.line && agent.file && winner.file &&
+			    strcmp(agent.file, winner.file) == 0;
+
 		layer.reason = r->reason ? strdup(r->reason) : NULL;
-		return ecs_result_layer(r, &layer, winner.value);
+		return ecs_result_layer(r, &layer, same ? agent.value : winner.value);
 	}
-	if (!ecs_environment_find(s, r->row->name, &agent) || agent.source != ECS_FROM_FILE)
+	if (!agent_sees || agent.source != ECS_FROM_FILE)
 		return 0;
 	layer = (struct ecs_layer){ .source = ECS_FROM_FILE, .file = agent.file, .line = agent.line,
 				    .verdict = ECS_IGNORED };
