@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The Docker daemon. Rows here; the checks stand in docker-network.c and docker-settings.c.
+ * The Docker daemon. Rows here; the checks stand in docker-network.c, docker-settings.c and
+ * docker-versions.c.
  */
 #include "audit/controls/controls.h"
 #include "audit/controls/docker.h"
@@ -139,6 +140,7 @@ static const struct control controls[] = {
 		.remedy = "replace the instance by one of a current AMI, or update the packages and restart docker",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_DOCKER,
+		.also = NEEDS_FILES,
 		.cis_docker = "1.2.2",
 		.pci_dss = "6.3.3",
 		.nist = "4.4.1",

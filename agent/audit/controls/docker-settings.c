@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How the daemon runs: out of its own mouth (/info, /version), and whether that is what its file
- * says.
+ * How the daemon runs: out of its own mouth (/info), and whether that is what its file says.
  */
 #include <string.h>
 
 #include "audit/controls/docker.h"
 #include "audit/daemon-settings.h"
-#include "audit/version.h"
 
 static const json_t *info(struct audit *a)
 {
@@ -153,68 +151,6 @@ int check_legacy(struct audit *a, const struct control *c, const struct subject 
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else
 		audit_pass(a, s, "storage driver %s, nothing experimental, no debug, no userland proxy", driver);
-	return 0;
-}
-
-/*
- * Versions with known ways out of a container or past authorisation. The floor of the first row
- * whose line the version belongs to holds; a row without a line is for everything else.
- * runc: CVE-2024-21626 (1.1.12), CVE-2025-31133 and its relatives (1.2.8, 1.3.3).
- * containerd: CVE-2022-23648 (1.6.1), CVE-2024-25621 (1.7.29, 2.0.7, 2.1.5).
- * Engine: CVE-2024-41110 (23.0.15, 25.0.6, 26.1.5, 27.1.1).
- */
-static const struct {
-	const char *component, *line_from, *line_before, *floor;
-} floors[] = {
-	{ "runc", "1.3.0", "1.4.0", "1.3.3" },
-	{ "runc", "1.2.0", "1.3.0", "1.2.8" },
-	{ "runc", NULL, NULL, "1.1.12" },
-	{ "containerd", "2.1.0", "2.2.0", "2.1.5" },
-	{ "containerd", "2.0.0", "2.1.0", "2.0.7" },
-	{ "containerd", "1.7.0", "1.8.0", "1.7.29" },
-	{ "containerd", NULL, NULL, "1.6.1" },
-	{ "Engine", "27.0.0", "28.0.0", "27.1.1" },
-	{ "Engine", "26.0.0", "27.0.0", "26.1.5" },
-	{ "Engine", "24.0.0", "26.0.0", "25.0.6" },
-	{ "Engine", "23.0.0", "24.0.0", "23.0.15" },
-	{ "Engine", NULL, NULL, "20.10.0" },
-};
-
-static const char *floor_of(const char *component, const char *version)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(floors); i++) {
-		if (strcmp(floors[i].component, component) != 0)
-			continue;
-		if (!floors[i].line_from || (!version_before(version, floors[i].line_from) &&
-					     version_before(version, floors[i].line_before)))
-			return floors[i].floor;
-	}
-	return NULL;
-}
-
-int check_versions(struct audit *a, const struct control *c, const struct subject *s)
-{
-	const json_t *list = json_object_get(facts_docker(a->facts, "version"), "Components"), *v;
-	struct evidence low = { 0 }, good = { 0 };
-	size_t i;
-
-	json_array_foreach(list, i, v) {
-		const char *name = facts_json_string(v, "Name", ""), *version = facts_json_string(v, "Version", "");
-		const char *floor = floor_of(name, version);
-
-		if (!floor)
-			continue;
-		if (version_before(version, floor))
-			evidence_add(&low, "%s %s is before %s", name, version, floor);
-		else
-			evidence_add(&good, "%s %s", name, version);
-	}
-	if (low.n_parts > 0)
-		audit_fail(a, s, "%s (by number: a distribution may have mended it under the old one)", evidence_text(&low));
-	else if (good.n_parts > 0)
-		audit_pass(a, s, "%s", evidence_text(&good));
-	else
-		audit_unknown(a, s, "Docker does not tell the versions of its parts");
 	return 0;
 }
 

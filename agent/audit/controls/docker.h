@@ -14,6 +14,9 @@ HOST_CHECK(check_packet_filter);
 HOST_CHECK(check_registries);
 HOST_CHECK(check_api_socket);
 
+/* docker-versions.c */
+HOST_CHECK(check_versions);
+
 /* docker-settings.c */
 HOST_CHECK(check_user_remap);
 HOST_CHECK(check_logs);
@@ -21,6 +24,5 @@ HOST_CHECK(check_default_no_new_privs);
 HOST_CHECK(check_live_restore);
 HOST_CHECK(check_default_seccomp);
 HOST_CHECK(check_legacy);
-HOST_CHECK(check_versions);
 HOST_CHECK(check_settings_in_force);
 HOST_CHECK(check_swarm);
