@@ -4,9 +4,9 @@
  * What the files of an image say about each other: indexes, manifests, configurations and layers,
  * of the OCI description and of Docker's, which may both be there for one and the same image.
  */
+#include "batten/base/span.h"
 #include "batten/image/digest.h"
 #include "batten/image/layer.h"
-#include "batten/image/span.h"
 #include "image/store.h"
 
 #define MODEL_MAX_DOCS 4096

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-#include "batten/image/span.h"
+#include "batten/base/span.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

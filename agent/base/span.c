@@ -3,7 +3,7 @@
  * A parser that records places. It accepts JSON (RFC 8259) and nothing around it, so that what it
  * accepts every reader accepts.
  */
-#include "batten/image/span.h"
+#include "batten/base/span.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "batten/image/span.h"
+#include "batten/base/span.h"
 
 struct span_edit {
 	size_t from, to;
@@ -89,6 +89,43 @@ void span_append(struct span_edits *e, const struct span_doc *doc, uint32_t arra
 		span_replace(e, doc->values[last].to, doc->values[last].to, ",", 1);
 	span_replace(e, last ? doc->values[last].to : doc->values[array].from + 1,
 		     last ? doc->values[last].to : doc->values[array].from + 1, json, strlen(json));
+}
+
+/* Blanks and line ends right before @at. */
+static struct slice gap_before(const struct span_doc *doc, size_t at)
+{
+	size_t from = at;
+
+	while (from > 0 && strchr(" \t\r\n", doc->text[from - 1]))
+		from--;
+	return (struct slice){ doc->text + from, at - from };
+}
+
+void span_add_member(struct span_edits *e, const struct span_doc *doc, uint32_t object, const char *key,
+		     const char *json)
+{
+	struct slice gap = { "", 0 }, colon = { ": ", 2 };
+	const struct span *last = NULL;
+	struct bytes text = { 0 };
+	size_t at;
+
+	for (uint32_t i = span_first(doc, object); i; i = span_next(doc, i))
+		last = &doc->values[i];
+	at = last ? last->to : doc->values[object].from + 1;
+	if (last) {
+		gap = gap_before(doc, last->key_from);
+		colon = (struct slice){ doc->text + last->key_to, last->from - last->key_to };
+		if (gap.n == 0 && colon.n > 1)
+			gap = slice_of(" ");
+		bytes_append(&text, ",", 1);
+		bytes_append(&text, gap.p, gap.n);
+	}
+	bytes_printf(&text, "\"%s\"%.*s%s", key, (int)colon.n, colon.p, json);
+	if (text.error < 0)
+		e->error = text.error;
+	else
+		span_replace(e, at, at, text.data, text.n);
+	bytes_done(&text);
 }
 
 static int by_place(const void *a, const void *b)

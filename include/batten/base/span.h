@@ -101,6 +101,12 @@ void span_set(struct span_edits *e, const struct span_doc *doc, uint32_t at, con
 /* Takes the children of @in for which @drop says true out of it, with their commas. */
 void span_drop(struct span_edits *e, const struct span_doc *doc, uint32_t in,
 	       bool (*drop)(void *arg, uint32_t at), void *arg);
+/*
+ * Puts a member behind the last one of an object, spaced as that one is.
+ * @key: without quotes, nothing in it to escape; @json: its value
+ */
+void span_add_member(struct span_edits *e, const struct span_doc *doc, uint32_t object, const char *key,
+		     const char *json);
 /* Puts a value, given as JSON, behind the last element of an array. */
 void span_append(struct span_edits *e, const struct span_doc *doc, uint32_t array,
 		 const char *json);
