@@ -11,6 +11,7 @@ const struct command *const commands[] = {
 	&cmd_daemon,
 	&cmd_ecs_config,
 	&cmd_events,
+	&cmd_fix,
 	&cmd_help,
 	&cmd_image_inspect,
 	&cmd_image_strip,

@@ -119,6 +119,8 @@ void span_add_member(struct span_edits *e, const struct span_doc *doc, uint32_t 
 			gap = slice_of(" ");
 		bytes_append(&text, ",", 1);
 		bytes_append(&text, gap.p, gap.n);
+	} else if (doc->text[at] == '\n' || doc->text[at] == '\r') {
+		bytes_append_str(&text, "\n  ");
 	}
 	bytes_printf(&text, "\"%s\"%.*s%s", key, (int)colon.n, colon.p, json);
 	if (text.error < 0)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "batten/audit/audit.h"
@@ -16,85 +15,21 @@
 #include "batten/base/core-dump.h"
 #include "cli/commands.h"
 #include "cli/guard-options.h"
-
-#define DEFAULT_PROFILE "ecs"
-#define MAX_NAMED_CONTROLS 256
+#include "cli/selection.h"
 
 struct request {
-	struct audit_options options;
+	struct selection which;
 	enum severity fail_on;
-	const char *control_ids[MAX_NAMED_CONTROLS + 1];
-	unsigned int n_control_ids;
-	_Alignas(8) char words[8192]; /* the ids, cut apart */
 };
-
-/* "a,b,c", given any number of times; @take gets each word. */
-static int each_word(const struct invocation *inv, const char *option,
-		     int (*take)(struct request *q, const char *word, size_t n, struct diag *d),
-		     struct request *q, struct diag *d)
-{
-	const char *value;
-
-	for (unsigned int i = 0; (value = invocation_nth(inv, option, i)); i++) {
-		for (const char *p = value; *p;) {
-			size_t n = strcspn(p, ",");
-			int r = take(q, p, n, d);
-
-			if (r < 0)
-				return r;
-			p += n + (p[n] == ',');
-		}
-	}
-	return 0;
-}
-
-static int take_area(struct request *q, const char *word, size_t n, struct diag *d)
-{
-	char list[256] = "";
-	enum area area;
-
-	if (area_parse(word, n, &area) == 0) {
-		q->options.areas |= 1u << area;
-		q->options.thorough = true;
-		return 0;
-	}
-	for (int i = 0; i < _AREA_MAX; i++)
-		(void)snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i > 0 ? ", " : "",
-			       area_name((enum area)i));
-	return diag_fail(d, -EINVAL, "--area", "no area \"%.*s\"; use one of: %s", (int)n, word, list);
-}
-
-static int take_control(struct request *q, const char *word, size_t n, struct diag *d)
-{
-	size_t used = 0;
-
-	for (unsigned int i = 0; i < q->n_control_ids; i++)
-		used += strlen(q->control_ids[i]) + 1;
-	if (q->n_control_ids == MAX_NAMED_CONTROLS || n >= sizeof(q->words) - used)
-		return diag_fail(d, -E2BIG, "--control", "too many ids");
-	memcpy(q->words + used, word, n);
-	q->words[used + n] = '\0';
-	if (!control_find(q->words + used, NULL))
-		return diag_fail(d, -EINVAL, "--control", "no control \"%.*s\"; see `batten audit --list`", (int)n, word);
-	q->control_ids[q->n_control_ids++] = q->words + used;
-	q->options.control_ids = q->control_ids;
-	q->options.thorough = true;
-	return 0;
-}
 
 static int parse_request(const struct invocation *inv, struct request *q, struct diag *d)
 {
 	const char *fail_on = invocation_value(inv, "fail-on");
-	int r;
 
 	q->fail_on = SEV_HIGH;
-	q->options.now = (int64_t)time(NULL);
 	if (fail_on && (severity_parse(fail_on, &q->fail_on) < 0 || q->fail_on == SEV_INFO))
 		return diag_fail(d, -EINVAL, "--fail-on", "\"%s\" is none of low, medium, high, critical", fail_on);
-	r = each_word(inv, "area", take_area, q, d);
-	if (r < 0)
-		return r;
-	return each_word(inv, "control", take_control, q, d);
+	return selection_parse(&q->which, inv, d);
 }
 
 /* Region, account and instance for the formats that want them, from what the run already knows. */
@@ -146,7 +81,7 @@ static unsigned int sources_named(const struct invocation *inv, const struct req
 {
 	unsigned int named = invocation_value(inv, "docker") ? NEEDS_DOCKER : 0;
 
-	return q->options.areas || q->options.control_ids ? ~0u : named;
+	return q->which.options.areas || q->which.options.control_ids ? ~0u : named;
 }
 
 static enum exit_status conclude(const struct invocation *inv, const struct request *q, const struct audit *a,
@@ -177,7 +112,7 @@ static enum exit_status audit_and_report(const struct invocation *inv, struct re
 	struct diag d = { 0 };
 	int r;
 
-	r = audit_run(&a, facts, &q->options);
+	r = audit_run(&a, facts, &q->which.options);
 	if (r >= 0) {
 		identify(inv, &report, facts, &a.arena);
 		if (strcmp(invocation_format(inv), "asff") == 0 && (!account_ok(report.account) || !report.region))
@@ -230,15 +165,15 @@ static enum exit_status audit_command(struct invocation *inv)
 	if (r >= 0 && !fo.docker && settings.daemon.docker[0])
 		fo.docker = settings.daemon.docker;
 	if (r >= 0)
-		r = audit_profile_load(&profile, profile_name ? profile_name : DEFAULT_PROFILE, &d);
+		r = audit_profile_load(&profile, profile_name ? profile_name : DEFAULT_AUDIT_PROFILE, &d);
 	if (r >= 0)
 		r = waivers_load(&waivers, waiver_file ? waiver_file : DEFAULT_WAIVERS, !waiver_file, &d);
 	if (r >= 0)
 		r = facts_open(&facts, &fo, &d);
 	if (r < 0)
 		return invocation_fail(&d, r);
-	q.options.profile = profile;
-	q.options.waivers = waivers;
+	q.which.options.profile = profile;
+	q.which.options.waivers = waivers;
 	return audit_and_report(inv, &q, facts);
 }
 

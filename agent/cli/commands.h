@@ -10,6 +10,7 @@ extern const struct command cmd_completion;
 extern const struct command cmd_daemon;
 extern const struct command cmd_ecs_config;
 extern const struct command cmd_events;
+extern const struct command cmd_fix;
 extern const struct command cmd_help;
 extern const struct command cmd_image_inspect;
 extern const struct command cmd_image_strip;

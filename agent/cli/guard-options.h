@@ -21,3 +21,14 @@ int assumed_features(const struct invocation *inv, struct imds_features *ret, st
 
 /* The configuration named by --config, or the default one where it exists. */
 int invocation_settings(const struct invocation *inv, struct settings *ret, struct diag *d);
+
+/*
+ * guard_switch - put the guard in place or take it away, by the daemon where one runs
+ * @ret_status: the daemon's exit status when it refused, which is -EREMOTEIO
+ * Return: 0 or a negative errno
+ */
+int guard_switch(const struct invocation *inv, bool on, bool *ret_by_daemon, enum exit_status *ret_status,
+		 struct diag *d);
+
+/* Is the metadata service closed in both families? Return: 0 or a negative errno as above. */
+int guard_closed(struct invocation *inv, bool *ret, struct diag *d);

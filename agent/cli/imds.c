@@ -79,7 +79,6 @@ static int ask_daemon(const struct invocation *inv, const char *method, json_t *
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EREMOTEIO) {
-		diag_print(d, r);
 		*ret_exit = (enum exit_status)status;
 		return 1;
 	}
@@ -89,40 +88,53 @@ static int ask_daemon(const struct invocation *inv, const char *method, json_t *
 	return 1;
 }
 
-static enum exit_status change(struct invocation *inv, const char *method, bool block)
+int guard_switch(const struct invocation *inv, bool on, bool *ret_by_daemon, enum exit_status *ret_status,
+		 struct diag *d)
 {
 	_cleanup_(imds_guard_freep) struct imds_guard *g = NULL;
 	_cleanup_(json_freep) json_t *result = NULL;
-	enum exit_status status = EXIT_DONE;
-	struct diag d = { 0 };
 	int r;
 
-	r = ask_daemon(inv, method, &result, &status, &d);
+	*ret_status = EXIT_DONE;
+	r = ask_daemon(inv, on ? "imds.block" : "imds.unblock", &result, ret_status, d);
+	*ret_by_daemon = r > 0;
+	if (r != 0)
+		return r < 0 ? r : *ret_status == EXIT_DONE ? 0 : -EREMOTEIO;
+	r = open_guard(inv, &g, d);
+	if (r >= 0 && on && !imds_guard_plan(g)->enabled)
+		r = diag_fail(d, -EINVAL, "[imds]", "enabled = no in the configuration");
+	if (r >= 0)
+		r = on ? imds_guard_apply(g, d) : imds_guard_remove(g, d);
+	return r;
+}
+
+static enum exit_status change(struct invocation *inv, bool block)
+{
+	enum exit_status status;
+	struct diag d = { 0 };
+	bool by_daemon;
+	int r = guard_switch(inv, block, &by_daemon, &status, &d);
+
+	if (r == -EREMOTEIO) {
+		diag_print(&d, r);
+		return status;
+	}
 	if (r < 0)
 		return invocation_fail(&d, r);
-	if (r == 0) {
-		r = open_guard(inv, &g, &d);
-		if (r >= 0 && block && !imds_guard_plan(g)->enabled)
-			r = diag_fail(&d, -EINVAL, "[imds]", "enabled = no in the configuration");
-		if (r >= 0)
-			r = block ? imds_guard_apply(g, &d) : imds_guard_remove(g, &d);
-		if (r < 0)
-			return invocation_fail(&d, r);
-	}
-	if (status == EXIT_DONE && !inv->quiet)
+	if (!inv->quiet)
 		(void)printf("IMDS is %s%s.\n", block ? "blocked" : "no longer blocked",
-			     g ? "" : " by the running daemon");
-	return status;
+			     by_daemon ? " by the running daemon" : "");
+	return EXIT_DONE;
 }
 
 static enum exit_status block_run(struct invocation *inv)
 {
-	return change(inv, "imds.block", true);
+	return change(inv, true);
 }
 
 static enum exit_status unblock_run(struct invocation *inv)
 {
-	return change(inv, "imds.unblock", false);
+	return change(inv, false);
 }
 
 static const struct option_row options[] = {
@@ -265,6 +277,28 @@ static int local_status(struct invocation *inv, json_t **ret, struct diag *d)
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* @ret_exit: the daemon's, when it refused (-EREMOTEIO) */
+static int ask_status(struct invocation *inv, json_t **ret, enum exit_status *ret_exit, struct diag *d)
+{
+	int r = ask_daemon(inv, "imds.status", ret, ret_exit, d);
+
+	if (r > 0)
+		return *ret_exit == EXIT_DONE ? 0 : -EREMOTEIO;
+	return r == 0 ? local_status(inv, ret, d) : r;
+}
+
+int guard_closed(struct invocation *inv, bool *ret, struct diag *d)
+{
+	_cleanup_(json_freep) json_t *j = NULL;
+	enum exit_status status;
+	int r = ask_status(inv, &j, &status, d);
+
+	if (r < 0)
+		return r;
+	*ret = json_is_true(json_object_get(j, "closed"));
+	return 0;
+}
+
 static enum exit_status status_run(struct invocation *inv)
 {
 	_cleanup_(json_freep) json_t *j = NULL;
@@ -272,11 +306,11 @@ static enum exit_status status_run(struct invocation *inv)
 	struct diag d = { 0 };
 	int r;
 
-	r = ask_daemon(inv, "imds.status", &j, &status, &d);
-	if (r > 0 && status != EXIT_DONE)
+	r = ask_status(inv, &j, &status, &d);
+	if (r == -EREMOTEIO) {
+		diag_print(&d, r);
 		return status;
-	if (r == 0)
-		r = local_status(inv, &j, &d);
+	}
 	if (r >= 0)
 		r = strcmp(invocation_format(inv), "json") == 0 ? json_print(STDOUT_FILENO, j) :
 								  imds_status_print(j, stdout);

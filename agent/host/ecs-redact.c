@@ -206,3 +206,19 @@ bool ecs_text_hides_secret(struct slice text)
 	bytes_done(&out);
 	return found;
 }
+
+bool ecs_line_hides_secret(struct slice line)
+{
+	struct slice s = go_trim_space(line);
+	const char *equals = s.n > 0 ? memchr(s.p, '=', s.n) : NULL;
+	size_t n = equals ? (size_t)(equals - s.p) : 0;
+	struct slice value = { equals ? equals + 1 : s.p, equals ? s.n - n - 1 : s.n };
+	const struct ecs_variable *row = ecs_variable_find((struct slice){ s.p, n });
+	_cleanup_(freep) char *shown = NULL;
+
+	/* A comment, and what is no assignment, is shown unless it looks like a secret. */
+	if (!equals || !row)
+		return ecs_text_hides_secret(s) || (equals && key_tells((struct slice){ s.p, n }) && !harmless(value));
+	shown = ecs_redact(row, value);
+	return !shown || strlen(shown) != value.n || memcmp(shown, value.p, value.n) != 0;
+}

@@ -21,12 +21,12 @@
 #define AGENT_PORT 51678
 #define MAX_ANSWER (4 * 1024 * 1024)
 
-static int connect_until(uint64_t deadline_ms)
+static int connect_until(uint32_t address, uint16_t port, uint64_t deadline_ms)
 {
 	struct sockaddr_in a = {
 		.sin_family = AF_INET,
-		.sin_port = htons(AGENT_PORT),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(address),
 	};
 	_cleanup_(fd_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -68,9 +68,24 @@ static int exchange(int fd, const char *path, uint64_t deadline_ms, json_t **ret
 
 int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
 {
-	int fd = connect_until(deadline_ms);
+	int fd = connect_until(INADDR_LOOPBACK, AGENT_PORT, deadline_ms);
 
 	return fd < 0 ? fd : exchange(fd, path, deadline_ms, ret, d);
+}
+
+int introspect_port_answers(uint32_t address, uint16_t port, uint64_t deadline_ms)
+{
+	_cleanup_(http_call_freep) struct http_call *c = NULL;
+	_cleanup_(freep) char *text = NULL;
+	int fd = connect_until(address, port, deadline_ms), r;
+	size_t n;
+
+	if (fd < 0)
+		return 0;
+	r = http_call_new(&c, fd, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", NULL);
+	if (r >= 0)
+		r = http_call_collect(c, deadline_ms, MAX_ANSWER, &text, &n);
+	return r >= 0;
 }
 
 static const char *text_of(const json_t *j, const char *key)

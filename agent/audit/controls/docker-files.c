@@ -129,26 +129,48 @@ static bool check_file(struct audit *a, const char *path, mode_t most)
 }
 
 /* Certificates may be read by all, the key by root alone. */
-static bool check_tls(struct audit *a)
+static const struct {
+	const char *key;
+	mode_t most;
+} tls_files[] = { { "tlscacert", 0444 }, { "tlscert", 0444 }, { "tlskey", 0400 } };
+
+/* NULL when dockerd was told none. */
+static const char *tls_path(struct audit *a, size_t i)
 {
-	static const struct {
-		const char *key;
-		mode_t most;
-	} files[] = { { "tlscacert", 0444 }, { "tlscert", 0444 }, { "tlskey", 0400 } };
 	const struct daemon_settings *d;
-	bool any = false;
+	const char *path;
 
 	if (daemon_settings(a->facts, &d) < 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		const char *path = daemon_argument(d, files[i].key, 0);
+		return NULL;
+	path = daemon_argument(d, tls_files[i].key, 0);
+	return path ? path : json_string_value(json_object_get(d->json, tls_files[i].key));
+}
 
-		if (!path)
-			path = json_string_value(json_object_get(d->json, files[i].key));
+static bool check_tls(struct audit *a)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tls_files); i++) {
+		const char *path = tls_path(a, i);
+
 		if (path)
-			any |= check_file(a, path, files[i].most);
+			any |= check_file(a, path, tls_files[i].most);
 	}
 	return any;
+}
+
+mode_t docker_file_mode(struct audit *a, const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protected_files); i++)
+		if (strcmp(protected_files[i].path, path) == 0)
+			return protected_files[i].most;
+	for (size_t i = 0; i < ARRAY_SIZE(tls_files); i++) {
+		const char *tls = tls_path(a, i);
+
+		if (tls && strcmp(tls, path) == 0)
+			return tls_files[i].most;
+	}
+	return 0;
 }
 
 static int check_files(struct audit *a, const struct control *c, const struct subject *s)

@@ -26,3 +26,6 @@ HOST_CHECK(check_default_seccomp);
 HOST_CHECK(check_legacy);
 HOST_CHECK(check_settings_in_force);
 HOST_CHECK(check_swarm);
+
+/* docker-files.c: the widest mode that the file may have, 0 for one that is not judged. */
+mode_t docker_file_mode(struct audit *a, const char *path);

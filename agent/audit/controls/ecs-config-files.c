@@ -245,20 +245,38 @@ static bool holds_secret(const struct ecs_settings *e, const char *path)
 	return false;
 }
 
+static const struct {
+	const char *path;
+	mode_t most;
+} files[] = {
+	{ "/etc/ecs", 0755 },
+	{ ECS_CONFIG_FILE, 0644 },
+	{ ECS_JSON_FILE, 0644 },
+	{ ECS_INSTANCE_FILE, 0644 },
+	{ "/usr/lib/systemd/system/ecs.service", 0644 },
+	{ "/etc/systemd/system/ecs.service", 0644 },
+	{ "/etc/systemd/system/ecs.service.d", 0755 },
+};
+
+static mode_t most_of(const struct ecs_settings *e, size_t i)
+{
+	return holds_secret(e, files[i].path) ? 0600 : files[i].most;
+}
+
+mode_t ecs_file_mode(struct audit *a, const char *path)
+{
+	const struct ecs_settings *e;
+
+	if (ecs_settings(a->facts, &e) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (strcmp(files[i].path, path) == 0)
+			return most_of(e, i);
+	return 0;
+}
+
 ECS_CHECK(check_ecs_file_modes)
 {
-	static const struct {
-		const char *path;
-		mode_t most;
-	} files[] = {
-		{ "/etc/ecs", 0755 },
-		{ ECS_CONFIG_FILE, 0644 },
-		{ ECS_JSON_FILE, 0644 },
-		{ ECS_INSTANCE_FILE, 0644 },
-		{ "/usr/lib/systemd/system/ecs.service", 0644 },
-		{ "/etc/systemd/system/ecs.service", 0644 },
-		{ "/etc/systemd/system/ecs.service.d", 0755 },
-	};
 	const struct ecs_settings *e;
 	bool any = false;
 	int r = ecs_settings_of(a, s, &e);
@@ -268,7 +286,7 @@ ECS_CHECK(check_ecs_file_modes)
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		struct subject about = audit_subject(a, SUBJECT_FILE, files[i].path);
 		bool secret = holds_secret(e, files[i].path);
-		mode_t most = secret ? 0600 : files[i].most;
+		mode_t most = most_of(e, i);
 		struct evidence found = { 0 };
 		struct stat st;
 

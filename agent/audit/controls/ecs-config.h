@@ -18,6 +18,9 @@ ECS_CHECK(check_ecs_hidden_layers);
 ECS_CHECK(check_ecs_registry_secrets);
 ECS_CHECK(check_ecs_file_modes);
 
+/* The widest mode that the file may have, 0 for one that is not judged. */
+mode_t ecs_file_mode(struct audit *a, const char *path);
+
 /* ecs-config-effect.c: what the settings come to */
 ECS_CHECK(check_ecs_block_imds);
 ECS_CHECK(check_ecs_task_roles);

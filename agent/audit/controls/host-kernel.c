@@ -4,6 +4,7 @@
  * sysctl.d hopes for. Each switch is a row with the range of good values.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "audit/controls/host.h"
@@ -87,6 +88,51 @@ static void check_rule(struct audit *a, const struct sysctl_rule *rule)
 	} else {
 		audit_pass(a, &s, "%s is %llu", s.name, (unsigned long long)value);
 	}
+}
+
+static bool same_switch(const char *path, const char *dots)
+{
+	while (*path && (*path == *dots || (*path == '/' && *dots == '.'))) {
+		path++;
+		dots++;
+	}
+	return *path == *dots;
+}
+
+bool kernel_switch_value(const char *name, char *ret, size_t size)
+{
+	/*
+	 * Where it is not the lowest of the good values: BPF's 1 can be taken back by nobody before the next
+	 * boot; strict reverse-path filtering loses what comes back through another interface of the instance.
+	 */
+	static const struct {
+		const char *name, *value;
+	} others[] = {
+		{ "kernel.unprivileged_bpf_disabled", "2" },
+		{ "kernel.core_pattern", "|/bin/false" },
+		{ "net.ipv4.conf.all.rp_filter", "2" },
+		{ "net.ipv4.ip_forward", "1" },
+	};
+	static const struct {
+		const struct sysctl_rule *rules;
+		size_t n;
+	} lists[] = { { kernel_rules, ARRAY_SIZE(kernel_rules) }, { network_rules, ARRAY_SIZE(network_rules) } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (strcmp(others[i].name, name) != 0)
+			continue;
+		(void)snprintf(ret, size, "%s", others[i].value);
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (size_t k = 0; k < lists[i].n; k++) {
+			if (!same_switch(lists[i].rules[k].path, name))
+				continue;
+			(void)snprintf(ret, size, "%llu", (unsigned long long)lists[i].rules[k].min);
+			return true;
+		}
+	}
+	return false;
 }
 
 int check_unprivileged_bpf(struct audit *a, const struct control *c, const struct subject *s)

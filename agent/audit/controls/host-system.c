@@ -350,21 +350,15 @@ int check_binaries(struct audit *a, const struct control *c, const struct subjec
 
 /* ---- kernel audit, time, agents ----------------------------------------------------------------*/
 
-int check_kernel_audit(struct audit *a, const struct control *c, const struct subject *s)
+size_t kernel_audit_unwatched(struct audit *a, const char *const **ret)
 {
 	static const char *const wanted[] = { "/usr/bin/dockerd", "/usr/bin/containerd", "/usr/bin/runc", "/run/docker.sock",
 					      "/etc/docker", "/var/lib/docker", "/etc/ecs", "/var/lib/ecs" };
-	const json_t *doc = facts_document(a->facts, SOURCE_AUDIT), *watches = json_object_get(doc, "watches"), *v;
-	struct evidence e = { 0 };
-	size_t i;
+	const json_t *watches = json_object_get(facts_document(a->facts, SOURCE_AUDIT), "watches"), *v;
+	const char **list = arena_alloc(&a->arena, sizeof(wanted));
+	size_t n = 0, i;
 
-	if (facts_json_int(doc, "enabled", 0) == 0) {
-		audit_fail(a, s, "the kernel's audit is off");
-		return 0;
-	}
-	if (facts_json_int(doc, "lost", 0) > 0)
-		evidence_add(&e, "%lld records were lost", (long long)facts_json_int(doc, "lost", 0));
-	for (size_t k = 0; k < ARRAY_SIZE(wanted); k++) {
+	for (size_t k = 0; list && k < ARRAY_SIZE(wanted); k++) {
 		bool found = false;
 		struct stat st;
 
@@ -377,8 +371,28 @@ int check_kernel_audit(struct audit *a, const struct control *c, const struct su
 			found |= path && path_within(wanted[k], strncmp(path, "/var/run/", 9) == 0 ? path + 4 : path);
 		}
 		if (!found)
-			evidence_add(&e, "%s is not watched", wanted[k]);
+			list[n++] = wanted[k];
 	}
+	*ret = list;
+	return n;
+}
+
+int check_kernel_audit(struct audit *a, const struct control *c, const struct subject *s)
+{
+	const json_t *doc = facts_document(a->facts, SOURCE_AUDIT);
+	const char *const *unwatched;
+	struct evidence e = { 0 };
+	size_t n;
+
+	if (facts_json_int(doc, "enabled", 0) == 0) {
+		audit_fail(a, s, "the kernel's audit is off");
+		return 0;
+	}
+	if (facts_json_int(doc, "lost", 0) > 0)
+		evidence_add(&e, "%lld records were lost", (long long)facts_json_int(doc, "lost", 0));
+	n = kernel_audit_unwatched(a, &unwatched);
+	for (size_t i = 0; i < n; i++)
+		evidence_add(&e, "%s is not watched", unwatched[i]);
 	if (e.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else

@@ -212,6 +212,9 @@ bool ecs_config_is_true(const struct ecs_config *c, const char *name);
  */
 int ecs_config_compare(struct ecs_config *c, struct slice environ_block) _must_check_;
 
+/* Does a line of ecs.config hold something that must not be shown? */
+bool ecs_line_hides_secret(struct slice line);
+
 /*
  * ecs_agent_find - the running agent
  * @ret_environ: its environment, freed by the caller

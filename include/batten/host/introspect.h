@@ -16,3 +16,10 @@
  * Return: 0, or why there is no answer: -ECONNREFUSED, -ETIMEDOUT, -EPROTO…
  */
 int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d) _must_check_;
+
+/*
+ * introspect_port_answers - does whoever listens there speak HTTP?
+ * @address: host byte order
+ * Return: 1; 0 when nobody answers or not with HTTP
+ */
+int introspect_port_answers(uint32_t address, uint16_t port, uint64_t deadline_ms);
