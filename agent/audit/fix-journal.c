@@ -45,15 +45,17 @@ static int make_directories(char *path, struct diag *d)
 	}
 }
 
-static int lock(struct fix *f, void (*waiting)(void), struct diag *d)
+static int lock(struct fix *f, const struct fix_options *o, struct diag *d)
 {
 	f->lock = openat(f->state, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->lock < 0)
 		return diag_errno(d, -errno, f->state_name, "cannot make the lock");
 	if (flock(f->lock, LOCK_EX | LOCK_NB) == 0)
 		return 0;
-	if (errno == EWOULDBLOCK && waiting)
-		waiting();
+	if (errno == EWOULDBLOCK && o->dont_wait)
+		return diag_fail(d, -EBUSY, f->state_name, "another batten fix is at work");
+	if (errno == EWOULDBLOCK && o->waiting)
+		o->waiting();
 	while (flock(f->lock, LOCK_EX) < 0)
 		if (errno != EINTR)
 			return diag_errno(d, -errno, f->state_name, "cannot lock");
@@ -89,7 +91,7 @@ int fix_open(struct fix **ret, const struct fix_options *o, struct diag *d)
 	/* Files are in it as they were, secrets and all. */
 	if ((st.st_mode & 077) || st.st_uid != geteuid())
 		return diag_fail(d, -EPERM, f->state_name, "is open to others than its user; chmod it to 0700");
-	r = lock(f, o->waiting, d);
+	r = lock(f, o, d);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(f);

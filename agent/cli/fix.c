@@ -246,7 +246,11 @@ static enum exit_status work(const struct invocation *inv, struct fix_host *host
 	struct diag d = { 0 };
 	int r;
 
+	/* Who has the lock is alive: nothing to recover. */
+	o.dont_wait = invocation_value(inv, "recover") != NULL;
 	r = fix_open(&f, &o, &d);
+	if (r == -EBUSY && o.dont_wait)
+		return EXIT_DONE;
 	if (r >= 0)
 		r = recover(inv, f, &d);
 	if (r < 0)

@@ -59,7 +59,8 @@ struct fix_options {
 	const char *root;	/* tree that stands for "/"; NULL: this host */
 	const char *state_dir;	/* NULL: FIX_STATE_DIR in the tree */
 	const struct fix_host *host; /* borrowed */
-	void (*waiting)(void);	/* called once when another one has the lock; may be NULL */
+	bool dont_wait;		/* when another one has the lock: -EBUSY */
+	void (*waiting)(void);	/* called once before waiting for it; may be NULL */
 };
 
 /*
