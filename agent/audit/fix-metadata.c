@@ -22,7 +22,7 @@ static int mend_persistence(struct fix_plan *p, const struct mender *m, const st
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(units) && !unit; i++)
-		if (root_stat(facts_root(p->audit->facts), units[i], true, &st) == 0)
+		if (facts_stat(p->audit->facts, units[i], true, &st) == 0)
 			unit = units[i];
 	if (!unit)
 		return plan_refuse(p, "batten.service is not installed, and nothing else would load the guard at boot");

@@ -121,7 +121,7 @@ static const char *unit_file(struct fix_plan *p, const char *unit)
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
 		const char *path = arena_printf(&p->audit->arena, "%s/%s", directories[i], unit);
 
-		if (root_stat(facts_root(p->audit->facts), path, true, &st) == 0)
+		if (facts_stat(p->audit->facts, path, true, &st) == 0)
 			return path;
 	}
 	return NULL;

@@ -410,7 +410,6 @@ static const struct control controls[] = {
 		.remedy = "yum update ecs-init and restart ecs, or replace the instance by one of a current AMI",
 		.severity = SEV_MEDIUM,
 		.needs = NEEDS_INTROSPECTION,
-		.mendable = true,
 		.pci_dss = "6.3.3",
 		.check = check_version,
 	},
