@@ -9,6 +9,9 @@
 #include "audit/fix-internal.h"
 #include "batten/base/span.h"
 
+/* What dockerd takes a file for that holds nothing. */
+#define EMPTY "{\n}\n"
+
 /* The member by its exact name, 0 when there is none. A second one is -EBADMSG: which one counts? */
 static int find(const struct span_doc *doc, uint32_t in, struct slice key, uint32_t *ret, struct diag *d)
 {
@@ -96,9 +99,8 @@ int daemon_json_set(struct slice text, const char *name, const char *path, const
 	struct span_edits e = { 0 };
 	int r;
 
-	/* Nothing at all, or blanks: dockerd takes it for {}. */
 	if (slice_trim(text).n == 0)
-		text = slice_of("{\n}\n");
+		text = slice_of(EMPTY);
 	r = open_object(&doc, text, name, d);
 	if (r >= 0)
 		r = edit(&e, &doc, path, json, d);
@@ -124,8 +126,11 @@ int daemon_json_filter(struct slice text, const char *name, const char *key, boo
 	struct span_edits e = { 0 };
 	struct dropped x = { .doc = &doc, .drop = drop };
 	uint32_t at = 0;
-	int r = open_object(&doc, text, name, d);
+	int r;
 
+	if (slice_trim(text).n == 0)
+		text = slice_of(EMPTY);
+	r = open_object(&doc, text, name, d);
 	if (r >= 0)
 		r = find(&doc, 0, slice_of(key), &at, d);
 	if (r >= 0 && at && doc.values[at].type == SPAN_ARRAY) {
@@ -137,6 +142,8 @@ int daemon_json_filter(struct slice text, const char *name, const char *key, boo
 			span_drop(&e, &doc, at, string_drops, &x);
 		else
 			drop_member(&e, &doc, 0, at);
+	} else if (r >= 0 && !at && keep_empty) {
+		span_add_member(&e, &doc, 0, key, "[]");
 	}
 	if (r >= 0)
 		r = span_apply(&e, &doc, out);

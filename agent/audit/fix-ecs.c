@@ -70,13 +70,19 @@ static bool needs_setting(const struct ecs_settings *e, const struct ecs_setting
 static int mend_settings(struct fix_plan *p, const struct mender *m, const struct finding *f)
 {
 	const struct ecs_settings *e = settings_of(p);
+	bool any = false;
 	int r = 0;
 
 	if (!e)
 		return plan_refuse(p, "there is no ECS agent here; %s", f->control->remedy);
-	for (const struct ecs_setting *x = m->settings; x && x->name && r >= 0; x++)
+	for (const struct ecs_setting *x = m->settings; x && x->name && r >= 0; x++) {
+		any |= needs_setting(e, x) || ecs_config_get(e->config, x->name)->drift;
 		if (needs_setting(e, x))
 			r = put(p, e, x->name, x->value);
+	}
+	/* Set, and in the running agent: what is there all the same did not come from here. */
+	if (r >= 0 && !any && f->status == STATUS_DRIFT)
+		return plan_refuse(p, "the agent is set right; what runs all the same is for its task definition to mend");
 	return r < 0 ? r : 1;
 }
 

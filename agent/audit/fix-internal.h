@@ -143,8 +143,10 @@ int lines_replace(struct slice text, unsigned int line, const char *name, const 
  */
 int daemon_json_set(struct slice text, const char *name, const char *path, const char *json,
 		    struct bytes *out, struct diag *d) _must_check_;
-/* Takes the strings that @drop says true to out of the array @key; the member too when none is left,
- * unless @keep_empty. */
+/*
+ * Takes the strings that @drop says true to out of the array @key. When none is left, the member goes too;
+ * with @keep_empty it stays, or comes, as an empty array.
+ */
 int daemon_json_filter(struct slice text, const char *name, const char *key, bool (*drop)(const char *text),
 		       bool keep_empty, struct bytes *out, struct diag *d) _must_check_;
 

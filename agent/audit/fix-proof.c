@@ -102,7 +102,10 @@ const char *health_lost(struct fix *f, const json_t *before, unsigned int timeou
 
 /* ---- the control, again ------------------------------------------------------------------------*/
 
-/* Would the mender still change something for what fails? Return: 1 yes, 0 no, or a negative errno. */
+/*
+ * Would the mender still change something for what fails? Return: 1 yes, 0 no, or a negative errno. A mender
+ * that finds nothing any more to change says so by refusing.
+ */
 static int more_to_do(struct fix *f, const struct job *j, struct audit *a)
 {
 	struct fix_plan p = { .fix = f, .audit = a };
@@ -112,12 +115,10 @@ static int more_to_do(struct fix *f, const struct job *j, struct audit *a)
 		const struct finding *x = &a->findings[i];
 
 		if (is_failing(x) && failing_has(&j->mended, x))
-			r = j->mender->plan(&p, j->mender, x) == 1 ? 0 : 1;
-		if (r > 0)
-			break;
+			r = j->mender->plan(&p, j->mender, x);
 	}
 	plan_finish(&p);
-	if (r == 0)
+	if (r >= 0)
 		r = p.n_changes > 0;
 	plan_done(&p);
 	return r;

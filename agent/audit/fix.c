@@ -261,7 +261,7 @@ static int run_job(struct run *run, const struct mender *m, struct job *j, struc
 		/* Nothing more to do. */
 	} else if (run->q->dry_run) {
 		r = note_dry(run, j, &p);
-	} else if (p.n_changes == 0 && !(wanted & run->q->kicks)) {
+	} else if (p.n_changes == 0 && !(p.kicks & (run->q->kicks | KICK_DOCKER_READS))) {
 		r = leave(run, m->control, NULL, true, waits_for(m, wanted));
 	} else {
 		r = entry_new(&j->entry, run->fix, m->control, &p);
@@ -546,7 +546,8 @@ int fix_undo(struct fix *f, const char *id, unsigned int kicks, json_t **ret, st
 		r = entry_set_proof(e, "passed", "everything is as it was before");
 	if (r >= 0)
 		r = roll_back(f, e, ENTRY_UNDONE, d);
-	wanted = e->kicks & KICKS_ASKED_FOR;
+	/* A restart that changed nothing else has nothing to be undone by another. */
+	wanted = e->n_changes > 0 ? e->kicks & KICKS_ASKED_FOR : 0;
 	if (r >= 0 && (wanted & ~kicks)) {
 		r = entry_set_proof(e, "pending", "the files are as they were; %s", waits_for(NULL, wanted & ~kicks));
 		if (r >= 0)
