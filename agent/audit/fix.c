@@ -548,11 +548,13 @@ int fix_undo(struct fix *f, const char *id, unsigned int kicks, json_t **ret, st
 		r = roll_back(f, e, ENTRY_UNDONE, d);
 	/* A restart that changed nothing else has nothing to be undone by another. */
 	wanted = e->n_changes > 0 ? e->kicks & KICKS_ASKED_FOR : 0;
-	if (r >= 0 && (wanted & ~kicks)) {
+	if (r >= 0 && (wanted & ~kicks))
 		r = entry_set_proof(e, "pending", "the files are as they were; %s", waits_for(NULL, wanted & ~kicks));
-		if (r >= 0)
-			r = entry_store(f, e, d);
-	}
+	else if (r >= 0 && (e->kicks & KICK_DOCKER_READS) && !(kicks & KICK_DOCKER))
+		/* A setting that is gone from its file changes nothing when dockerd reads it again. */
+		r = entry_set_proof(e, "pending", "the file is as it was; dockerd keeps what it has read until it starts again");
+	if (r >= 0)
+		r = entry_store(f, e, d);
 	if (r >= 0 && (wanted & kicks & KICK_DOCKER) && !docker_may_restart(f))
 		r = diag_fail(d, -EBUSY, "docker", "the files are as they were; Docker was not restarted, for live-restore is off");
 	if (r >= 0 && (wanted & kicks))

@@ -26,6 +26,10 @@ struct world {
 	json_t *unchanged; /* as the fixture has it, for what a stop brings back */
 	unsigned int n_restarts;
 	bool guard;
+	bool deaf;	      /* dockerd does not read its file again */
+	bool will_not_start;  /* dockerd, with what stands in its file now */
+	bool falls_silent;    /* Docker, once its file was touched */
+	bool silent;
 };
 
 /* ---- stand-ins ---------------------------------------------------------------------------------*/
@@ -77,6 +81,9 @@ static int docker_reads(void *data, struct diag *d)
 	_cleanup_(json_freep) json_t *file = read_json(w, "etc/docker/daemon.json");
 	json_t *info = need_object(need_object(w->json, "docker"), "info"), *registries = json_object_get(file, "insecure-registries");
 
+	if (w->deaf)
+		return 0;
+	w->silent = w->falls_silent;
 	if (json_object_get(file, "live-restore"))
 		json_object_set(info, "LiveRestoreEnabled", json_object_get(file, "live-restore"));
 	if (json_object_get(file, "debug"))
@@ -209,6 +216,12 @@ static int do_unit(void *data, const char *unit, const char *verb, struct diag *
 
 	if (strcmp(unit, "docker.service") == 0) {
 		w->n_restarts++;
+		if (w->will_not_start) {
+			_cleanup_(json_freep) json_t *file = read_json(w, "etc/docker/daemon.json");
+
+			if (json_object_get(file, "no-new-privileges"))
+				return diag_fail(d, -EIO, unit, "the job ended as \"failed\"");
+		}
 		restart_docker(w);
 	} else if (strcmp(unit, "ecs.service") == 0) {
 		w->n_restarts++;
@@ -275,7 +288,7 @@ static int watch(void *data, const char *path, bool on, struct diag *d)
 
 static json_t *health(void *data)
 {
-	return json_pack("{s:b, s:b}", "docker", 1, "introspection", 1);
+	return json_pack("{s:b, s:b}", "docker", !((struct world *)data)->silent, "introspection", 1);
 }
 
 /* ---- the tree as a text ------------------------------------------------------------------------*/
@@ -436,33 +449,53 @@ static const char *try_case(struct world *w, const struct control *c, struct fix
 	return NULL;
 }
 
+/* A world, its stand-ins and a fix on them. */
+struct scene {
+	struct world w;
+	struct fix_host host;
+	struct fix *fix;
+};
+
+static void scene_open(struct scene *s, json_t *json, json_t *unchanged)
+{
+	struct diag d = { 0 };
+
+	*s = (struct scene){ .w = { .root = "/tmp/batten-fix-XXXXXX", .json = json, .unchanged = unchanged } };
+	s->host = (struct fix_host){
+		.data = &s->w, .facts = open_facts, .unit = do_unit, .unit_active = unit_active, .docker_reads = docker_reads,
+		.guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &s->w, .watch = watch, .health = health,
+	};
+	json_object_set_new(unchanged, "ssm", json_pack("{s:s}", "name", "amazon-ssm-agen"));
+	assert_non_null(mkdtemp(s->w.root));
+	make_tree(s->w.root, json);
+	assert_int_equal(fix_open(&s->fix, &(struct fix_options){ .root = s->w.root, .host = &s->host }, &d), 0);
+}
+
+static void scene_close(struct scene *s)
+{
+	s->fix = fix_free(s->fix);
+	(void)nftw(s->w.root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static bool run_case(const struct control *c, json_t *fixture, json_t *test, const char *status, size_t number)
 {
 	_cleanup_(json_freep) json_t *json = make_world(fixture, test), *unchanged = json_deep_copy(json);
 	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
-	struct world w = { .root = "/tmp/batten-fix-XXXXXX", .json = json, .unchanged = unchanged };
-	struct fix_host host = {
-		.data = &w, .facts = open_facts, .unit = do_unit, .unit_active = unit_active, .docker_reads = docker_reads,
-		.guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &w, .watch = watch, .health = health,
-	};
 	const char *ids[] = { c->id, NULL }, *wrong;
 	json_t *p = json_object_get(json, "profile"), *now = json_object_get(json, "now");
 	struct fix_request q = { .kicks = KICKS_ASKED_FOR,
 				 .audit = { .host = "fixture", .control_ids = ids, .now = now ? json_integer_value(now) : NOW } };
-	_cleanup_(fix_freep) struct fix *f = NULL;
 	struct diag d = { 0 };
+	struct scene s;
 
-	json_object_set_new(unchanged, "ssm", json_pack("{s:s}", "name", "amazon-ssm-agen"));
-	assert_non_null(mkdtemp(w.root));
-	make_tree(w.root, json);
+	scene_open(&s, json, unchanged);
 	if (p)
 		assert_int_equal(audit_profile_parse(&profile, p, c->id, &d), 0);
 	q.audit.profile = profile;
-	assert_int_equal(fix_open(&f, &(struct fix_options){ .root = w.root, .host = &host }, &d), 0);
-	wrong = try_case(&w, c, f, &q, test);
+	wrong = try_case(&s.w, c, s.fix, &q, test);
 	if (wrong)
 		print_error("%s, case %s[%zu]: %s\n", c->id, status, number, wrong);
-	(void)nftw(w.root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scene_close(&s);
 	return !wrong;
 }
 
@@ -524,11 +557,104 @@ static void the_catalogue_and_the_menders_agree(void **state)
 	assert_int_equal(n_by_hand, 2);
 }
 
+/* ---- proofs that fail --------------------------------------------------------------------------*/
+
+/* The first world in which each of @ids fails, one laid over the other; mended with @set applied to it. */
+static void try_failure(const char *const *ids, void (*set)(struct world *w), int wanted, const char *words)
+{
+	_cleanup_(json_freep) json_t *json = json_object(), *unchanged = NULL, *result = NULL;
+	_cleanup_(freep) char *before = NULL, *after = NULL;
+	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .audit = { .host = "fixture", .control_ids = ids, .now = NOW } };
+	struct diag d = { 0 };
+	struct scene s;
+	json_t *v;
+	size_t i;
+
+	for (i = 0; ids[i]; i++) {
+		_cleanup_(json_freep) json_t *fixture = load(DIRECTORY, ids[i]);
+		json_t *tests = json_object_get(fixture, "fail");
+		_cleanup_(json_freep) json_t *world = make_world(fixture, json_is_array(tests) ? json_array_get(tests, 0) : tests);
+
+		merge(json, world);
+	}
+	unchanged = json_deep_copy(json);
+	scene_open(&s, json, unchanged);
+	if (set)
+		set(&s.w);
+	before = list_tree(s.w.root);
+	assert_int_equal(fix_run(s.fix, &q, &result, &d), wanted);
+	after = list_tree(s.w.root);
+	if (wanted < 0)
+		assert_string_equal(before, after);
+	if (words) {
+		bool said = left_says(result, words);
+
+		json_array_foreach(json_object_get(result, "fixes"), i, v) {
+			const char *reason = json_string_value(json_object_get(json_object_get(v, "proof"), "reason"));
+
+			said |= strstr(reason, words) != NULL;
+			if (wanted < 0)
+				assert_string_equal(json_string_value(json_object_get(v, "state")), "failed");
+		}
+		if (!said)
+			fail_msg("nobody says \"%s\": %s", words, json_dumps(result, 0));
+	}
+	if (wanted == 0)
+		assert_int_equal(s.w.n_restarts, 0);
+	scene_close(&s);
+}
+
+static void set_deaf(struct world *w)
+{
+	w->deaf = true;
+}
+
+static void set_falls_silent(struct world *w)
+{
+	w->falls_silent = true;
+}
+
+static void set_will_not_start(struct world *w)
+{
+	w->will_not_start = true;
+}
+
+static void set_no_live_restore(struct world *w)
+{
+	json_object_set_new(need_object(need_object(w->json, "docker"), "info"), "LiveRestoreEnabled", json_false());
+}
+
+static void what_the_control_does_not_confirm_is_undone(void **state)
+{
+	try_failure((const char *const[]){ "DKD-08", NULL }, set_deaf, -ECANCELED, "still");
+}
+
+static void whoever_answered_before_has_to_answer_still(void **state)
+{
+	try_failure((const char *const[]){ "DKD-08", NULL }, set_falls_silent, -ECANCELED, "Docker does not answer any more");
+}
+
+/* DKD-01 edits the same file before: it goes back too, and dockerd starts with the old one. */
+static void a_restart_that_fails_takes_everything_back(void **state)
+{
+	try_failure((const char *const[]){ "DKD-07", NULL }, set_will_not_start, -ECANCELED, "the job ended as");
+	try_failure((const char *const[]){ "DKD-01", "DKD-07", NULL }, set_will_not_start, -ECANCELED, "the job ended as");
+}
+
+static void docker_is_never_restarted_without_live_restore(void **state)
+{
+	try_failure((const char *const[]){ "DKD-07", NULL }, set_no_live_restore, 0, "live-restore is off");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_catalogue_and_the_menders_agree),
 		cmocka_unit_test(every_mendable_control_is_mended_and_put_back),
+		cmocka_unit_test(what_the_control_does_not_confirm_is_undone),
+		cmocka_unit_test(whoever_answered_before_has_to_answer_still),
+		cmocka_unit_test(a_restart_that_fails_takes_everything_back),
+		cmocka_unit_test(docker_is_never_restarted_without_live_restore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
