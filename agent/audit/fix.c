@@ -214,7 +214,7 @@ static int note_dry(struct run *run, const struct job *j, struct fix_plan *p)
 	struct bytes *out = run->q->diff;
 	struct fix_plan *all = run->fix->dry;
 
-	if (j->mended.n == 0)
+	if (p->n_changes == 0 && p->kicks == 0)
 		return 0;
 	bytes_printf(out, "# %s\n", j->mender->control);
 	for (size_t i = 0; i < p->n_changes; i++) {

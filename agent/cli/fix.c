@@ -92,14 +92,13 @@ static void print_result(const json_t *result)
 
 static int print_history(const json_t *history)
 {
-	_cleanup_(table_freep) struct table *t = table_new(5);
-	static const char *const heads[] = { "ID", "STATE", "PROOF", "FILES", "" };
+	_cleanup_(table_freep) struct table *t = table_new(4);
+	static const char *const heads[] = { "ID", "STATE", "PROOF", "FILES" };
 	const json_t *e, *f;
 	size_t i, k;
 
-	for (i = 0; i < ARRAY_SIZE(heads) - 1; i++)
+	for (i = 0; i < ARRAY_SIZE(heads); i++)
 		table_cell(t, STYLE_HEAD, heads[i]);
-	table_cell(t, STYLE_HEAD, NULL);
 	json_array_foreach(json_object_get(history, "fixes"), i, e) {
 		struct bytes files = { 0 };
 
@@ -109,7 +108,6 @@ static int print_history(const json_t *history)
 		table_cell(t, strcmp(text_of(e, "state"), "applied") == 0 ? STYLE_GOOD : STYLE_DIM, text_of(e, "state"));
 		table_cell(t, STYLE_PLAIN, text_of(e, "proof.result"));
 		table_cell(t, STYLE_PLAIN, files.data ? files.data : "");
-		table_cell(t, STYLE_DIM, NULL);
 		bytes_done(&files);
 	}
 	return table_print(t, stdout);
