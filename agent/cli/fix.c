@@ -229,7 +229,9 @@ static int recover(const struct invocation *inv, struct fix *f, struct diag *d)
 	return r;
 }
 
-static enum exit_status work(const struct invocation *inv, struct fix_host *host, const struct selection *s)
+/* @state_dir: of the configuration; a tree of files has its own below it */
+static enum exit_status work(const struct invocation *inv, struct fix_host *host, const struct selection *s,
+			     const char *state_dir)
 {
 	_cleanup_(fix_freep) struct fix *f = NULL;
 	const char *undo = invocation_value(inv, "undo");
@@ -242,8 +244,12 @@ static enum exit_status work(const struct invocation *inv, struct fix_host *host
 		.waiting = say_waiting,
 	};
 	struct diag d = { 0 };
+	char journal[300];
 	int r;
 
+	(void)snprintf(journal, sizeof(journal), "%s/fix", state_dir);
+	if (!o.root && !o.state_dir)
+		o.state_dir = journal;
 	/* Who has the lock is alive: nothing to recover. */
 	o.dont_wait = invocation_value(inv, "recover") != NULL;
 	r = fix_open(&f, &o, &d);
@@ -266,7 +272,6 @@ static enum exit_status fix_command(struct invocation *inv)
 	_cleanup_(fix_host_done) struct fix_host host = { 0 };
 	struct selection s = { 0 };
 	struct settings settings;
-	enum exit_status status;
 	struct diag d = { 0 };
 	int r;
 
@@ -285,8 +290,7 @@ static enum exit_status fix_command(struct invocation *inv)
 	} else {
 		log_init(LOG_TARGET_TEXT, LOG_ERR);
 	}
-	status = work(inv, &host, &s);
-	return status;
+	return work(inv, &host, &s, settings.daemon.state_dir);
 }
 
 static const struct option_row fix_options[] = {
@@ -301,7 +305,7 @@ static const struct option_row fix_options[] = {
 	{ "restart-docker", 0, NULL, "restart Docker when a change needs it; only with live-restore", false },
 	{ "root", 0, "DIR", "mend the files of an unpacked image or a mounted disk", false },
 	RUNTIME_DIR_OPTION,
-	{ "state-dir", 0, "DIR", "the journal (" FIX_STATE_DIR " below --root)", false },
+	{ "state-dir", 0, "DIR", "the journal (" FIX_STATE_DIR ")", false },
 	{ "undo", 0, "ID", "put back what one fix changed", false },
 	{ "waivers", 0, "FILE", "instead of " DEFAULT_WAIVERS, false },
 	{ 0 },

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import docker_host as module
+import ecs_host
 import lab
 
 DAEMON_JSON = '{\n    "experimental": true,\n    "labels": ["a=b"]\n}\n'
@@ -149,3 +150,32 @@ def test_without_a_service_manager_it_is_undone(docker, scratch):
                             "DKD-10", "--restart-docker", env=nobody, check=False, timeout=300)
     assert p.returncode != 0 and "system bus does not answer" in p.stdout + p.stderr
     assert daemon_json(docker) == before
+
+
+# The metadata service is contacted on EC2 alone: a view in which this machine is an instance.
+ON_EC2 = ("unshare", "--mount", "sh", "-c", "mount -t tmpfs none /sys/class && mkdir -p /sys/class/dmi/id && "
+          "echo Amazon EC2 >/sys/class/dmi/id/sys_vendor && exec \"$@\"", "sh")
+
+
+def test_the_guard_closes_the_road_that_the_audit_found(docker, scratch, spaces):
+    ecs_host.Uplink(spaces, docker.space)
+    docker.docker("run", "-d", "--name", "task", "busybox", "sleep", "1000")
+    config = scratch / "batten.conf"
+    config.write_text("[imds]\ncgroup-ebpf = no\n")
+
+    def on_ec2(*arguments):
+        p = docker.space.run(*ON_EC2, lab.BATTEN, *arguments, "--docker", f"unix://{docker.socket}", "--config", config, "--json",
+                             check=False, timeout=120)
+        return json.loads(p.stdout) if p.stdout else p.stderr
+
+    def fix_it(*arguments):
+        return on_ec2("fix", "--state-dir", scratch / "state", "--runtime-dir", scratch / "run", *arguments)
+    assert on_ec2("audit", "--control", "IMD-03")["summary"]["fail"] == 1
+    done = fix_it("--control", "IMD-03")["fixes"]
+    assert [f["path"] for f in done[0]["files"]] == ["inet batten"]
+    assert done[0]["state"] == "applied" and "neither version answers" in done[0]["proof"]["reason"], done
+    assert "table inet batten" in docker.space.run("nft", "list", "tables").stdout
+    assert fix_it("--control", "IMD-03")["fixes"] == []
+    assert fix_it("--undo", done[0]["id"])["state"] == "undone"
+    assert "table inet batten" not in docker.space.run("nft", "list", "tables").stdout
+    docker.docker("rm", "-f", "task")
