@@ -27,10 +27,3 @@ const struct mender *mender_find(const char *control_id)
 			return m;
 	return NULL;
 }
-
-const char *fix_by_hand(const char *control_id)
-{
-	const struct mender *m = mender_find(control_id);
-
-	return m ? m->by_hand : NULL;
-}

@@ -105,6 +105,3 @@ int fix_undo(struct fix *f, const char *id, unsigned int kicks, json_t **ret, st
 
 /* All entries, oldest first, as fix_run() has them. */
 int fix_history(struct fix *f, json_t **ret, struct diag *d) _must_check_;
-
-/* Why a control's failures are mended by hand alone, or NULL when batten can. */
-const char *fix_by_hand(const char *control_id);
