@@ -206,6 +206,8 @@ static void restart_agent(struct world *w)
 					      "Version", "Amazon ECS Agent - v1.105.1 (*abc)", "tasks", "Tasks"));
 	if (json_object_get(w->json, "rules"))
 		json_object_set_new(w->json, "rules", json_loads(rules_of_ecs_init, 0, NULL));
+	/* They keep tasks out too. */
+	json_object_del(json_object_get(w->json, "agent_port"), "from");
 	write_in(w, "var/log/ecs/ecs-agent.log", "level=info msg=\"started\"\n");
 }
 
