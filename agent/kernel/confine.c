@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The order matters: limits and capabilities while they may still be changed, then no new
+ * privileges, which the filter asks for, then the filter. Every step must succeed.
+ */
+#include "batten/kernel/confine.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+static int limit(int resource, rlim_t max)
+{
+	struct rlimit l = { max, max };
+
+	return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? -errno : 0;
+}
+
+static int limit_all(const struct confinement *c)
+{
+	int r = limit(RLIMIT_CORE, 0);
+
+	if (r >= 0 && !CONFINE_SANITIZED)
+		r = limit(RLIMIT_DATA, c->max_data_bytes);
+	if (r >= 0 && c->max_files > 0)
+		r = limit(RLIMIT_NOFILE, c->max_files);
+	return r;
+}
+
+static int drop_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_ALL);
+	/* The bounding set can only be emptied by those who have something to lose. */
+	if (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1 && capng_apply(CAPNG_SELECT_BOUNDS) < 0 && errno != EPERM)
+		return -EPERM;
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
+}
+
+static int load_filter(const struct confinement *c)
+{
+	/* A descriptor is an int: the upper half of the register means nothing. */
+	const struct scmp_arg_cmp is_fd = { .arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = UINT32_MAX,
+					    .datum_b = (uint32_t)c->fd };
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = ctx ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < c->n_calls && r >= 0; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->calls[i], 0);
+	for (size_t i = 0; i < c->n_refused && r >= 0; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), c->refused[i], 0);
+	for (size_t i = 0; i < c->n_on_fd && r >= 0; i++)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->on_fd[i], 1, &is_fd);
+	if (r >= 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
+int confine(const struct confinement *c, struct diag *d)
+{
+	int r = limit_all(c);
+
+	if (r >= 0)
+		r = drop_capabilities();
+	if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	if (r >= 0 && !CONFINE_SANITIZED)
+		r = load_filter(c);
+	return r < 0 ? diag_errno(d, r, NULL, "cannot confine the process that reads foreign bytes") : 0;
+}
