@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The worker. It answers by its exit status: two bits for each family, one for "added". A datagram
- * socket that is connected asks the routing table and sends nothing.
+ * The worker. It answers by its exit status: two bits for each family, one for "added". The kernel is
+ * asked which route a packet would take, and none is sent.
  */
 #include "batten/imds/awsvpc.h"
 
@@ -23,26 +23,40 @@
 
 #define ADDED 0x10
 
+static struct rtmsg *put_route(void *buf, uint16_t type, uint16_t flags, const struct ip_address *to)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct rtmsg *m;
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+	m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
+	m->rtm_family = (unsigned char)to->family;
+	m->rtm_dst_len = (unsigned char)(ip_length(to->family) * 8);
+	mnl_attr_put(nlh, RTA_DST, ip_length(to->family), to->bytes);
+	return m;
+}
+
+static int request(void *message)
+{
+	_cleanup_(nl_closep) struct nl_socket *nl = NULL;
+	int r = nl_open(&nl, NETLINK_ROUTE, NULL, 0, NULL);
+
+	return r < 0 ? r : nl_request(nl, message, NULL, NULL, NULL);
+}
+
 static enum awsvpc_road look(const struct ip_address *imds)
 {
-	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(80) };
-	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(80) };
-	_cleanup_(fd_closep) int fd = socket(imds->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int r;
+	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-	if (fd < 0)
-		return errno == EAFNOSUPPORT ? AWSVPC_NO_ROUTE : AWSVPC_UNKNOWN;
-	memcpy(&to4.sin_addr, imds->bytes, sizeof(to4.sin_addr));
-	memcpy(&to6.sin6_addr, imds->bytes, sizeof(to6.sin6_addr));
-	if (imds->family == AF_INET)
-		r = connect(fd, (struct sockaddr *)&to4, sizeof(to4));
-	else
-		r = connect(fd, (struct sockaddr *)&to6, sizeof(to6));
-	if (r == 0)
+	(void)put_route(buf, RTM_GETROUTE, 0, imds);
+	switch (-request(buf)) {
+	case 0:
 		return AWSVPC_OPEN;
-	switch (errno) {
 	case ENETUNREACH:
 	case EADDRNOTAVAIL:
+	case EAFNOSUPPORT:
+	case EOPNOTSUPP: /* a kernel without IPv6 */
 		return AWSVPC_NO_ROUTE;
 	case EINVAL: /* blackhole */
 	case EACCES: /* prohibit */
@@ -55,23 +69,13 @@ static enum awsvpc_road look(const struct ip_address *imds)
 
 static int add_blackhole(const struct ip_address *imds)
 {
-	_cleanup_(nl_closep) struct nl_socket *nl = NULL;
 	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct rtmsg *m;
-	int r;
+	struct rtmsg *m = put_route(buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, imds);
 
-	nlh->nlmsg_type = RTM_NEWROUTE;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-	m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
-	m->rtm_family = (unsigned char)imds->family;
-	m->rtm_dst_len = (unsigned char)(ip_length(imds->family) * 8);
 	m->rtm_table = RT_TABLE_MAIN;
 	m->rtm_protocol = RTPROT_STATIC;
 	m->rtm_type = RTN_BLACKHOLE;
-	mnl_attr_put(nlh, RTA_DST, ip_length(imds->family), imds->bytes);
-	r = nl_open(&nl, NETLINK_ROUTE, NULL, 0, NULL);
-	return r < 0 ? r : nl_request(nl, nlh, NULL, NULL, NULL);
+	return request(buf);
 }
 
 static void worker(int netns, bool enforce, pid_t parent)
