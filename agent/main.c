@@ -2,8 +2,11 @@
 /*
  * The command table. Whatever is listed here works; what a command is, says its row.
  */
+#include <string.h>
+
 #include "batten/base/macros.h"
 #include "cli/commands.h"
+#include "daemon/role.h"
 
 const struct command *const commands[] = {
 	&cmd_audit,
@@ -37,5 +40,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 int main(int argc, char **argv)
 {
+	if (argc > 0 && strcmp(argv[0], ROLE_ARGV0) == 0)
+		return role_main(argc, argv);
 	return command_main(argc, (const char *const *)argv);
 }

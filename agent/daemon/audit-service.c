@@ -332,12 +332,12 @@ void audit_service_runs(struct audit_service *s, const struct container *c)
 	(void)json_object_set_new(s->running, c->id, json_true());
 	if (!s->settings.audit.enabled)
 		return;
-	if (c->inspect) {
+	if (c->inspect_text) {
 		if (!lane->containers)
 			lane->containers = json_object();
 		/* Beyond that the whole host is judged anyway. */
 		if (json_object_size(lane->containers) < GATHER_MAX_IDS || json_object_get(lane->containers, c->id))
-			(void)json_object_set(lane->containers, c->id, c->inspect);
+			(void)json_object_set_new(lane->containers, c->id, json_string_nocheck(c->inspect_text));
 		else
 			changed(s, CHANGED(CHANGE_DOCKER));
 		changed(s, CHANGED(CHANGE_CONTAINER));

@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct audit_service *, audit_service_free)
 /* Takes new settings and judges everything by them. */
 void audit_service_configure(struct audit_service *s, const struct settings *settings);
 
-/* @c runs, or something about it changed; with @c->inspect. */
+/* @c runs, or something about it changed; with @c->inspect_text. */
 void audit_service_runs(struct audit_service *s, const struct container *c);
 void audit_service_ended(struct audit_service *s, const struct container *c);
 /* Docker is followed, or not any more. */

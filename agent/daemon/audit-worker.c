@@ -30,10 +30,11 @@ static json_t *known_docker(const struct audit_request *q)
 {
 	json_t *list = json_array(), *info = q->docker_info ? json_incref((json_t *)q->docker_info) : json_object();
 	const char *id;
-	json_t *inspect;
+	json_t *text, *inspect;
 
-	json_object_foreach(q->containers, id, inspect) {
-		json_array_append(list, inspect);
+	json_object_foreach(q->containers, id, text) {
+		if (json_parse_answer(json_string_value(text), json_string_length(text), "container", &inspect, NULL) == 0)
+			json_array_append_new(list, inspect);
 	}
 	return json_pack("{s:o, s:{}, s:o, s:{}, s:[], s:{}}", "info", info, "version", "containers", list,
 			 "execs", "images", "image_details");

@@ -11,7 +11,7 @@
 
 struct audit_request {
 	struct control_mask controls;
-	/* Containers to be judged by what is known of them: Docker's answers by id. NULL: ask Docker. */
+	/* Containers to be judged by what is known of them: Docker's answers by id, as text. NULL: ask Docker. */
 	json_t *containers;
 	const json_t *docker_info; /* of an earlier run, NULL when there was none */
 	const struct audit_config *config;

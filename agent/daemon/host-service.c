@@ -6,6 +6,7 @@
  * which is made anew whenever a container comes or goes, so that no address outlives its container.
  */
 #include "daemon/host-service.h"
+#include "daemon/docker-service.h"
 #include "daemon/observe-service.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ struct host_service {
 	bool observe_tried;		 /* and the kernel or the store refused */
 	struct host_watch *watch;
 	struct nl_socket *route; /* to find the ports of containers */
+	struct docker_service *docker; /* tells the watch */
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
 	struct nflog *nflog; /* NULL where nothing is logged, or somebody else listens */
@@ -450,7 +452,9 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	if (r >= 0 && !s->awsvpc)
 		r = -ENOMEM;
 	if (r >= 0)
-		r = host_watch_new(&s->watch, event, docker[0] ? docker : NULL, &calls, s, d);
+		r = host_watch_new(&s->watch, event, &calls, s);
+	if (r >= 0)
+		r = docker_service_new(&s->docker, event, docker[0] ? docker : NULL, s->watch, d);
 	if (r < 0)
 		return r;
 	open_layer(s);
@@ -466,6 +470,7 @@ struct host_service *host_service_free(struct host_service *s)
 		return NULL;
 	/* First: what it has still to tell is told of containers. */
 	s->observe = observe_service_free(s->observe);
+	s->docker = docker_service_free(s->docker);
 	s->watch = host_watch_free(s->watch);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
 	(void)sd_event_source_disable_unref(s->packets);

@@ -119,6 +119,7 @@ struct container *container_free(struct container *c)
 	free(c->cgroup);
 	config_done(&c->config);
 	json_decref(c->inspect);
+	free(c->inspect_text);
 	free(c);
 	return NULL;
 }

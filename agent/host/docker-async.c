@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * An exchange as two event sources: the socket and a deadline.
+ * An answer as two event sources: the socket and a deadline.
  */
 #include "host/docker-async.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include "batten/base/fd.h"
 #include "host/docker-internal.h"
+
+static const size_t max_bytes[_FOLLOW_QUESTION_MAX] = {
+	[FOLLOW_PING] = 4096,
+	[FOLLOW_EVENTS] = 256 * 1024, /* of a line: an event carries the container's labels */
+	[FOLLOW_LIST] = DOCKER_MAX_ANSWER,
+	[FOLLOW_INSPECT] = 2 * 1024 * 1024,
+};
 
 #define MAX_STEPS 64 /* pieces of an answer in one turn of the loop: a flood waits like everybody */
 
@@ -16,7 +24,7 @@ struct docker_async {
 	struct http_call *call;
 	sd_event_source *io, *deadline;
 	struct bytes text; /* the body, or the line so far */
-	size_t max;
+	size_t max; /* bytes of it */
 	bool lines, ping, accepted;
 	docker_async_fn fn;
 	void *user;
@@ -128,7 +136,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 			return 0;
 		}
 	}
-	(void)sd_event_source_set_io_events(a->io, http_call_unsent(a->call) > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	return 0;
 }
 
@@ -140,44 +147,30 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static int ask(struct docker_async **ret, sd_event *event, struct docker *k, const char *path, size_t max,
-	       bool lines, docker_async_fn fn, void *user, struct diag *d)
+int docker_async_new(struct docker_async **ret, sd_event *event, struct docker *k, enum follow_question q, int fd,
+		     docker_async_fn fn, void *user, struct diag *d)
 {
-	struct docker_async *a = calloc(1, sizeof(*a));
+	_cleanup_(docker_async_freep) struct docker_async *a = calloc(1, sizeof(*a));
 	int r;
 
-	if (!a)
+	if (!a) {
+		(void)fd_close(fd);
 		return -ENOMEM;
+	}
 	a->docker = k;
-	a->max = max;
-	a->lines = lines;
-	a->ping = strcmp(path, "/_ping") == 0;
+	a->max = max_bytes[q];
+	a->lines = q == FOLLOW_EVENTS;
+	a->ping = q == FOLLOW_PING;
 	a->fn = fn;
 	a->user = user;
-	r = docker_call(&a->call, k, "GET", path, "", d);
-	if (r == -EAGAIN)
-		r = docker_fail(k, r, d);
+	r = http_call_new(&a->call, fd, "", d);
 	if (r >= 0)
-		r = sd_event_add_io(event, &a->io, http_call_fd(a->call), EPOLLIN | EPOLLOUT, on_io, a);
+		r = sd_event_add_io(event, &a->io, http_call_fd(a->call), EPOLLIN, on_io, a);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &a->deadline, CLOCK_MONOTONIC, docker_timeout(k) * 1000, 0,
 					       on_deadline, a);
-	if (r < 0) {
-		docker_async_free(a);
+	if (r < 0)
 		return r;
-	}
-	*ret = a;
+	*ret = take_ptr(a);
 	return 0;
-}
-
-int docker_async_get(struct docker_async **ret, sd_event *event, struct docker *k, const char *path,
-		     size_t max_bytes, docker_async_fn fn, void *user, struct diag *d)
-{
-	return ask(ret, event, k, path, max_bytes, false, fn, user, d);
-}
-
-int docker_async_lines(struct docker_async **ret, sd_event *event, struct docker *k, const char *path,
-		       size_t max_line, docker_async_fn fn, void *user, struct diag *d)
-{
-	return ask(ret, event, k, path, max_line, true, fn, user, d);
 }

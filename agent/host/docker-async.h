@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 /*
- * Questions to Docker from an event loop. Nothing here ever waits.
+ * Docker's answers in an event loop. Nothing here ever waits.
  */
 #include <systemd/sd-event.h>
 
-#include "batten/host/docker.h"
+#include "batten/host/docker-follow.h"
 
 struct docker_async;
 
@@ -17,20 +17,15 @@ struct docker_async;
 typedef void (*docker_async_fn)(void *user, int error, const char *text, size_t n, const struct diag *d);
 
 /*
- * docker_async_get - ask for a whole answer
- * @path: "/_ping" also negotiates the version, which every other path needs
- * Return: 0, and @fn is called once later; or a negative errno, and it is not
+ * docker_async_new - read the answer to a question that has been sent
+ * @q:  FOLLOW_PING also negotiates the version. FOLLOW_EVENTS has no end and comes line by line: @fn is
+ *      called first with NULL text when Docker has accepted, then for each line; only the acceptance
+ *      has a deadline. Any other answer comes whole.
+ * @fd: non-blocking; belongs to the answer from now on, also when this fails
+ * Return: 0, and @fn is called later; or a negative errno, and it is not
  */
-int docker_async_get(struct docker_async **ret, sd_event *event, struct docker *k, const char *path,
-		     size_t max_bytes, docker_async_fn fn, void *user, struct diag *d) _must_check_;
-
-/*
- * docker_async_lines - follow an answer that has no end, line by line
- * @fn: called first with NULL text when Docker has accepted, then for each line; -EMSGSIZE for a
- *      longer one. Only the acceptance has a deadline.
- */
-int docker_async_lines(struct docker_async **ret, sd_event *event, struct docker *k, const char *path,
-		       size_t max_line, docker_async_fn fn, void *user, struct diag *d) _must_check_;
+int docker_async_new(struct docker_async **ret, sd_event *event, struct docker *k, enum follow_question q, int fd,
+		     docker_async_fn fn, void *user, struct diag *d) _must_check_;
 
 struct docker_async *docker_async_free(struct docker_async *a);
 DEFINE_CLEANUP(struct docker_async *, docker_async_free)

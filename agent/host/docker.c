@@ -3,6 +3,7 @@
  * The Docker client: where the socket is, which version is spoken, and questions with one answer.
  * Each call has a connection of its own; on a Unix socket that costs less than bookkeeping would.
  */
+#include "batten/host/docker-follow.h"
 #include "host/docker-internal.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@
 struct docker {
 	struct sockaddr_un address;
 	char version[8]; /* "1.41", or "" */
+	unsigned int minor; /* 41, or 0 */
 	uint64_t timeout_ms;
 };
 
@@ -78,6 +80,11 @@ const char *docker_api_version(const struct docker *k)
 	return k->version;
 }
 
+unsigned int docker_api_minor(const struct docker *k)
+{
+	return k->minor;
+}
+
 bool docker_negotiated(const struct docker *k)
 {
 	return k->version[0] != '\0';
@@ -94,8 +101,8 @@ int docker_negotiate(struct docker *k, const char *api_version, struct diag *d)
 		return diag_fail(d, -EPROTONOSUPPORT, docker_socket(k),
 				 "Docker speaks API %.8s; 1.%d (Docker 20.10) or later is needed",
 				 api_version, MIN_API_MINOR);
-	(void)snprintf(k->version, sizeof(k->version), "1.%u",
-		       (unsigned int)MIN(minor, (uint64_t)MAX_API_MINOR));
+	k->minor = (unsigned int)MIN(minor, (uint64_t)MAX_API_MINOR);
+	(void)snprintf(k->version, sizeof(k->version), "1.%u", k->minor);
 	return 0;
 }
 
@@ -161,6 +168,31 @@ static int connect_now(const struct docker *k)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)&k->address, sizeof(k->address)) < 0)
 		return -errno;
+	return fd_take(&fd);
+}
+
+int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *id,
+		      struct diag *d)
+{
+	static const char *const paths[_FOLLOW_QUESTION_MAX] = {
+		[FOLLOW_PING] = "/_ping",
+		[FOLLOW_EVENTS] = "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D",
+		[FOLLOW_LIST] = "/containers/json",
+		[FOLLOW_INSPECT] = "/containers/",
+	};
+	_cleanup_(fd_closep) int fd = connect_now(k);
+	char version[16] = "", head[256];
+	int n;
+
+	if (fd < 0)
+		return docker_fail(k, fd, d);
+	if (q != FOLLOW_PING)
+		(void)snprintf(version, sizeof(version), "/v1.%u", api_minor);
+	n = snprintf(head, sizeof(head), "GET %s%s%s%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n", version,
+		     paths[q], q == FOLLOW_INSPECT ? id : "", q == FOLLOW_INSPECT ? "/json" : "");
+	/* Nothing was sent before it: the socket has room for all of it. */
+	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
+		return docker_fail(k, -ECONNRESET, d);
 	return fd_take(&fd);
 }
 

@@ -144,6 +144,7 @@ struct container {
 
 	struct container_config config;
 	json_t *inspect; /* Docker's whole answer when it was asked to be kept, else NULL */
+	char *inspect_text; /* the same as text, as far as somebody needs it; else NULL */
 };
 
 struct container *container_free(struct container *c);

@@ -66,6 +66,9 @@ int docker_get_many(struct docker *k, struct docker_question *questions, size_t 
 /* The API version in use, "1.41" …, or "" before the first successful call. */
 const char *docker_api_version(const struct docker *k);
 
+/* The second number of it; 0 before. */
+unsigned int docker_api_minor(const struct docker *k);
+
 /* Percent-encodes foreign text for a path or a query. */
 void docker_escape(struct bytes *b, const char *text);
 

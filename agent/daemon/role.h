@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * A role: a process of the same binary, executed anew, that reads what is foreign, can do next to
+ * nothing (role-main.c), and tells the core what it read in messages of one table. The core starts it
+ * again when it ends, with pauses that grow, and never waits for it.
+ */
+#include <systemd/sd-event.h>
+
+#include "daemon/role-wire.h"
+
+/* What a process is called that was not started by hand: argv[0]. */
+#define ROLE_ARGV0 "batten-role"
+#define ROLE_FD 3
+
+struct role_calls {
+	/* A whole message, as the table has it. A negative errno ends the role. */
+	int (*message)(void *user, uint32_t type, const void *data, size_t n);
+	/* It is gone, and will be started again. @why: in words. */
+	void (*gone)(void *user, const char *why);
+};
+
+struct role;
+
+/*
+ * role_new - the first start is in the loop
+ * @name, @argument: argv[1] and argv[2] of the process; copied
+ */
+int role_new(struct role **ret, sd_event *event, const char *name, const char *argument,
+	     const struct role_protocol *protocol, const struct role_calls *calls, void *user) _must_check_;
+
+/* Ends it. */
+struct role *role_free(struct role *r);
+DEFINE_CLEANUP(struct role *, role_free)
+
+/* A message to it; @pass: a descriptor to go with it, or -1. One that does not take it is ended. */
+void role_tell(struct role *r, uint32_t type, const void *data, size_t n, int pass);
+
+/* For the status; 0: none runs. */
+pid_t role_pid(const struct role *r);
+
+/*
+ * role_main - the process of a role, called by main() for ROLE_ARGV0
+ * Return: an exit code
+ */
+int role_main(int argc, char **argv);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * First the version, then the events, then the list, so that nothing that starts in between is missed;
+ * each name leads to one inspect, one at a time.
+ */
+#include "batten/host/docker-follow.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "batten/base/json.h"
+#include "batten/host/model.h"
+#include "host/docker-async.h"
+
+#define FIRST_PAUSE_US 200000ull
+#define LONGEST_PAUSE_US 30000000ull
+
+struct docker_follow {
+	sd_event *event; /* referenced */
+	struct docker *docker;
+	struct docker_async *events, *question; /* the question: ping, list or inspect */
+	sd_event_source *again;
+	uint64_t pause_us;
+	bool followed, told;
+	const struct docker_follow_calls *calls;
+	void *user;
+	/* Ids to be inspected, in order, each once. Last: pages that nobody touches are none. */
+	size_t n_queue;
+	char queue[MAX_CONTAINERS][CONTAINER_ID_SIZE];
+};
+
+static void next_inspect(struct docker_follow *f);
+static int on_again(sd_event_source *source, uint64_t usec, void *data);
+
+static void tell(struct docker_follow *f, bool followed, const struct diag *d)
+{
+	if (f->told && f->followed == followed)
+		return;
+	f->told = true;
+	f->followed = followed;
+	f->calls->followed(f->user, followed, d);
+}
+
+/* on_again() after a pause that doubles. */
+static void arm_again(struct docker_follow *f)
+{
+	int r;
+
+	if (f->again) {
+		r = sd_event_source_set_time_relative(f->again, f->pause_us);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(f->again, SD_EVENT_ONESHOT);
+	} else {
+		r = sd_event_add_time_relative(f->event, &f->again, CLOCK_MONOTONIC, f->pause_us, 0, on_again, f);
+	}
+	(void)r; /* no memory for a timer: Docker stays away, and what runs is still followed */
+	f->pause_us = MIN(f->pause_us * 2, LONGEST_PAUSE_US);
+}
+
+void docker_follow_again(struct docker_follow *f)
+{
+	f->pause_us = FIRST_PAUSE_US;
+	arm_again(f);
+}
+
+/* Everything from the start, later. */
+static void start_over(struct docker_follow *f, const struct diag *d)
+{
+	f->events = docker_async_free(f->events);
+	f->question = docker_async_free(f->question);
+	f->n_queue = 0;
+	tell(f, false, d);
+	if (!f->calls->await(f->user))
+		arm_again(f);
+}
+
+static int ask(struct docker_follow *f, struct docker_async **ret, enum follow_question q, const char *id,
+	       docker_async_fn fn, struct diag *d)
+{
+	int fd = f->calls->ask(f->user, q, docker_api_minor(f->docker), id, d);
+
+	return fd < 0 ? fd : docker_async_new(ret, f->event, f->docker, q, fd, fn, f, d);
+}
+
+static void enqueue(struct docker_follow *f, const char *id)
+{
+	if (!id || !container_id_ok(id) || f->n_queue >= MAX_CONTAINERS)
+		return;
+	for (size_t i = 0; i < f->n_queue; i++)
+		if (strcmp(f->queue[i], id) == 0)
+			return;
+	memcpy(f->queue[f->n_queue++], id, CONTAINER_ID_SIZE);
+}
+
+static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	struct docker_follow *f = user;
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(f->question); /* has @text */
+	_cleanup_(json_freep) json_t *j = NULL;
+	struct container *c;
+
+	(void)done;
+	if (error == -ETIMEDOUT || error == -ECONNRESET || error == -EHOSTDOWN) {
+		start_over(f, d);
+		return;
+	}
+	/* What it says of one container is its own affair: nonsense there does not stop the others. */
+	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0) {
+		c->inspect_text = strndup(text, n);
+		f->calls->container(f->user, c);
+	}
+	next_inspect(f);
+}
+
+static void next_inspect(struct docker_follow *f)
+{
+	char id[CONTAINER_ID_SIZE];
+	struct diag d = { 0 };
+
+	if (f->question || f->n_queue == 0)
+		return;
+	memcpy(id, f->queue[0], sizeof(id));
+	f->n_queue--;
+	memmove(f->queue, f->queue + 1, f->n_queue * sizeof(*f->queue));
+	if (ask(f, &f->question, FOLLOW_INSPECT, id, on_inspect, &d) < 0)
+		start_over(f, &d);
+}
+
+/* The names in Docker's list, for the callee, and into the queue. */
+static int take_list(struct docker_follow *f, const json_t *list)
+{
+	size_t n = MIN(json_array_size(list), (size_t)MAX_CONTAINERS), n_ids = 0;
+	_cleanup_(freep) char (*ids)[CONTAINER_ID_SIZE] = calloc(n + 1, sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const char *id = json_string_value(json_object_get(json_array_get(list, i), "Id"));
+
+		if (!id || !container_id_ok(id))
+			continue;
+		memcpy(ids[n_ids++], id, CONTAINER_ID_SIZE);
+		enqueue(f, id);
+	}
+	f->calls->listed(f->user, (const char(*)[CONTAINER_ID_SIZE])ids, n_ids);
+	return 0;
+}
+
+static void on_list(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	struct docker_follow *f = user;
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(f->question); /* has @text */
+	_cleanup_(json_freep) json_t *list = NULL;
+	struct diag why = { 0 };
+
+	(void)done;
+	if (error == 0 && json_parse_answer(text, n, "Docker's list of containers", &list, &why) < 0)
+		error = -EPROTO;
+	if (error == 0 && !json_is_array(list))
+		error = diag_fail(&why, -EPROTO, docker_socket(f->docker), "Docker's list of containers is no list");
+	if (error == 0)
+		error = take_list(f, list);
+	if (error < 0) {
+		start_over(f, why.what[0] ? &why : d);
+		return;
+	}
+	f->pause_us = FIRST_PAUSE_US;
+	tell(f, true, NULL);
+	next_inspect(f);
+}
+
+/* Of Docker's many actions, those after which something that we know is different. */
+static void take_event(struct docker_follow *f, const json_t *event)
+{
+	static const char *const changes[] = { "start", "unpause", "pause", "rename", "update" };
+	const char *type = json_string_value(json_object_get(event, "Type"));
+	const char *action = json_string_value(json_object_get(event, "Action"));
+	const json_t *actor = json_object_get(event, "Actor");
+	const char *id = json_string_value(json_object_get(actor, "ID"));
+
+	if (!type || !action || !id)
+		return;
+	if (strcmp(type, "network") == 0) {
+		if (strcmp(action, "connect") == 0 || strcmp(action, "disconnect") == 0)
+			enqueue(f, json_string_value(json_object_get(json_object_get(actor, "Attributes"), "container")));
+		return;
+	}
+	if (strcmp(type, "container") != 0)
+		return;
+	if ((strcmp(action, "die") == 0 || strcmp(action, "destroy") == 0) && container_id_ok(id))
+		f->calls->ended(f->user, id);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+		if (strcmp(action, changes[i]) == 0)
+			enqueue(f, id);
+}
+
+static void on_event(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	_cleanup_(json_freep) json_t *event = NULL;
+	struct docker_follow *f = user;
+	struct diag why = { 0 };
+
+	if (error < 0) {
+		start_over(f, d);
+		return;
+	}
+	if (!text) { /* accepted: now the list */
+		if (ask(f, &f->question, FOLLOW_LIST, NULL, on_list, &why) < 0) {
+			tell(f, false, &why);
+			arm_again(f); /* the stream may not be freed from within */
+		}
+		return;
+	}
+	if (json_parse_answer(text, n, "event", &event, NULL) == 0) {
+		take_event(f, event);
+		if (f->followed)
+			next_inspect(f);
+	}
+}
+
+static void on_ping(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	struct docker_follow *f = user;
+	struct diag why = { 0 };
+
+	f->question = docker_async_free(f->question);
+	if (error < 0) {
+		start_over(f, d);
+		return;
+	}
+	if (ask(f, &f->events, FOLLOW_EVENTS, NULL, on_event, &why) < 0)
+		start_over(f, &why);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct docker_follow *f = data;
+	struct diag d = { 0 };
+
+	f->events = docker_async_free(f->events);
+	f->question = docker_async_free(f->question);
+	if (ask(f, &f->question, FOLLOW_PING, NULL, on_ping, &d) < 0)
+		start_over(f, &d);
+	return 0;
+}
+
+int docker_follow_new(struct docker_follow **ret, sd_event *event, const char *url,
+		      const struct docker_follow_calls *calls, void *user, struct diag *d)
+{
+	_cleanup_(docker_follow_freep) struct docker_follow *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	f->event = sd_event_ref(event);
+	f->calls = calls;
+	f->user = user;
+	f->pause_us = FIRST_PAUSE_US;
+	r = docker_new(&f->docker, url, d);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &f->again, CLOCK_MONOTONIC, 0, 0, on_again, f);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(f);
+	return 0;
+}
+
+struct docker_follow *docker_follow_free(struct docker_follow *f)
+{
+	if (!f)
+		return NULL;
+	docker_async_free(f->events);
+	docker_async_free(f->question);
+	(void)sd_event_source_disable_unref(f->again);
+	docker_free(f->docker);
+	(void)sd_event_unref(f->event);
+	free(f);
+	return NULL;
+}
