@@ -240,26 +240,34 @@ static const struct control unused_control = {
 	.severity = SEV_LOW,
 };
 
+static struct subject waiver_subject(const struct waivers *w, size_t i, struct audit *a)
+{
+	return audit_subject(a, SUBJECT_SETTING, arena_printf(&a->arena, "%s waivers[%zu]", w->file, i));
+}
+
 void waivers_report(struct waivers *w, struct audit *a)
 {
 	struct waivers *applied = a->options.waivers;
 
 	a->options.waivers = NULL; /* findings about waivers cannot be waived */
 	a->current_area = AREA_HOST;
+	/* One control after the other: findings of one stand together. */
+	a->current = &expired_control;
 	for (size_t i = 0; i < w->n; i++) {
 		const struct waiver *v = &w->list[i];
-		struct subject s;
+		struct subject s = waiver_subject(w, i, a);
 
-		s = audit_subject(a, SUBJECT_SETTING,
-				  arena_printf(&a->arena, "%s waivers[%zu]", w->file, i));
-		if (v->n_expired > 0) {
-			a->current = &expired_control;
+		if (v->n_expired > 0)
 			audit_fail(a, &s, "waiver of %s by %s ended on %s and %u finding%s need it", v->control,
 				   v->owner, v->until, v->n_expired, v->n_expired == 1 ? "" : "s");
-		} else if (v->n_used == 0 && v->n_seen > 0) {
-			a->current = &unused_control;
+	}
+	a->current = &unused_control;
+	for (size_t i = 0; i < w->n; i++) {
+		const struct waiver *v = &w->list[i];
+		struct subject s = waiver_subject(w, i, a);
+
+		if (v->n_expired == 0 && v->n_used == 0 && v->n_seen > 0)
 			audit_fail(a, &s, "waiver of %s by %s covers no finding", v->control, v->owner);
-		}
 	}
 	a->options.waivers = applied;
 }

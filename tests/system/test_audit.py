@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 
+import jsonschema
 import pytest
 
 import lab
@@ -99,6 +100,18 @@ def test_bad_waivers_are_refused_with_the_place(tmp_path):
     w.write_text("{")
     one_line(run("--waivers", w), str(w))
     one_line(run("--waivers", tmp_path / "none.json"), "none.json")
+
+
+def test_the_shipped_schema_says_the_same_of_waivers(tmp_path, tree):
+    schema = jsonschema.Draft7Validator(json.loads((TOP / "profiles/waivers.schema.json").read_text()))
+    w = tmp_path / "w.json"
+    good = [[], [waiver()], [waiver(scope={"family": "web*", "container": "x", "image": "y", "path": "/z"})]]
+    bad = [[waiver(until="soon")], [waiver(extra="x")], [waiver(scope={"famly": "x"})], [waiver(owner="")], [waiver(scope=None)],
+           [waiver(until="2026-13-01")], [waiver(control="nonsense")], [{k: v for k, v in waiver().items() if k != "reason"}]]
+    for entries in good + bad:
+        document = json.loads(write_waivers(w, *entries).read_text())
+        assert schema.is_valid(document) == (entries in good), entries
+        assert (run("--root", tree, "--control", "DKF-02", "--waivers", w).returncode != 2) == (entries in good), entries
 
 
 def test_json_goes_to_a_file(tmp_path, tree):
