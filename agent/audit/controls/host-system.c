@@ -11,6 +11,7 @@
 
 #include "audit/controls/host.h"
 #include "audit/mounts.h"
+#include "audit/rpm-database.h"
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/base/fd.h"
@@ -244,8 +245,8 @@ static bool is_runtime(const char *name)
 	return false;
 }
 
-/* The digest that a Debian package noted for the file, or NULL. */
-static const char *packaged_digest(struct audit *a, const char *path)
+/* The digest (MD5) that a Debian package noted for the file, or NULL. */
+static const char *debian_digest(struct audit *a, const char *path)
 {
 	static const char *const packages[] = { "docker.io", "docker-ce", "containerd", "containerd.io", "runc",
 						"moby-engine", "moby-containerd", "moby-runc", "amazon-ecs-init" };
@@ -262,7 +263,29 @@ static const char *packaged_digest(struct audit *a, const char *path)
 	return NULL;
 }
 
-static const char *digest_of(struct audit *a, const char *path)
+/*
+ * What the file is to be, by whichever database knows.
+ * Return: 0; -ENOENT no package holds it; another negative errno with the reason when nobody can say
+ */
+static int packaged_digest(struct audit *a, const char *path, struct rpm_owner *ret, const char **ret_reason)
+{
+	const char *md5 = debian_digest(a, path);
+	int r;
+
+	if (md5) {
+		*ret = (struct rpm_owner){ "its package", md5, "md5" };
+		return 0;
+	}
+	r = rpm_owner_of(a->facts, path, ret, ret_reason);
+	/* Debian's hosts may have rpm too, with an empty database: it says nothing about theirs. */
+	if (r == -ENOENT && facts_exists(a->facts, "/var/lib/dpkg/status"))
+		r = -ENODATA;
+	if (r == -ENODATA)
+		*ret_reason = "no package list here tells its digest";
+	return r;
+}
+
+static const char *digest_of(struct audit *a, const char *path, const char *algorithm)
 {
 	_cleanup_(fd_closep) int fd = facts_file(a->facts, path, O_RDONLY);
 	unsigned char buf[65536], digest[EVP_MAX_MD_SIZE];
@@ -271,7 +294,7 @@ static const char *digest_of(struct audit *a, const char *path)
 	unsigned int n_digest = 0;
 	ssize_t n = -1;
 
-	if (fd >= 0 && context && EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1) {
+	if (fd >= 0 && context && EVP_DigestInit_ex(context, EVP_get_digestbyname(algorithm), NULL) == 1) {
 		while ((n = read(fd, buf, sizeof(buf))) > 0)
 			if (EVP_DigestUpdate(context, buf, (size_t)n) != 1)
 				break;
@@ -293,7 +316,9 @@ static void judge_binary(struct audit *a, const struct process_facts *p, struct 
 {
 	static const char deleted[] = " (deleted)";
 	const char *path = facts_process_link(a->facts, p->pid, "exe");
-	const char *wanted, *real;
+	const char *real, *reason;
+	struct rpm_owner owner;
+	int r;
 	size_t n = path ? strlen(path) : 0;
 
 	if (!path) {
@@ -304,20 +329,24 @@ static void judge_binary(struct audit *a, const struct process_facts *p, struct 
 		evidence_add(bad, "%s (process %d) runs a file that was replaced or removed", p->name, p->pid);
 		return;
 	}
-	wanted = packaged_digest(a, path);
-	if (!wanted) {
-		evidence_add(unproved, "no package list here tells the digest of %s", path);
+	r = packaged_digest(a, path, &owner, &reason);
+	if (r == -ENOENT) {
+		evidence_add(bad, "%s belongs to no package", path);
+		return;
+	}
+	if (r < 0) {
+		evidence_add(unproved, "%s: %s", path, reason);
 		return;
 	}
 	if (!may_hash(a)) {
 		evidence_add(unproved, "%s is compared when asked for by --area host", path);
 		return;
 	}
-	real = digest_of(a, path);
+	real = digest_of(a, path, owner.algorithm);
 	if (!real)
 		evidence_add(unproved, "%s cannot be read", path);
-	else if (strcmp(real, wanted) != 0)
-		evidence_add(bad, "%s is not the file of its package", path);
+	else if (strcmp(real, owner.digest) != 0)
+		evidence_add(bad, "%s is not the file of %s", path, owner.package);
 }
 
 int check_binaries(struct audit *a, const struct control *c, const struct subject *s)
