@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "audit/controls/host.h"
@@ -156,9 +157,44 @@ static bool is_none(const char *text, const char *found)
 	return found[0] == '0' && found[1] == ' ';
 }
 
+/* The day (YYYY-MM-DD) after which nobody mends this system any more, as it says itself; NULL when it does not. */
+static const char *support_end(struct audit *a)
+{
+	static const char key[] = "\nSUPPORT_END=";
+	const char *text, *p;
+
+	if (facts_read(a->facts, "/etc/os-release", &text, NULL) < 0 &&
+	    facts_read(a->facts, "/usr/lib/os-release", &text, NULL) < 0)
+		return NULL;
+	p = strstr(text, key);
+	if (!p)
+		return NULL;
+	p += strlen(key);
+	p += strspn(p, "\"'");
+	return strspn(p, "0123456789-") == 10 ? arena_strndup(&a->arena, p, 10) : NULL;
+}
+
+static const char *day_text(struct audit *a, int64_t t)
+{
+	time_t seconds = (time_t)t;
+	char text[16] = "";
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm))
+		(void)strftime(text, sizeof(text), "%Y-%m-%d", &tm);
+	return arena_strdup(&a->arena, text);
+}
+
 int check_updates(struct audit *a, const struct control *c, const struct subject *s)
 {
+	const char *end = support_end(a);
 	const struct mount *root;
+
+	/* Days written so compare as text. */
+	if (end && strcmp(day_text(a, a->options.now), end) > 0) {
+		audit_fail(a, s, "this system was supported until %s: nothing is mended any more", end);
+		return 0;
+	}
 
 	if (facts_live(a->facts) && root_is_immutable(a, &root)) {
 		audit_not_applicable(a, s, "an immutable image is replaced, not updated; see HST-05");
@@ -186,7 +222,7 @@ int check_updates(struct audit *a, const struct control *c, const struct subject
 			audit_pass(a, s, "%s, written by the distribution, names none", update_notes[i].path);
 		return 0;
 	}
-	audit_unknown(a, s, "the distribution left no note about updates, and the package database is not read");
+	audit_unknown(a, s, "the distribution left no note about pending updates, and its list of them is not kept here");
 	return 0;
 }
 
