@@ -64,7 +64,7 @@ static int look_at_node(struct fix *f, const struct change *c, struct diag *d)
 {
 	_cleanup_(snapshot_done) struct snapshot now = { 0 };
 	_cleanup_(fd_closep) int dir = -1;
-	const char *name;
+	const char *name = "";
 	int r;
 
 	dir = open_parent(f, c->path, &name, NULL);
@@ -100,8 +100,8 @@ static int look_at_value(struct fix *f, const struct change *c, struct diag *d)
 	_cleanup_(freep) char *now = NULL;
 	int r = read_value(f, c->path, &now, d);
 
-	if (r < 0)
-		return r;
+	if (r < 0 || !now)
+		return r < 0 ? r : -ENOMEM;
 	return same_value(now, c->from) ? CHANGE_BEFORE : same_value(now, c->to) ? CHANGE_AFTER : CHANGE_FOREIGN;
 }
 
@@ -142,7 +142,7 @@ static void remove_temporary(struct fix *f, const char *path)
 {
 	_cleanup_(fd_closep) int dir = -1;
 	char temporary[NAME_MAX + 1];
-	const char *name;
+	const char *name = "";
 
 	dir = open_parent(f, path, &name, NULL);
 	if (dir >= 0 && temporary_name(temporary, sizeof(temporary), name) == 0)
@@ -153,7 +153,7 @@ static int put_node(struct fix *f, const struct change *c, bool forward, struct 
 {
 	_cleanup_(fd_closep) int dir = -1;
 	char temporary[NAME_MAX + 1];
-	const char *name;
+	const char *name = "";
 	int r;
 
 	dir = open_parent(f, c->path, &name, d);

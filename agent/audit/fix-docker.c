@@ -25,11 +25,15 @@ static int open_file(struct fix_plan *p, const char *key, const struct daemon_se
 	if (r < 0)
 		return r;
 	*ret_d = d;
-	if (d->file_error)
-		return plan_refuse(p, "%s cannot be read as JSON: %s; mend that first", d->file, d->file_error);
-	if (key && daemon_argument(d, key, 0))
-		return plan_refuse(p, "--%s stands on dockerd's command line: change it in the unit; dockerd does not start "
-				   "with a setting in both places", key);
+	if (d->file_error) {
+		(void)plan_refuse(p, "%s cannot be read as JSON: %s; mend that first", d->file, d->file_error);
+		return 0;
+	}
+	if (key && daemon_argument(d, key, 0)) {
+		(void)plan_refuse(p, "--%s stands on dockerd's command line: change it in the unit; dockerd does not start "
+				  "with a setting in both places", key);
+		return 0;
+	}
 	r = plan_file(p, d->file, DAEMON_JSON_MODE, ret);
 	return r < 0 ? r : 1;
 }

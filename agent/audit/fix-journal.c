@@ -334,8 +334,8 @@ json_t *entry_json(const struct entry *e)
 int fix_history(struct fix *f, json_t **ret, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *list = json_array();
-	char **ids;
-	size_t n;
+	char **ids = NULL;
+	size_t n = 0;
 	int r = entry_list(f, &ids, &n, d);
 
 	if (r < 0)
@@ -344,7 +344,7 @@ int fix_history(struct fix *f, json_t **ret, struct diag *d)
 		_cleanup_(entry_freep) struct entry *e = NULL;
 
 		r = entry_load(f, ids[i], &e, d);
-		if (r >= 0 && json_array_append_new(list, entry_json(e)) < 0)
+		if (e && json_array_append_new(list, entry_json(e)) < 0)
 			r = -ENOMEM;
 	}
 	entry_list_free(ids, n);

@@ -174,7 +174,7 @@ int plan_file(struct fix_plan *p, const char *path, mode_t mode, struct snapshot
 
 int plan_link(struct fix_plan *p, const char *path, const char *target)
 {
-	struct snapshot *s;
+	struct snapshot *s = NULL;
 	int r = plan_parents(p, path);
 
 	if (r >= 0)

@@ -60,8 +60,9 @@ static void print_fix(const json_t *e)
 		     strcmp(state, "interrupted") == 0 ? "cut short, undone" :
 							 state,
 		     style_end(stdout, good ? STYLE_GOOD : STYLE_BAD));
-	json_array_foreach(json_object_get(e, "files"), i, v)
+	json_array_foreach(json_object_get(e, "files"), i, v) {
 		(void)printf("        %s\n", text_of(v, "change"));
+	}
 	(void)printf("        proof %s: %s\n", result, text_of(e, "proof.reason"));
 	if (strcmp(state, "applied") == 0 && json_array_size(json_object_get(e, "files")) > 0)
 		(void)printf("        undo: batten fix --undo %s\n", text_of(e, "id"));
@@ -82,10 +83,12 @@ static void print_result(const json_t *result)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "fixes"), i, v)
+	json_array_foreach(json_object_get(result, "fixes"), i, v) {
 		print_fix(v);
-	json_array_foreach(json_object_get(result, "left"), i, v)
+	}
+	json_array_foreach(json_object_get(result, "left"), i, v) {
 		print_left(v);
+	}
 	if (json_array_size(json_object_get(result, "fixes")) + json_array_size(json_object_get(result, "left")) == 0)
 		(void)printf("Nothing to mend.\n");
 }
@@ -102,8 +105,9 @@ static int print_history(const json_t *history)
 	json_array_foreach(json_object_get(history, "fixes"), i, e) {
 		struct bytes files = { 0 };
 
-		json_array_foreach(json_object_get(e, "files"), k, f)
+		json_array_foreach(json_object_get(e, "files"), k, f) {
 			bytes_printf(&files, "%s%s", k > 0 ? ", " : "", text_of(f, "path"));
+		}
 		table_cell(t, STYLE_PLAIN, text_of(e, "id"));
 		table_cell(t, strcmp(text_of(e, "state"), "applied") == 0 ? STYLE_GOOD : STYLE_DIM, text_of(e, "state"));
 		table_cell(t, STYLE_PLAIN, text_of(e, "proof.result"));
@@ -138,8 +142,9 @@ static enum exit_status print_dry(const struct bytes *diff, const json_t *result
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "left"), i, v)
+	json_array_foreach(json_object_get(result, "left"), i, v) {
 		(void)printf("# %s is left: %s\n", text_of(v, "control"), text_of(v, "reason"));
+	}
 	(void)fflush(stdout);
 	if (fd_write_all(STDOUT_FILENO, diff->data ? diff->data : "", diff->n) < 0)
 		return EXIT_UNABLE;

@@ -116,24 +116,33 @@ int unit_do(const char *unit, const char *verb, uint64_t timeout_ms, struct diag
 	return wait_for(bus, &j, timeout_ms, unit, d);
 }
 
+static int ask_state(sd_bus *bus, const char *unit, bool *ret, sd_bus_error *e)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+	const char *path = NULL;
+	char *state;
+	int r;
+
+	r = sd_bus_call_method(bus, SYSTEMD, PATH, MANAGER, "LoadUnit", e, &answer, "s", unit);
+	if (r >= 0)
+		r = sd_bus_message_read(answer, "o", &path);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", e, &state);
+	if (r < 0)
+		return r;
+	*ret = strcmp(state, "active") == 0;
+	free(state);
+	return 0;
+}
+
 int unit_is_active(const char *unit, bool *ret, struct diag *d)
 {
 	_cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
 	_cleanup_(bus_closep) sd_bus *bus = NULL;
-	_cleanup_(freep) char *state = NULL;
-	const char *path = NULL;
 	int r = open_bus(&bus, d);
 
 	if (r < 0)
 		return r;
-	r = sd_bus_call_method(bus, SYSTEMD, PATH, MANAGER, "LoadUnit", &e, &answer, "s", unit);
-	if (r >= 0)
-		r = sd_bus_message_read(answer, "o", &path);
-	if (r >= 0)
-		r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", &e, &state);
-	if (r < 0)
-		return refused(&e, r, unit, "look at", d);
-	*ret = strcmp(state, "active") == 0;
-	return 0;
+	r = ask_state(bus, unit, ret, &e);
+	return r < 0 ? refused(&e, r, unit, "look at", d) : 0;
 }
