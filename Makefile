@@ -9,6 +9,7 @@ B          ?= build
 PREFIX     ?= /usr
 SYSCONFDIR ?= /etc
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+MANDIR     ?= $(PREFIX)/share/man
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
 BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
@@ -247,7 +248,7 @@ check-arm64: all package-deps
 APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-dev libjansson-dev \
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
-APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl nftables iptables iproute2 busybox-static docker.io \
+APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl mandoc nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
              chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
@@ -256,7 +257,7 @@ APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
 DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-devel jansson-devel inih-devel \
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
              zlib-devel libzstd-devel libcap-ng-devel
-DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema python3-pyyaml curl nftables iptables-nft iproute busybox docker strace \
+DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema python3-pyyaml curl mandoc nftables iptables-nft iproute busybox docker strace \
              procps-ng zstd pigz bsdtar skopeo umoci
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 
@@ -282,6 +283,7 @@ deps:
 
 # ---- installation -------------------------------------------------------------------------------
 
+# The manual's pages of commands come from their rows, and batten.conf(5) from the file itself.
 install: all
 	install -D -m 0755 $(B)/batten $(DESTDIR)$(PREFIX)/bin/batten
 	[ -n "$(SAN)" ] || $(STRIP) $(DESTDIR)$(PREFIX)/bin/batten
@@ -292,7 +294,11 @@ install: all
 	[ -e $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf ] || \
 		install -D -m 0644 systemd/batten.conf $(DESTDIR)$(SYSCONFDIR)/batten/batten.conf
 	for f in $(wildcard agent/man/*.[1-9]); do \
-		install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit 1; done
+		install -D -m 0644 $$f $(DESTDIR)$(MANDIR)/man$${f##*.}/$${f##*/} || exit 1; done
+	for noun in $$($(EMULATOR) $(B)/batten help --format man); do \
+		[ -e agent/man/batten-$$noun.8 ] || \
+		$(EMULATOR) $(B)/batten help --format man $$noun >$(DESTDIR)$(MANDIR)/man8/batten-$$noun.8 || exit 1; done
+	awk -f agent/man/conf-page.awk systemd/batten.conf >$(DESTDIR)$(MANDIR)/man5/batten.conf.5
 	for f in $(wildcard profiles/*); do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/batten/$$f || exit 1; done
 
 # The configuration stays: it is the user's.
@@ -301,7 +307,7 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/batten \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_batten \
 		$(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard systemd/*.service)) \
-		$(foreach f,$(wildcard agent/man/*.[1-9]),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$f))/$(notdir $f))
+		$(DESTDIR)$(MANDIR)/man5/batten[-.]*.5 $(DESTDIR)$(MANDIR)/man8/batten.8 $(DESTDIR)$(MANDIR)/man8/batten-*.8
 	rm -rf $(DESTDIR)$(PREFIX)/share/batten
 
 clean:

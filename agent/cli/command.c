@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "batten/base/macros.h"
 #include "batten/base/log.h"
@@ -104,9 +105,34 @@ const char *invocation_format(const struct invocation *inv)
 	return strncmp(inv->command->formats, "nft", 3) == 0 ? "nft" : "text";
 }
 
+/* What to do about an error of the system, where the words that came with it do not say. */
+static const char *next_step(const struct diag *d, int error)
+{
+	if (strstr(d->what, "; ") || strstr(d->what, "root"))
+		return "";
+	switch (error) {
+	case -EACCES:
+	case -EPERM:
+		return geteuid() != 0 ? "; run it as root" : "";
+	case -ENOMEM:
+		return "; free some memory and run it again";
+	case -ENOSPC:
+		return "; make room and run it again";
+	default:
+		return "";
+	}
+}
+
 enum exit_status invocation_fail(const struct diag *d, int error)
 {
-	diag_print(d, error);
+	struct diag said = *d;
+	size_t n;
+
+	if (!said.what[0])
+		(void)snprintf(said.what, sizeof(said.what), "%s", strerror(-error));
+	n = strlen(said.what);
+	(void)snprintf(said.what + n, sizeof(said.what) - n, "%s", next_step(d, error));
+	diag_print(&said, error);
 	switch (error) {
 	case -EINVAL:
 	case -EBADMSG:

@@ -1,75 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * `batten help` and `batten completion`: the command rows, printed for people, for shells and as
- * JSON for whatever checks that the manual names every option.
+ * `batten help` and `batten completion`: the command rows, printed for people, for shells, as manual
+ * pages and as JSON for whatever checks that the manual names every option.
  */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "batten/base/json.h"
-#include "batten/base/table.h"
 #include "cli/commands.h"
-
-static const char *const exit_meanings[_EXIT_STATUS_MAX] = {
-	[EXIT_DONE] = "done; nothing is wrong",
-	[EXIT_NO] = "done; the answer is no",
-	[EXIT_USAGE] = "wrong usage or an invalid input file",
-	[EXIT_UNABLE] = "something required could not be examined",
-	[EXIT_ROLLED_BACK] = "a change failed and was rolled back",
-};
-
-void command_overview(FILE *f)
-{
-	_cleanup_(table_freep) struct table *t = table_new(2);
-
-	(void)fprintf(f, "batten %s: runtime hardening for container hosts\n\n", BATTEN_VERSION);
-	for (size_t i = 0; i < n_commands; i++) {
-		table_cellf(t, STYLE_HEAD, "  batten %s", commands[i]->name);
-		table_cell(t, STYLE_PLAIN, commands[i]->help);
-	}
-	if (table_print(t, f) < 0)
-		return;
-	(void)fputs("\nEvery command takes --help; `batten help COMMAND` says more.\nExit codes:", f);
-	for (int i = 0; i < _EXIT_STATUS_MAX; i++)
-		(void)fprintf(f, "%s%d %s", i > 0 ? "; " : " ", i, exit_meanings[i]);
-	(void)fputs(".\n", f);
-}
-
-static void print_options(FILE *f, const struct command *c)
-{
-	_cleanup_(table_freep) struct table *t = table_new(2);
-	const struct option_row *o;
-
-	for (size_t i = 0; (o = command_option(c, i)); i++) {
-		char letter[8] = "    ";
-
-		if (o->letter)
-			(void)snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-		table_cellf(t, STYLE_PLAIN, "  %s--%s%s%s", letter, o->name, o->arg ? " " : "",
-			    o->arg ? o->arg : "");
-		if (strcmp(o->name, "format") == 0)
-			table_cellf(t, STYLE_PLAIN, "%s: %s", o->help, c->formats);
-		else
-			table_cellf(t, STYLE_PLAIN, "%s%s", o->help, o->repeats ? " (repeatable)" : "");
-	}
-	(void)fputs("\nOptions:\n", f);
-	if (table_print(t, f) < 0)
-		(void)fputs("  (no memory to list them)\n", f);
-}
-
-void command_usage(FILE *f, const struct command *c)
-{
-	(void)fprintf(f, "Usage: batten %s [OPTIONS]%s%s\n\n%s\n", c->name, c->args[0] ? " " : "", c->args,
-		      c->help);
-	if (c->details)
-		(void)fprintf(f, "\n%s\n", c->details);
-	print_options(f, c);
-	(void)fputs("\nExit codes:\n", f);
-	for (int i = 0; i < _EXIT_STATUS_MAX; i++)
-		if (c->exits[i])
-			(void)fprintf(f, "  %d  %s\n", i, c->exits[i]);
-}
+#include "cli/help.h"
 
 static json_t *command_json(const struct command *c)
 {
@@ -111,12 +51,25 @@ static const struct command *find_by_words(const struct invocation *inv)
 	return NULL;
 }
 
+static enum exit_status no_such_command(void)
+{
+	return invocation_fail(&(struct diag){ .what = "no such command; see `batten help`" }, -EINVAL);
+}
+
 static enum exit_status help_run(struct invocation *inv)
 {
-	const struct command *c = find_by_words(inv);
+	const struct command *c;
 
+	if (strcmp(invocation_format(inv), "man") == 0) {
+		if (inv->n_args == 0)
+			manual_list(stdout);
+		else if (!manual_page(stdout, inv->args[0]))
+			return no_such_command();
+		return EXIT_DONE;
+	}
+	c = find_by_words(inv);
 	if (inv->n_args > 0 && !c)
-		return invocation_fail(&(struct diag){ .what = "no such command; see `batten help`" }, -EINVAL);
+		return no_such_command();
 	if (strcmp(invocation_format(inv), "json") == 0) {
 		_cleanup_(json_freep) json_t *all = json_array(), *doc = NULL;
 		int r;
@@ -140,7 +93,8 @@ const struct command cmd_help = {
 	.name = "help",
 	.args = "[COMMAND]",
 	.help = "what a command does, its options and exit codes",
-	.formats = "text|json",
+	.details = "--format man prints the manual page of one noun, or without one the nouns that have a page.",
+	.formats = "text|json|man",
 	.max_args = 2,
 	.exits = {
 		[EXIT_DONE] = "printed",

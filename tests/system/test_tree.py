@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -91,9 +92,45 @@ def test_every_command_explains_itself(batten):
     for c in rows["commands"]:
         p = subprocess.run([batten, *c["name"].split(), "--help"], text=True, capture_output=True)
         assert p.returncode == 0 and f"Usage: batten {c['name']}" in p.stdout
-        assert all(len(line) <= 110 for line in p.stdout.splitlines()), p.stdout
+        # A word may be longer than a line; two are not.
+        assert all(len(line) <= 80 or len(line.split()) == 1 for line in p.stdout.splitlines()), p.stdout
         p = subprocess.run([batten, *c["name"].split(), "--no-such-option"], text=True, capture_output=True)
         assert p.returncode == 2 and p.stderr.count("\n") == 1 and "--no-such-option" in p.stderr
+
+
+def test_the_overview_fits_a_terminal(batten):
+    p = subprocess.run([batten, "help"], text=True, capture_output=True, check=True)
+    assert all(len(line) <= 80 for line in p.stdout.splitlines())
+
+
+def test_manual_pages_are_well_formed(batten, tmp_path):
+    """Those that are written, those that are made of the command rows, and that of the configuration."""
+    lab.need(shutil.which("mandoc"), "mandoc is not installed")
+    nouns = subprocess.run([batten, "help", "--format", "man"], text=True, capture_output=True, check=True).stdout
+    rows = json.loads(subprocess.run([batten, "help", "--json"], text=True, capture_output=True, check=True).stdout)
+    assert set(nouns.split()) == {c["name"].split()[0] for c in rows["commands"]}
+    pages = list((TOP / "agent" / "man").glob("*.[1-9]"))
+    for noun in nouns.split():
+        pages.append(tmp_path / f"batten-{noun}.8")
+        with open(pages[-1], "w") as f:
+            subprocess.run([batten, "help", "--format", "man", noun], stdout=f, check=True)
+        text = pages[-1].read_text().replace("\\-", "-").replace("\\fR", "").replace("\\fB", "").replace("\\fI", "")
+        for c in rows["commands"]:
+            if c["name"].split()[0] == noun:
+                assert f".SS batten {c['name']}" in text
+                assert all(f"--{o['name']}" in text for o in c["options"])
+    shipped = TOP / "systemd" / "batten.conf"
+    pages.append(tmp_path / "batten.conf.5")
+    with open(pages[-1], "w") as f:
+        subprocess.run(["awk", "-f", TOP / "agent" / "man" / "conf-page.awk", shipped], stdout=f, check=True)
+    text = pages[-1].read_text().replace("\\-", "-")
+    for key in re.findall(r"^(\S+) =", shipped.read_text(), re.M):
+        assert f".TP\n.B {key}\n" in text
+    p = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], text=True, capture_output=True)
+    said = [line for line in (p.stdout + p.stderr).splitlines() if "missing date" not in line]
+    assert not said, "\n".join(said)
+    p = subprocess.run([batten, "help", "--format", "man", "nosuch"], text=True, capture_output=True)
+    assert p.returncode == 2 and "no such command" in p.stderr
 
 
 def test_completion_lists_every_command(batten):
