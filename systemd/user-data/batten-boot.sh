@@ -51,8 +51,21 @@ close_roads() {
 	done
 	[ -z "$missing" ]
 }
+# Tasks in host network mode are told by their slice, which stays once it is started. The rule is worth
+# as much as the firewall that it stands in.
+host_rule() { # iptables or ip6tables, -C, -I or -D, address
+	"$1" -w "$2" OUTPUT -d "$3" -m cgroup --path ecstasks.slice -j REJECT
+}
+close_host_network() {
+	systemctl start ecstasks.slice || return 1
+	host_rule iptables -C 169.254.169.254 2>/dev/null || host_rule iptables -I 169.254.169.254 || return 1
+	[ -e /proc/sys/net/ipv6 ] || return 0
+	host_rule ip6tables -C fd00:ec2::254 2>/dev/null || host_rule ip6tables -I fd00:ec2::254
+}
 # batten closes them itself, with exceptions that these rules know nothing of.
 leave_roads_to_batten() {
+	host_rule iptables -D 169.254.169.254 2>/dev/null
+	host_rule ip6tables -D fd00:ec2::254 2>/dev/null
 	for family in "-4 169.254.169.254" "-6 fd00:ec2::254"; do
 		# shellcheck disable=SC2086
 		set -- $family
@@ -83,10 +96,13 @@ fall_back() {
 		loud "FAILED: $config cannot be written: awsvpc tasks REACH the metadata service"
 	fi
 	case ,$BATTEN_CONTROLS, in *,CFG-08,*) agent_switch ECS_DISABLE_PRIVILEGED true ;; esac
+	if close_host_network; then
+		loud "fallback: a rule of the packet filter keeps tasks in host network mode out while it stands"
+	else
+		loud "FAILED: no such rule could be set: tasks in host network mode REACH the metadata service"
+	fi
 	if [ "$BATTEN_OTHERWISE" = stop ]; then
 		systemctl mask --runtime --now ecs.service && loud "fallback: the ECS agent is kept from starting, no task comes here"
-	else
-		loud "fallback: tasks in host network mode are NOT kept out; BATTEN_OTHERWISE=stop would keep the agent from starting"
 	fi
 	exit 1
 }

@@ -46,6 +46,16 @@ esac
 RECORD = """#!/bin/sh
 echo "$(basename "$0") $*" >>{work}/calls
 """
+# A cgroup of the machine's own is no test's to make: tests/vm tries this rule on a host that boots.
+IPTABLES = """#!/bin/sh
+echo "$(basename "$0") $*" >>{work}/calls
+[ ! -e {work}/no-match ] || exit 1
+case $2 in
+-C) [ -e {work}/rule-{name} ] ;;
+-I) : >{work}/rule-{name} ;;
+-D) rm {work}/rule-{name} ;;
+esac
+"""
 SERVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,7 +89,8 @@ class Instance:
             lab.need(found, f"{tool} is not installed")
             (self.bin / tool).symlink_to(found)
         for name, text in (("dnf", INSTALL), ("rpm", INSTALL), ("apt-get", INSTALL), ("dpkg", INSTALL),
-                           ("systemctl", SYSTEMCTL), ("systemd-run", RECORD), ("basename", None)):
+                           ("systemctl", SYSTEMCTL), ("systemd-run", RECORD), ("iptables", IPTABLES),
+                           ("ip6tables", IPTABLES), ("basename", None)):
             if text is None:
                 (self.bin / name).symlink_to(shutil.which(name))
                 continue
@@ -212,17 +223,27 @@ def test_without_a_package_the_base_system_closes_what_it_can(instance, source, 
     (ecs / "ecs.config").write_text("ECS_CLUSTER=prod\n# ours\nECS_AWSVPC_BLOCK_IMDS=\"true\"")
     status, console = instance.boot(source, **settings)
     assert status == 1 and "batten-boot: FAILED:" in console and why in console
-    assert "fallback: routing rules keep" in console and "host network mode are NOT kept out" in console
+    assert not (instance.work / "installed").exists()
+    assert "fallback: routing rules keep" in console and "host network mode out while it stands" in console
+    inserted = instance.calls("iptables -w -I", "ip6tables -w -I")
+    assert inserted == [f"{tool} -w -I OUTPUT -d {address} -m cgroup --path ecstasks.slice -j REJECT" for tool, address in (
+        ("iptables", lab.IMDS4), ("ip6tables", lab.IMDS6))]
     assert instance.reach() == {"host"}
-    assert not instance.calls("dnf", "rpm", "batten")
     kept = "ECS_CLUSTER=prod\n# ours\nECS_AWSVPC_BLOCK_IMDS=\"true\"\nECS_AWSVPC_BLOCK_IMDS=true\n"
     assert (ecs / "ecs.config").read_text() == kept
     rules = instance.own_rules()
     # Once more: nothing is written twice, and a boot with a package leaves the roads to batten.
     assert instance.boot(source, **settings)[0] == 1
     assert (ecs / "ecs.config").read_text() == kept and instance.own_rules() == rules
+    assert not instance.calls("iptables -w -I", "ip6tables -w -I")
     assert instance.boot(local(instance))[0] == 0
-    assert instance.reach() == {"host"} and not instance.own_rules()
+    assert instance.reach() == {"host"} and not instance.own_rules() and not list(instance.work.glob("rule-*"))
+
+
+def test_what_cannot_be_closed_is_said(instance):
+    (instance.work / "no-match").touch()
+    status, console = instance.boot("/nowhere/batten.rpm")
+    assert status == 1 and "FAILED: no such rule could be set: tasks in host network mode REACH" in console
 
 
 def test_stop_keeps_the_agent_away(instance):
