@@ -226,7 +226,7 @@ dist:
 
 # What only these need is installed when they are asked for.
 package-deps:
-	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE)' APT_ANALYZE=
+	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE)' APT_ANALYZE= DNF_TEST=rpm-build DNF_ANALYZE=
 
 vm-deps:
 	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE) $(APT_VM)' APT_ANALYZE=

@@ -85,14 +85,16 @@ def test_both_hold_what_make_install_installs(packages, tmp_path):
     installed = {f"{f}.gz" if "/man/" in f else f for f in installed}
     assert {"/usr/bin/batten", "/etc/batten/batten.conf", "/usr/lib/systemd/system/batten.service",
             "/usr/share/bash-completion/completions/batten", "/usr/share/zsh/site-functions/_batten",
-            "/usr/share/man/man8/batten.8.gz", "/usr/share/batten/profiles/audit-ecs.json"} <= installed
+            "/usr/share/man/man8/batten.8.gz", "/usr/share/man/man8/batten-imds.8.gz",
+            "/usr/share/man/man5/batten.conf.5.gz", "/usr/share/man/man5/batten-waivers.5.gz", "/usr/share/batten/profiles/audit-ecs.json"} <= installed
     deb, rpm = listing(packages["deb"]), listing(packages["rpm"])
     assert set(rpm) == installed
     assert set(deb) - installed == {"/usr/share/doc/batten/copyright", "/usr/share/doc/batten/changelog.gz",
                                     "/usr/share/lintian/overrides/batten"}
     for files in (deb, rpm):
         assert all(owner == "root/root" for _, owner in files.values())
-        assert {f for f, (mode, _) in files.items() if mode != "-rw-r--r--"} == {"/usr/bin/batten"}
+        programs = {f for f, (mode, _) in files.items() if mode != "-rw-r--r--"}
+        assert {f for f in programs if not f.startswith("/usr/share/batten/")} == {"/usr/bin/batten"}
         assert files["/usr/bin/batten"][0] == "-rwxr-xr-x"
 
 

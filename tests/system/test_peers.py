@@ -41,15 +41,18 @@ ROADS = ("bridge IPv4", "bridge IPv6", "awsvpc", *FLUSH)
 OPEN, SHUT = True, False
 
 
-@pytest.mark.parametrize("measure, reached", [
-    (nothing, (OPEN, OPEN, OPEN, OPEN, OPEN)),
-    (docker_user_rule, (SHUT, OPEN, OPEN, OPEN, OPEN)),
-    (hop_limit, (SHUT, SHUT, OPEN, SHUT, SHUT)),
-    (agents_switch, (OPEN, OPEN, SHUT, OPEN, OPEN)),
+@pytest.mark.parametrize("measure, reached, refused", [
+    (nothing, (OPEN, OPEN, OPEN, OPEN, OPEN), None),
+    (docker_user_rule, (SHUT, OPEN, OPEN, OPEN, OPEN), ("bridge", "TIMEOUT")),
+    (hop_limit, (SHUT, SHUT, OPEN, SHUT, SHUT), ("bridge", "TIMEOUT")),
+    (agents_switch, (OPEN, OPEN, SHUT, OPEN, OPEN), ("awsvpc", "EINVAL")),
 ])
-def test_what_others_close(host, spaces, measure, reached):
+def test_what_others_close(host, spaces, measure, reached, refused):
     task = ecs_host.awsvpc_task(spaces, host)
     measure(host, task)
+    if refused:
+        who = {"bridge": host.containers["default"], "awsvpc": task}[refused[0]]
+        assert lab.connect(who, lab.IMDS4, timeout=4)[0] == refused[1]
     found = roads(host, task)
     assert dict(zip(ROADS, found)) == dict(zip(ROADS, reached))
     # None of them stops a process in the host's own network, which is what a host-network task has.
@@ -60,7 +63,9 @@ def test_what_batten_closes(host, spaces, make_guard):
     """The host part; awsvpc and host-network tasks are test_imds_roads.py's."""
     make_guard().block()
     task = ecs_host.awsvpc_task(spaces, host)
-    assert roads(host, task)[:2] + roads(host, task)[3:] == [SHUT] * 4
+    assert lab.connect(host.containers["default"], lab.IMDS4)[0] == "ECONNREFUSED"
+    found = roads(host, task)
+    assert found[:2] + found[3:] == [SHUT] * 4
     assert lab.connect(host.host, lab.IMDS4)[0] == "OK"
 
 
