@@ -232,10 +232,9 @@ vm-deps:
 	@$(MAKE) --no-print-directory -s deps APT_TEST='$(APT_PACKAGE) $(APT_VM)' APT_ANALYZE=
 
 check-vm: all vm-deps
-	@+systemd/packaging/make-deb $(B) $(VERSION) $(B)/vm/packages >/dev/null
-	@+systemd/packaging/make-deb $(B) $(VERSION)+next $(B)/vm/packages >/dev/null
-	@BUILD=$(abspath $(B)) tests/vm/check.py $(B)/vm/packages/batten_$(VERSION)_*.deb \
-		$(B)/vm/packages/batten_$(VERSION)+next_*.deb
+	@+for version in $(VERSION) $(VERSION)+next; do for kind in deb rpm; do \
+		systemd/packaging/make-$$kind $(B) $$version $(B)/vm/packages >/dev/null || exit 1; done; done
+	@BUILD=$(abspath $(B)) tests/vm/check.py $(B)/vm/packages $(VERSION)
 
 # The same for arm64, cross-built with Debian's libraries, under emulation. Nothing is installed for it.
 check-arm64: all package-deps

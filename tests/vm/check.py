@@ -18,10 +18,10 @@ import time
 HERE = pathlib.Path(__file__).parent
 TOP = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
-PATIENCE_S = 20 * 60
+PATIENCE_S = 40 * 60
 
 
-def payload(path, deb, deb_next):
+def payload(path, packages):
     with tempfile.TemporaryDirectory() as d:
         hammer = pathlib.Path(d) / "hammer"
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-static", "-D_GNU_SOURCE", "-Iinclude", "-o", hammer,
@@ -30,7 +30,7 @@ def payload(path, deb, deb_next):
             for source, name in ((HERE / "guest", "guest"), (HERE / "standin", "standin"),
                                  (HERE / "make-image", "make-image"), (hammer, "hammer"),
                                  (HERE.parent / "system" / "imds_standin.py", "imds_standin.py"),
-                                 (deb, "batten.deb"), (deb_next, "batten-next.deb")):
+                                 *packages):
                 tar.add(source, name)
     # A disk is a whole number of sectors.
     size = path.stat().st_size
@@ -73,7 +73,9 @@ def show(tap, shown):
     return len(whole)
 
 
-def main(deb, deb_next):
+def main(folder, version):
+    packages = [(next(folder.glob(f"batten[-_]{v}[-_]*.{kind}")), f"batten{name}.{kind}")
+                for v, name in ((version, ""), (f"{version}+next", "-next")) for kind in ("deb", "rpm")]
     for program in ("qemu-system-x86_64", "qemu-img", "debootstrap", "mkfs.ext4"):
         if not shutil.which(program):
             sys.exit(f"check-vm: {program} is missing; run make deps")
@@ -81,7 +83,7 @@ def main(deb, deb_next):
                                        stdout=subprocess.PIPE).stdout.strip())
     with tempfile.TemporaryDirectory(dir=BUILD / "vm") as work:
         work = pathlib.Path(work)
-        payload(work / "payload.tar", deb, deb_next)
+        payload(work / "payload.tar", packages)
         tap = boot(base, work / "payload.tar", work)
     passed = len(re.findall(r"^ok ", tap, re.M))
     failed = len(re.findall(r"^not ok ", tap, re.M))
@@ -94,4 +96,4 @@ def main(deb, deb_next):
 
 
 if __name__ == "__main__":
-    sys.exit(main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])))
+    sys.exit(main(pathlib.Path(sys.argv[1]), sys.argv[2]))
