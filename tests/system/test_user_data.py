@@ -28,11 +28,12 @@ case $(basename "$0") in dnf|apt-get) [ ! -e {work}/no-{name} ] || exit 1 ;; esa
 for f in "$@"; do case $f in */*.rpm|*/*.deb) cp "$f" {work}/installed ;; esac; done
 cp {work}/batten-wrapper {bin}/batten
 """
-# Findings and repairs are other tests' matter; the guard is real.
+# What the audit finds is other tests' matter; the guard and the repair are real.
 BATTEN = """#!/bin/sh
 echo "batten $*" >>{work}/calls
 case $1 in
-fix|audit) exit "$(cat {work}/exit-$1 2>/dev/null || echo 0)" ;;
+audit) exit "$(cat {work}/exit-audit 2>/dev/null || echo 0)" ;;
+fix) [ ! -e {work}/exit-fix ] || exit "$(cat {work}/exit-fix)" ;;
 esac
 exec {batten} "$@"
 """
@@ -175,6 +176,16 @@ def test_a_local_rpm_then_a_second_boot(instance):
     assert (status, console) == (0, "")
     assert not instance.calls("dnf", "rpm", "apt-get", "dpkg")
     assert instance.reach() == {"host"} and not instance.own_rules()
+
+
+def test_ecs_config_is_mended_and_every_other_byte_kept(instance):
+    config = instance.etc / "ecs" / "ecs.config"
+    config.parent.mkdir()
+    config.write_text("# ours\nECS_CLUSTER=prod\nECS_AWSVPC_BLOCK_IMDS=\"true\"\nECS_ENGINE_AUTH_TYPE=docker")
+    for _ in range(2):
+        status, console = instance.boot(local(instance))
+        assert (status, console) == (0, ""), instance.said
+        assert config.read_text() == "# ours\nECS_CLUSTER=prod\nECS_AWSVPC_BLOCK_IMDS=true\nECS_ENGINE_AUTH_TYPE=docker"
 
 
 def test_a_deb_and_a_checksum(instance):
