@@ -31,6 +31,8 @@ static const struct log_message msg_healed = { "b6f0c3a1d2e54c7f8a9b0c1d2e3f4a11
 static const struct log_message msg_heal_failed = { "e1a2b3c4d5f64a7b8c9d0e1f2a3b4c12",
 						     "IMDS guard cannot be put back, trying again" };
 static const struct log_message msg_recovered = { "f3b4c5d6e7a84b9c8d0e1f2a3b4c5d13", "IMDS guard stands again" };
+static const struct log_message msg_old_pins = { "c7d8e9f0a1b24c3d8e4f5a6b7c8d9e16",
+						  "programs pinned for an earlier configuration cannot be removed" };
 static const struct log_message msg_unblocked = { "a4c5d6e7f8b94cad9e1f2a3b4c5d6e14", "IMDS unblocked by an operator" };
 static const struct log_message msg_blocked = { "d5e6f7a8b9ca4dbe8f2a3b4c5d6e7f15", "IMDS blocked" };
 
@@ -42,12 +44,14 @@ struct guard_service {
 	struct imds_config config;
 	struct imds_openings open; /* for containers that run; owned */
 	sd_event_source *slices; /* of the directory that holds them */
+	sd_event_source *pins;	 /* of the directory of pinned programs */
 	bool kept, configured;
 	bool unblocked;
 	bool failing;
 	uint64_t heals;
 	struct log_limit limit;
 	char unblocked_path[512];
+	char pins_path[512]; /* a file that names the directory */
 };
 
 static uint64_t now_us(void)
@@ -178,6 +182,7 @@ int guard_service_new(struct guard_service **ret, sd_event *event, const struct 
 	s->event = sd_event_ref(event);
 	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 20 };
 	(void)snprintf(s->unblocked_path, sizeof(s->unblocked_path), "%s/imds.unblocked", runtime_dir);
+	(void)snprintf(s->pins_path, sizeof(s->pins_path), "%s/bpf-dir", runtime_dir);
 	s->unblocked = access(s->unblocked_path, F_OK) == 0;
 	r = imds_guard_new(&s->guard, assume, kept, d);
 	if (r < 0)
@@ -205,6 +210,7 @@ struct guard_service *guard_service_free(struct guard_service *s)
 		(void)sd_event_source_disable_unref(s->sources[i]);
 	(void)sd_event_source_disable_unref(s->retry);
 	(void)sd_event_source_disable_unref(s->slices);
+	(void)sd_event_source_disable_unref(s->pins);
 	s->watch = imds_watch_free(s->watch);
 	s->guard = imds_guard_free(s->guard);
 	imds_openings_done(&s->open);
@@ -261,6 +267,61 @@ static void watch_slices(struct guard_service *s)
 		log_event(LOG_ERR, &msg_heal_failed, "where", root, "reason", strerror(-r));
 }
 
+/* ---- pinned programs ------------------------------------------------------------------------- */
+
+static void watch_pins(struct guard_service *s);
+
+static int on_pins(sd_event_source *source, const struct inotify_event *e, void *data)
+{
+	struct guard_service *s = data;
+	bool gone = e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED);
+
+	/* Under this name each program is pinned for a moment before it gets its own. */
+	if (e->len > 0 && strcmp(e->name, "fresh") == 0)
+		return 0;
+	heal(s, NULL, WATCH_NFTABLES);
+	if (gone) {
+		watch_pins(s);
+		heal(s, NULL, WATCH_NFTABLES); /* for what was deleted in between */
+	}
+	return 0;
+}
+
+static void watch_pins(struct guard_service *s)
+{
+	const struct imds_plan *p = imds_guard_plan(s->guard);
+	int r;
+
+	s->pins = sd_event_source_disable_unref(s->pins);
+	if (!p->cgroup_ebpf || s->unblocked || access(p->bpf_dir, F_OK) < 0)
+		return;
+	r = sd_event_add_inotify(s->event, &s->pins, p->bpf_dir,
+				 IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR, on_pins, s);
+	if (r >= 0)
+		r = sd_event_source_set_priority(s->pins, PRIORITY_HEAL);
+	if (r < 0)
+		log_event(LOG_ERR, &msg_heal_failed, "where", p->bpf_dir, "reason", strerror(-r));
+}
+
+/* The directory may be another than it was, also before a restart: nothing stays attached there. */
+static void remember_pins(struct guard_service *s)
+{
+	const struct imds_plan *p = imds_guard_plan(s->guard);
+	_cleanup_(freep) char *old = NULL;
+	struct diag d = { 0 };
+	int r = 0;
+
+	if (file_read_proc(AT_FDCWD, s->pins_path, PATH_MAX, &old, NULL) >= 0)
+		r = imds_guard_leave_pins(s->guard, old, &d);
+	if (r < 0)
+		log_event(LOG_WARNING, &msg_old_pins, "where", d.where, "reason", d.what);
+	if (p->cgroup_ebpf && (!old || strcmp(old, p->bpf_dir) != 0))
+		r = file_replace(AT_FDCWD, s->pins_path, p->bpf_dir, strlen(p->bpf_dir), 0600, &d);
+	else if (!p->cgroup_ebpf)
+		(void)unlink(s->pins_path);
+	(void)r; /* not remembered: a changed directory is then left to the operator */
+}
+
 int guard_service_allow(struct guard_service *s, const struct imds_openings *open, struct diag *d)
 {
 	struct imds_openings copy = { 0 };
@@ -305,6 +366,8 @@ int guard_service_configure(struct guard_service *s, const struct imds_config *c
 	s->config = *c;
 	s->configured = true;
 	watch_slices(s);
+	watch_pins(s);
+	remember_pins(s);
 	return 0;
 }
 
@@ -321,6 +384,7 @@ int guard_service_block(struct guard_service *s, struct diag *d)
 	if (s->unblocked) {
 		(void)unlink(s->unblocked_path);
 		s->unblocked = false;
+		watch_pins(s);
 		log_event(LOG_NOTICE, &msg_blocked);
 	}
 	return 0;

@@ -15,6 +15,8 @@
 #include "batten/imds/cgroup.h"
 #include "batten/kernel/cgroup.h"
 
+#define RESTORE_TRIES 16
+
 struct cgroup_view {
 	struct cgroup_options options;
 	const char *slices[IMDS_MAX_SLICES + 1];
@@ -48,9 +50,12 @@ static int install(struct imds_guard *g)
 	r = cgroup_install(&v.options, &d);
 	g->cgroup_reason[0] = '\0';
 	g->cgroup_installed = r >= 0;
-	if (r < 0)
+	if (r < 0) {
 		keep_reason(g, r, &d);
-	return r;
+		return r;
+	}
+	g->hold = cgroup_hold_free(g->hold);
+	return cgroup_hold_new(&g->hold, v.options.pins, NULL);
 }
 
 /*
@@ -82,17 +87,43 @@ bool imds_guard_cgroup_apply(struct imds_guard *g)
 	return false;
 }
 
+/*
+ * Is everything pinned and attached, once what was deleted is pinned again? Whoever deletes a whole
+ * directory is still at it when the first of it has been put back.
+ */
+static bool restored(struct imds_guard *g, const struct cgroup_options *o, char *why, size_t n_why,
+		     unsigned int *ret_n)
+{
+	*ret_n = 0;
+	for (int i = 0; i < RESTORE_TRIES; i++) {
+		unsigned int n = g->hold ? cgroup_hold_restore(g->hold) : 0;
+
+		*ret_n += n;
+		if (cgroup_check(o, why, n_why, NULL) != CGROUP_ABSENT)
+			return true;
+		if (!g->hold)
+			break;
+	}
+	return false;
+}
+
 int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what)
 {
 	size_t n = strlen(what);
+	unsigned int n_restored;
 	struct cgroup_view v;
 	char why[160];
 
 	if (!g->plan->cgroup_ebpf || g->cgroup_reason[0])
 		return 0;
 	view(g->plan, &v);
-	if (cgroup_check(&v.options, why, sizeof(why), NULL) != CGROUP_ABSENT || install(g) < 0)
+	if (restored(g, &v.options, why, sizeof(why), &n_restored)) {
+		if (n_restored == 0)
+			return 0;
+		(void)snprintf(why, sizeof(why), "pinned programs were deleted");
+	} else if (install(g) < 0) {
 		return 0;
+	}
 	(void)snprintf(what + n, n_what - n, "%s%s", n > 0 ? "; " : "", why);
 	return 1;
 }
@@ -103,6 +134,7 @@ int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d)
 
 	view(g->plan, &v);
 	g->cgroup_installed = false;
+	g->hold = cgroup_hold_free(g->hold);
 	/* Without a root to hang at we never put anything there: it is somebody else's host. */
 	if (!g->features.on_host && !v.options.root)
 		return 0;
@@ -181,6 +213,13 @@ void imds_guard_cgroup_look(struct imds_guard *g, const struct imds_config *c)
 		keep_reason(g, r, &d);
 	g->features.have[FEATURE_CGROUP_EBPF] = false;
 	memcpy(g->features.cgroup_lack, g->cgroup_reason, sizeof(g->features.cgroup_lack));
+}
+
+int imds_guard_leave_pins(struct imds_guard *g, const char *pins, struct diag *d)
+{
+	const struct cgroup_options o = { .pins = pins };
+
+	return strcmp(pins, g->plan->bpf_dir) == 0 && g->plan->cgroup_ebpf ? 0 : cgroup_uninstall(&o, d);
 }
 
 bool imds_guard_cgroup_differs(const struct imds_plan *a, const struct imds_plan *b)

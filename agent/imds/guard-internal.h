@@ -16,6 +16,7 @@ struct imds_guard {
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
+	struct cgroup_hold *hold; /* of what is pinned; owned, NULL where nothing is */
 	bool cgroup_ebpf;	 /* the kernel can; whether this host can is looked at each time */
 	bool cgroup_installed;	 /* by this process, as the plan wants it */
 	bool cgroup_refused;	 /* the kernel refused the programs: no use in asking again */

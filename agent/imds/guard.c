@@ -47,6 +47,7 @@ struct imds_guard *imds_guard_free(struct imds_guard *g)
 		return NULL;
 	g->plan = imds_plan_free(g->plan);
 	imds_openings_done(&g->open);
+	g->hold = cgroup_hold_free(g->hold);
 	g->nft = nl_close(g->nft);
 	g->route = nl_close(g->route);
 	free(g);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exceptions: what they open, for whom alone, and that nobody borrows them."""
 import json
+import signal
+import sys
 
 import pytest
 
@@ -198,3 +200,59 @@ def test_many_exceptions_are_not_cut(h):
         h.tasks.stop(id)
     wait_for(lambda: listed() == 10, "those that ended to go")
     assert h.host.run("ip", "rule").stdout.count("172.17.1.") == 10
+
+
+@pytest.mark.parametrize("options", [[], [NO_EBPF]], ids=["ebpf", "table"])
+def test_exceptions_that_come_and_go_under_a_hammering_client(h, options):
+    """When `remove` has returned nothing gets through, nor did a neighbour ever; a connection from
+    before is cut."""
+    h.daemon(*options)
+    space, where = h.on_bridge()
+    other_space, other_where = h.on_bridge("user")
+    web = h.tasks.run("web", space, **where)
+    other = h.tasks.run("other", other_space, family="other", **other_where)
+
+    def hammer(task, where, seconds):
+        p = groups.start(h.tasks.group(task), where, lab.TOOLS / "hammer", "-t", "200", "-s", seconds, lab.IMDS4, "80",
+                         stdout=-1)
+        assert p.stdout.readline() == "up\n"
+        return p
+
+    def tally(p):
+        p.send_signal(signal.SIGTERM)
+        return json.loads(p.communicate(timeout=60)[0])
+    h.batten("imds", "allow", "add", "container:web")
+    wait_for(lambda: h.reach(web, space), "the exception")
+    h.batten("imds", "allow", "remove", "container:web")
+    beside, during = hammer(other, other_space, 600), hammer(web, space, 600)
+    for _ in range(4):
+        for _ in range(5):
+            h.batten("imds", "allow", "add", "container:web")
+            h.batten("imds", "allow", "remove", "container:web")
+        after = json.loads(hammer(web, space, 1).communicate(timeout=60)[0])
+        assert after["attempts"] > 0 and after["successes"] == 0, after
+    h.batten("imds", "allow", "add", "container:web")
+    old = groups.start(h.tasks.group(web), space, sys.executable, "-S", "-E", "-c", STAY_CONNECTED, stdin=-1, stdout=-1)
+    assert old.stdout.readline() == "answered\n"
+    h.batten("imds", "allow", "remove", "container:web")
+    before = h.ecs.uplink.arrivals()
+    during, beside = tally(during), tally(beside)
+    assert h.ecs.uplink.arrivals() == before
+    old.stdin.write("\n")
+    old.stdin.flush()
+    assert old.stdout.readline() == "nothing\n"
+    assert h.ecs.uplink.arrivals() == before, "not one packet of it either"
+    assert during["successes"] > 0 and beside["successes"] == 0 and beside["attempts"] > 100, (during, beside)
+
+
+STAY_CONNECTED = """
+import socket, sys
+s = socket.create_connection(("169.254.169.254", 80)); s.settimeout(2)
+def ask():
+    try:
+        s.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        return "answered" if s.recv(1000) else "nothing"
+    except OSError:
+        return "nothing"
+print(ask(), flush=True); sys.stdin.readline(); print(ask(), flush=True)
+"""

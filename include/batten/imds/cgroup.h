@@ -49,6 +49,17 @@ enum cgroup_state {
  */
 int cgroup_check(const struct cgroup_options *o, char *why, size_t n_why, struct diag *d) _must_check_;
 
+/* Descriptors of all that is pinned. */
+struct cgroup_hold;
+
+/* Return: 0 or a negative errno */
+int cgroup_hold_new(struct cgroup_hold **ret, const char *pins, struct diag *d) _must_check_;
+struct cgroup_hold *cgroup_hold_free(struct cgroup_hold *h);
+DEFINE_CLEANUP(struct cgroup_hold *, cgroup_hold_free)
+
+/* Pins again what somebody deleted. Return: how many pins were missing and now are not. */
+unsigned int cgroup_hold_restore(const struct cgroup_hold *h);
+
 /* An open installation. */
 struct cgroup_layer;
 

@@ -74,6 +74,12 @@ int imds_guard_release(struct imds_guard *g, struct diag *d) _must_check_;
  */
 int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, struct diag *d) _must_check_;
 
+/*
+ * imds_guard_leave_pins - remove what is pinned in a directory, unless the plan wants it there
+ * For the directory of an earlier configuration. Return: 0 or a negative errno.
+ */
+int imds_guard_leave_pins(struct imds_guard *g, const char *pins, struct diag *d) _must_check_;
+
 /* Removes table and rules. Return: 0, also when there are none, or a negative errno. */
 int imds_guard_remove(struct imds_guard *g, struct diag *d) _must_check_;
 
