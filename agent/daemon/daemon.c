@@ -291,7 +291,7 @@ static void daemon_done(struct daemon *m)
 	m->lock = fd_close(m->lock);
 }
 
-static int start_guard(struct daemon *m, struct diag *d)
+static int make_guard(struct daemon *m, struct diag *d)
 {
 	int r;
 
@@ -299,7 +299,21 @@ static int start_guard(struct daemon *m, struct diag *d)
 	if (r < 0)
 		return r;
 	guard_service_set_kept(m->guard, store_socket(m, guard_service_socket_fd(m->guard)));
-	return guard_service_configure(m->guard, &m->settings.imds, d);
+	return 0;
+}
+
+/* The guard stands whether or not the rest can be had; what was open stays open with it. */
+static int start_services(struct daemon *m, struct diag *d)
+{
+	int r, guarded;
+
+	r = host_service_new(&m->host, m->event, &m->settings, m->guard, m->events, m->audit,
+			     m->options->runtime_dir, d);
+	guarded = guard_service_configure(m->guard, &m->settings.imds, r < 0 ? NULL : d);
+	if (r < 0 || guarded < 0)
+		return r < 0 ? r : guarded;
+	host_service_configure(m->host, &m->settings);
+	return 0;
 }
 
 static int run(struct daemon *m, struct diag *d)
@@ -316,7 +330,7 @@ static int run(struct daemon *m, struct diag *d)
 	r = make_loop(m);
 	if (r < 0)
 		return diag_errno(d, r, "event loop", "cannot be made");
-	r = start_guard(m, d);
+	r = make_guard(m, d);
 	if (r < 0)
 		return r;
 	m->events = event_log_new();
@@ -325,7 +339,7 @@ static int run(struct daemon *m, struct diag *d)
 	r = audit_service_new(&m->audit, m->event, &m->settings, m->options->config_path, m->events);
 	if (r < 0)
 		return r;
-	r = host_service_new(&m->host, m->event, &m->settings, m->guard, m->events, m->audit, d);
+	r = start_services(m, d);
 	if (r < 0)
 		return r;
 	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);

@@ -26,6 +26,7 @@
 #include "batten/kernel/nflog.h"
 #include "daemon/awsvpc-service.h"
 #include "daemon/blocked-event.h"
+#include "daemon/reopened.h"
 #include "daemon/seccomp-event.h"
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
@@ -64,7 +65,8 @@ struct host_service {
 	struct log_limit limit;
 	struct imds_config imds;
 	struct exceptions stored;
-	char path[512], directory[256];
+	struct reopened *reopened; /* until Docker tells of them */
+	char path[512], directory[256], open_path[512];
 };
 
 static const struct exception *exception_of(const struct host_service *s, const struct container *c)
@@ -72,6 +74,11 @@ static const struct exception *exception_of(const struct host_service *s, const 
 	const struct exception *e = exceptions_match(&s->imds.allow, c);
 
 	return e ? e : exceptions_match(&s->stored, c);
+}
+
+static bool rule_stands(const struct host_service *s, const char *rule)
+{
+	return exceptions_has(&s->imds.allow, rule) || exceptions_has(&s->stored, rule);
 }
 
 /* ---- rows of the cgroup layer ---------------------------------------------------------------- */
@@ -215,33 +222,61 @@ static int open_container(struct host_service *s, struct imds_openings *o, const
 	return r;
 }
 
+/* All that is being opened. */
+struct opening {
+	struct host_service *service;
+	struct imds_openings openings;
+	struct bridge_port *ports;
+	size_t n_ports;
+	json_t *rows; /* for the next daemon */
+};
+
+static void open_one(struct opening *o, const char *rule, const struct container *c)
+{
+	struct diag d = { 0 };
+	int r;
+
+	if (json_array_size(o->rows) == 0 && bridge_ports_read(o->service->route, &o->ports, &o->n_ports, &d) < 0)
+		log_event(LOG_WARNING, &msg_ports, "reason", d.what);
+	reopened_add_row(o->rows, rule, c);
+	r = open_container(o->service, &o->openings, c, o->ports, o->n_ports);
+	if (r < 0) /* it stays closed; the others are not its fault */
+		log_event(LOG_ERR, &msg_apply, "container", c->name, "reason",
+			  r == -E2BIG ? "more addresses are allowed than fit" : strerror(-r));
+}
+
 /* Opens what is to be open for allowed containers but @without, and nothing else. */
 static void set_openings(struct host_service *s, const struct container *without)
 {
-	_cleanup_(freep) struct bridge_port *ports = NULL;
-	struct imds_openings o = { 0 };
+	struct opening o = { .service = s, .rows = json_array() };
 	struct diag d = { 0 };
-	bool any = false;
-	size_t n = 0;
-	int r = 0;
+	int r;
 
 	host_model_each(pos, host_watch_model(s->watch)) {
 		const struct container *c = host_container(pos);
+		const struct exception *e = c == without ? NULL : exception_of(s, c);
 
-		if (c == without || !exception_of(s, c))
-			continue;
-		if (!any && bridge_ports_read(s->route, &ports, &n, &d) < 0)
-			log_event(LOG_WARNING, &msg_ports, "reason", d.what);
-		any = true;
-		r = open_container(s, &o, c, ports, n);
-		if (r < 0) /* it stays closed; the others are not its fault */
-			log_event(LOG_ERR, &msg_apply, "container", c->name, "reason",
-				  r == -E2BIG ? "more addresses are allowed than fit" : strerror(-r));
+		if (e)
+			open_one(&o, e->rule, c);
 	}
-	r = guard_service_allow(s->guard, &o, &d);
-	imds_openings_done(&o);
+	list_for_each(pos, reopened_list(s->reopened)) {
+		const struct reopened_container *c = container_of(pos, struct reopened_container, node);
+
+		if (rule_stands(s, c->rule))
+			open_one(&o, c->rule, c->container);
+	}
+	r = guard_service_allow(s->guard, &o.openings, &d);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
+	reopened_save(s->open_path, o.rows);
+	imds_openings_done(&o.openings);
+	json_decref(o.rows);
+	free(o.ports);
+}
+
+static void on_reopened_ended(void *user)
+{
+	set_openings(user, NULL);
 }
 
 /* ---- containers come and go ------------------------------------------------------------------ */
@@ -250,16 +285,19 @@ static void on_runs(void *user, struct container *c)
 {
 	const struct exception *e;
 	struct host_service *s = user;
+	bool known;
 
 	set_row(s, c);
+	known = reopened_forget(s->reopened, c->id);
 	audit_service_runs(s->audit, c);
 	observe_service_runs(s->observe, c);
 	e = exception_of(s, c);
+	if (e || known)
+		set_openings(s, NULL);
 	if (!e) {
 		awsvpc_service_runs(s->awsvpc, c, s->imds.awsvpc);
 		return;
 	}
-	set_openings(s, NULL);
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
 		  "exception", e->rule, "by", e->by);
 }
@@ -291,8 +329,35 @@ static void on_docker(void *user, bool followed, const struct diag *d)
 		log_event(LOG_NOTICE, &msg_no_docker, "where", d ? d->where : NULL, "reason", d ? d->what : NULL);
 }
 
+static bool may_have_row(const struct host_service *s, uint64_t id)
+{
+	const struct container *c = host_model_find_cgroup(host_watch_model(s->watch), id);
+
+	if (c)
+		return exception_of(s, c);
+	list_for_each(pos, reopened_list(s->reopened)) {
+		const struct reopened_container *r = container_of(pos, struct reopened_container, node);
+
+		if (r->container->cgroup_id == id && rule_stands(s, r->rule))
+			return true;
+	}
+	return false;
+}
+
+/* Rows outlive the daemon; an exception may have been removed while nobody looked. */
+static int close_stale_row(void *user, uint64_t id, enum cgroup_verdict v)
+{
+	struct host_service *s = user;
+
+	return v != CGROUP_ALLOW || may_have_row(s, id) ? 0 : cgroup_layer_put(s->layer, id, CGROUP_GUARD);
+}
+
 static void set_everything(struct host_service *s)
 {
+	int r = s->layer ? cgroup_layer_rows(s->layer, close_stale_row, s) : 0;
+
+	if (r < 0)
+		log_event(LOG_ERR, &msg_row, "reason", strerror(-r));
 	host_model_each(pos, host_watch_model(s->watch))
 		set_row(s, host_container(pos));
 	set_openings(s, NULL);
@@ -428,7 +493,7 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 
 int host_service_new(struct host_service **ret, sd_event *event, const struct settings *settings,
 		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
-		     struct diag *d)
+		     const char *runtime_dir, struct diag *d)
 {
 	static const struct host_watch_calls calls = { .runs = on_runs, .ended = on_ended, .docker = on_docker };
 	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
@@ -442,6 +507,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->log = log;
 	s->audit = audit;
 	s->imds = settings->imds;
+	(void)snprintf(s->open_path, sizeof(s->open_path), "%s/imds-open.json", runtime_dir);
 	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 10 };
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
@@ -454,12 +520,12 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, &calls, s);
 	if (r >= 0)
+		r = reopened_new(&s->reopened, event, s->open_path, on_reopened_ended, s);
+	if (r >= 0)
 		r = docker_service_new(&s->docker, event, docker[0] ? docker : NULL, s->watch, d);
 	if (r < 0)
 		return r;
-	open_layer(s);
-	open_nflog(s);
-	open_observer(s, &settings->seccomp);
+	set_openings(s, NULL);
 	*ret = take_ptr(s);
 	return 0;
 }
@@ -472,6 +538,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->observe = observe_service_free(s->observe);
 	s->docker = docker_service_free(s->docker);
 	s->watch = host_watch_free(s->watch);
+	s->reopened = reopened_free(s->reopened);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);

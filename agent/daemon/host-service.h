@@ -17,14 +17,16 @@
 struct host_service;
 
 /*
- * host_service_new - follow Docker and the cgroup layer
- * @guard, @log, @audit: the caller's; outlive the service
- * Docker need not be there. Return: 0 or a negative errno: -EINVAL for a bad socket, -EBADMSG for a
+ * host_service_new - follow Docker
+ * @guard, @log, @audit: the caller's; outlive the service. The guard, not configured yet, is told what
+ *                       was open when the last daemon ended.
+ * @runtime_dir:         where that is remembered
+ * The cgroup layer is followed from the first host_service_configure() on. Docker need not be there. Return: 0 or a negative errno: -EINVAL for a bad socket, -EBADMSG for a
  * broken file of exceptions.
  */
 int host_service_new(struct host_service **ret, sd_event *event, const struct settings *s,
 		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
-		     struct diag *d) _must_check_;
+		     const char *runtime_dir, struct diag *d) _must_check_;
 struct host_service *host_service_free(struct host_service *s);
 DEFINE_CLEANUP(struct host_service *, host_service_free)
 

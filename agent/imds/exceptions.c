@@ -93,6 +93,14 @@ const struct exception *exceptions_match(const struct exceptions *l, const struc
 	return NULL;
 }
 
+bool exceptions_has(const struct exceptions *l, const char *rule)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->items[i].rule, rule) == 0)
+			return true;
+	return false;
+}
+
 int exceptions_add(struct exceptions *l, const char *rule, const char *by, int64_t since, struct diag *d)
 {
 	struct exception *e;
@@ -101,9 +109,8 @@ int exceptions_add(struct exceptions *l, const char *rule, const char *by, int64
 	r = exception_check(slice_of(rule), d);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->items[i].rule, rule) == 0)
-			return diag_fail(d, -EEXIST, rule, "is already an exception");
+	if (exceptions_has(l, rule))
+		return diag_fail(d, -EEXIST, rule, "is already an exception");
 	if (l->n == MAX_EXCEPTIONS)
 		return diag_fail(d, -E2BIG, rule, "there are already %d exceptions", MAX_EXCEPTIONS);
 	e = &l->items[l->n++];

@@ -30,18 +30,19 @@ class TaskHost:
         """Started, and following Docker's stand-in."""
         before = self.docker.listeners
         log = open(self.scratch / "log", "a")
+        (self.runtime / "control.sock").unlink(missing_ok=True)  # of one that was killed
         p = self.host.start(*wrapper, lab.BATTEN, "daemon", "--config", self.config, "--runtime-dir", self.runtime, "-v", *options,
                             stderr=log)
-        lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon")
+        lab.wait_for(lambda: (self.runtime / "control.sock").exists(), "the daemon", timeout=60)
         if self.docker.mood == "well":
-            lab.wait_for(lambda: self.docker.listeners > before, "the daemon to follow Docker")
+            lab.wait_for(lambda: self.docker.listeners > before, "the daemon to follow Docker", timeout=60)
         return p
 
     def log(self):
         return (self.scratch / "log").read_text()
 
     def wait_log(self, text, count=1):
-        lab.wait_for(lambda: self.log().count(text) >= count, text)
+        lab.wait_for(lambda: self.log().count(text) >= count, text, timeout=60)
 
     def events(self):
         return [json.loads(line) for line in self.batten("events", "--json").stdout.splitlines()]

@@ -256,3 +256,50 @@ def ask():
         return "nothing"
 print(ask(), flush=True); sys.stdin.readline(); print(ask(), flush=True)
 """
+
+
+@pytest.mark.parametrize("options", [[], [NO_EBPF]], ids=["ebpf", "table"])
+def test_an_allowed_container_sees_no_gap_when_the_daemon_restarts(h, options):
+    """Not even while Docker does not answer; and who ended meanwhile has left nothing open."""
+    daemon = h.daemon(*options)
+    space, where = h.on_bridge()
+    user, user_where = h.on_bridge("user")
+    web = h.tasks.run("web", space, **where)
+    second = h.tasks.run("second", user, family="web", **user_where)
+    h.batten("imds", "allow", "add", "family:web")
+    wait_for(lambda: h.reach(web, space) and h.reach(second, user), "the exception")
+    p = groups.start(h.tasks.group(web), space, lab.TOOLS / "hammer", "-t", "5000", lab.IMDS4, "80", stdout=-1)
+    assert p.stdout.readline() == "up\n"
+    for mood in ("well", "hang", "garbage"):
+        h.docker.mood = mood
+        if mood == "garbage":  # the second ends while nobody looks
+            daemon.kill()
+            daemon.wait()
+            h.tasks._made[second][1].kill()
+            h.tasks._made[second][1].wait()
+        else:
+            daemon.terminate()
+            daemon.wait()
+        daemon = h.daemon(*options)
+        assert space.address in h.host.run("ip", "rule").stdout
+    assert user.address not in h.host.run("ip", "rule").stdout
+    p.send_signal(signal.SIGTERM)
+    tally = json.loads(p.communicate(timeout=60)[0])
+    assert tally["successes"] == tally["attempts"] > 0, tally
+    # Its end is the kernel's word, Docker says nothing.
+    h.tasks._made[web][1].kill()
+    h.tasks._made[web][1].wait()
+    wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the address to go")
+    # Nor does a removed exception come back from there.
+    h.docker.mood = "well"
+    third = h.tasks.run("third", space, family="web", **where)
+    hosted = h.tasks.run("hosted", h.host, family="web")
+    opened = ["OK", "OK"]
+    wait_for(lambda: h.reach(third, space) and list(h.roads(hosted, "tcp4", "tcp6").values()) == opened, "both")
+    daemon.kill()
+    daemon.wait()
+    h.docker.mood = "hang"
+    (h.scratch / "state" / "imds-allow.json").unlink()
+    h.daemon(*options)
+    assert not h.reach(third, space)
+    wait_for(lambda: "OK" not in h.roads(hosted, "tcp4", "tcp6").values(), "the row to be closed")

@@ -34,6 +34,9 @@ int exception_check(struct slice rule, struct diag *d) _must_check_;
 bool exception_matches(const struct exception *e, const struct container *c);
 const struct exception *exceptions_match(const struct exceptions *l, const struct container *c);
 
+/* Is the rule one of them? */
+bool exceptions_has(const struct exceptions *l, const char *rule);
+
 /* Return: 0, -EINVAL, -EEXIST, or -E2BIG beyond MAX_EXCEPTIONS */
 int exceptions_add(struct exceptions *l, const char *rule, const char *by, int64_t since,
 		   struct diag *d) _must_check_;
