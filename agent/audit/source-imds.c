@@ -98,7 +98,7 @@ int source_imds_load(struct facts *f, json_t **ret, struct diag *d)
 		if (name)
 			add_namespace(p, &list[i], name);
 	}
-	r = imds_probe(p->targets, p->n, PROBE_TIMEOUT_MS, d);
+	r = imds_probe(p->targets, p->n, PROBE_TIMEOUT_MS, -1, d);
 	if (r >= 0)
 		*ret = results(f, p);
 	for (size_t i = 1; i < p->n; i++)

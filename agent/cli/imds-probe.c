@@ -83,26 +83,6 @@ static void name_namespace(struct subject *s, int netns)
 		(void)snprintf(s->name, sizeof(s->name), "net:[%llu]", (unsigned long long)st.st_ino);
 }
 
-static bool address_listed(const struct imds_address_list *l, int family, const void *bytes)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (l->addresses[i].family == family && memcmp(l->addresses[i].bytes, bytes, ip_length(family)) == 0)
-			return true;
-	return false;
-}
-
-static bool may_reach(const struct probe_run *p, const struct container *c)
-{
-	if (!p->settings.imds.enabled || c->role == ROLE_ECS_AGENT ||
-	    exceptions_match(&p->settings.imds.allow, c) || exceptions_match(&p->stored, c))
-		return true;
-	for (size_t i = 0; i < c->n_networks; i++)
-		if (address_listed(&p->settings.imds.allow_address, AF_INET, &c->networks[i].ip4) ||
-		    address_listed(&p->settings.imds.allow_address, AF_INET6, &c->networks[i].ip6))
-			return true;
-	return false;
-}
-
 static int add_containers(struct probe_run *p, const char *docker_url, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *k = NULL;
@@ -115,7 +95,7 @@ static int add_containers(struct probe_run *p, const char *docker_url, struct di
 		return r;
 	host_model_each(pos, &p->model) {
 		const struct container *c = host_container(pos);
-		struct subject s = { .container = c, .may = may_reach(p, c) };
+		struct subject s = { .container = c, .may = imds_may_reach(&p->settings.imds, &p->stored, c) };
 		char path[64];
 		int netns;
 
@@ -280,7 +260,7 @@ static int probe(struct invocation *inv, struct probe_run *p, size_t *ret_reacha
 	if (r >= 0)
 		r = collect(inv, p, d);
 	if (r >= 0)
-		r = imds_probe(p->targets, p->n, timeout_ms, d);
+		r = imds_probe(p->targets, p->n, timeout_ms, -1, d);
 	for (size_t i = 0; r >= 0 && i < p->n; i++) {
 		for (size_t k = 0; k < PROBE_TRIES; k++) {
 			enum probe_outcome o = p->targets[i].tries[k].outcome;

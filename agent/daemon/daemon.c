@@ -302,6 +302,13 @@ static int make_guard(struct daemon *m, struct diag *d)
 	return 0;
 }
 
+static void on_heal(void *user)
+{
+	struct daemon *m = user;
+
+	host_service_changed(m->host);
+}
+
 /* The guard stands whether or not the rest can be had; what was open stays open with it. */
 static int start_services(struct daemon *m, struct diag *d)
 {
@@ -312,6 +319,7 @@ static int start_services(struct daemon *m, struct diag *d)
 	guarded = guard_service_configure(m->guard, &m->settings.imds, r < 0 ? NULL : d);
 	if (r < 0 || guarded < 0)
 		return r < 0 ? r : guarded;
+	guard_service_on_heal(m->guard, on_heal, m);
 	host_service_configure(m->host, &m->settings);
 	return 0;
 }

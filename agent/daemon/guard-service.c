@@ -49,6 +49,8 @@ struct guard_service {
 	bool unblocked;
 	bool failing;
 	uint64_t heals;
+	void (*on_heal)(void *user);
+	void *on_heal_user;
 	struct log_limit limit;
 	char unblocked_path[512];
 	char pins_path[512]; /* a file that names the directory */
@@ -125,6 +127,8 @@ static void heal(struct guard_service *s, struct imds_change *c, enum imds_watch
 	if (r == 0)
 		return;
 	s->heals++;
+	if (s->on_heal)
+		s->on_heal(s->on_heal_user);
 	start = now_us() - start;
 	/* Who did it may stand in the datagram behind the one that woke us. */
 	if (c && source == WATCH_NFTABLES && !c->who.process[0]) {
@@ -227,6 +231,17 @@ int guard_service_socket_fd(const struct guard_service *s)
 void guard_service_set_kept(struct guard_service *s, bool kept)
 {
 	s->kept = kept;
+}
+
+void guard_service_on_heal(struct guard_service *s, void (*fn)(void *user), void *user)
+{
+	s->on_heal = fn;
+	s->on_heal_user = user;
+}
+
+bool guard_service_stands(const struct guard_service *s)
+{
+	return s->configured && !s->unblocked;
 }
 
 /* A slice was made or removed: its rules name it by a number that is never used again. */

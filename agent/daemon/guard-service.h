@@ -31,6 +31,12 @@ int guard_service_socket_fd(const struct guard_service *s);
 /* Tells that the service manager keeps the socket through a crash. Before the first configure. */
 void guard_service_set_kept(struct guard_service *s, bool kept);
 
+/* Calls @fn after each change by others that was mended. */
+void guard_service_on_heal(struct guard_service *s, void (*fn)(void *user), void *user);
+
+/* Configured, and not opened by an operator? */
+bool guard_service_stands(const struct guard_service *s);
+
 /* Takes a configuration and applies it, unless an operator has unblocked. On failure the old one holds. */
 int guard_service_configure(struct guard_service *s, const struct imds_config *c, struct diag *d) _must_check_;
 

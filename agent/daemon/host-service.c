@@ -21,6 +21,7 @@
 #include "batten/daemon/priorities.h"
 #include "batten/host/watch.h"
 #include "batten/imds/cgroup.h"
+#include "batten/imds/probe.h"
 #include "batten/kernel/cgroup.h"
 #include "batten/kernel/links.h"
 #include "batten/kernel/nflog.h"
@@ -28,6 +29,7 @@
 #include "daemon/blocked-event.h"
 #include "daemon/reopened.h"
 #include "daemon/seccomp-event.h"
+#include "daemon/self-test.h"
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
 static const struct log_message msg_no_docker = { "2d0e7b1cf4d85c80ae9f3b6c7d8e9f22",
@@ -66,6 +68,7 @@ struct host_service {
 	struct imds_config imds;
 	struct exceptions stored;
 	struct reopened *reopened; /* until Docker tells of them */
+	struct self_test *self_test;
 	char path[512], directory[256], open_path[512];
 };
 
@@ -115,7 +118,8 @@ static void on_attempt(void *user, const struct cgroup_event *e)
 {
 	struct host_service *s = user;
 
-	blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
+	if (!e->sender_known || !self_test_is_ours(s->self_test, (pid_t)e->tgid))
+		blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
 }
 
 static int on_ring(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -265,6 +269,7 @@ static void set_openings(struct host_service *s, const struct container *without
 		if (rule_stands(s, c->rule))
 			open_one(&o, c->rule, c->container);
 	}
+	host_service_changed(s);
 	r = guard_service_allow(s->guard, &o.openings, &d);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
@@ -288,6 +293,7 @@ static void on_runs(void *user, struct container *c)
 	bool known;
 
 	set_row(s, c);
+	host_service_changed(s);
 	known = reopened_forget(s->reopened, c->id);
 	audit_service_runs(s->audit, c);
 	observe_service_runs(s->observe, c);
@@ -307,6 +313,7 @@ static void on_ended(void *user, struct container *c)
 	struct host_service *s = user;
 
 	awsvpc_service_ended(s->awsvpc, c);
+	self_test_ended(s->self_test, c);
 	audit_service_ended(s->audit, c);
 	observe_service_ended(s->observe, c->id);
 	if (!exception_of(s, c))
@@ -427,6 +434,28 @@ json_t *host_service_exceptions(const struct host_service *s)
 	return json_pack("{s:s, s:o}", "schema", "batten.imds-allow/1", "allow", rows);
 }
 
+/* ---- self-test ------------------------------------------------------------------------------- */
+
+static const struct host_model *model_of(void *user)
+{
+	struct host_service *s = user;
+
+	return host_watch_model(s->watch);
+}
+
+static bool may_reach(void *user, const struct container *c)
+{
+	struct host_service *s = user;
+
+	return imds_may_reach(&s->imds, &s->stored, c);
+}
+
+void host_service_changed(struct host_service *s)
+{
+	if (s->imds.enabled && guard_service_stands(s->guard))
+		self_test_soon(s->self_test, s->imds.self_test);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void on_seccomp(void *user, const char *container_id, const struct observer_event *e, uint64_t held_back)
@@ -496,6 +525,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		     const char *runtime_dir, struct diag *d)
 {
 	static const struct host_watch_calls calls = { .runs = on_runs, .ended = on_ended, .docker = on_docker };
+	static const struct self_test_calls tests = { .model = model_of, .may = may_reach };
 	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
 	const char *docker = settings->daemon.docker;
 	int r;
@@ -515,7 +545,8 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	if (r >= 0)
 		r = nl_open(&s->route, NETLINK_ROUTE, NULL, 0, d);
 	s->awsvpc = awsvpc_service_new(event, log);
-	if (r >= 0 && !s->awsvpc)
+	s->self_test = self_test_new(event, log, &tests, s);
+	if (r >= 0 && (!s->awsvpc || !s->self_test))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, &calls, s);
@@ -539,6 +570,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->docker = docker_service_free(s->docker);
 	s->watch = host_watch_free(s->watch);
 	s->reopened = reopened_free(s->reopened);
+	s->self_test = self_test_free(s->self_test);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);
@@ -553,4 +585,5 @@ struct host_service *host_service_free(struct host_service *s)
 void host_service_status(const struct host_service *s, json_t *status)
 {
 	awsvpc_service_status(s->awsvpc, s->imds.awsvpc, json_object_get(status, "layers"));
+	self_test_status(s->self_test, s->imds.self_test, status);
 }

@@ -79,6 +79,7 @@ static int parse_path(const struct config_key *k, struct slice v, void *target, 
 }
 
 static const char *const awsvpc_words[] = { "verify", "enforce", "no", NULL };
+static const char *const self_test_words[] = { "no", "yes", "anywhere", NULL };
 static const char *const owner_words[] = { "auto", "no", NULL };
 
 static const struct config_key keys[] = {
@@ -166,6 +167,14 @@ static const struct config_key keys[] = {
 		.words = awsvpc_words,
 		.default_text = "verify",
 		.help = "Look for blackhole routes in awsvpc tasks: verify, enforce (add what is missing) or no.",
+	},
+	{
+		.name = "self-test",
+		.offset = offsetof(struct imds_config, self_test),
+		.parse = config_parse_word,
+		.words = self_test_words,
+		.default_text = "no",
+		.help = "Probe from inside every container after each change: no, yes (on EC2 alone) or anywhere.",
 	},
 	{
 		.name = "cgroup-ebpf",

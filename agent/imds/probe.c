@@ -23,6 +23,8 @@
 
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
+#include "batten/host/container.h"
+#include "batten/imds/config.h"
 #include "imds/probe-internal.h"
 
 #define GROUP_NAME "batten-probe"
@@ -62,6 +64,26 @@ bool imds_on_ec2(const char *sys)
 	return false;
 }
 
+static bool listed(const struct imds_address_list *l, int family, const void *bytes)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->addresses[i].family == family && memcmp(l->addresses[i].bytes, bytes, ip_length(family)) == 0)
+			return true;
+	return false;
+}
+
+bool imds_may_reach(const struct imds_config *config, const struct exceptions *stored, const struct container *c)
+{
+	if (!config->enabled || c->role == ROLE_ECS_AGENT || exceptions_match(&config->allow, c) ||
+	    exceptions_match(stored, c))
+		return true;
+	for (size_t i = 0; i < c->n_networks; i++)
+		if (listed(&config->allow_address, AF_INET, &c->networks[i].ip4) ||
+		    listed(&config->allow_address, AF_INET6, &c->networks[i].ip6))
+			return true;
+	return false;
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec t;
@@ -91,14 +113,25 @@ static int join_group(const struct probe_target *t)
 	return fd < 0 ? -errno : fd_write_all(fd, "0", 1);
 }
 
-static void child(const struct probe_target *t, struct probe_try *tries, uint64_t timeout_ms, pid_t parent)
+/* In one piece: others write there too. */
+static int tell_pid(int fd)
 {
-	int r;
+	char line[32];
+
+	return fd_write_all(fd, line, (size_t)snprintf(line, sizeof(line), "pid %d\n", (int)getpid()));
+}
+
+static void child(const struct probe_target *t, struct probe_try *tries, uint64_t timeout_ms, int tell, pid_t parent)
+{
+	int r = 0;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	r = join_group(t);
+	if (tell >= 0)
+		r = tell_pid(tell);
+	if (r >= 0)
+		r = join_group(t);
 	if (r >= 0 && t->netns >= 0 && setns(t->netns, CLONE_NEWNET) < 0)
 		r = -errno;
 	if (r < 0)
@@ -122,7 +155,7 @@ static void reap(const struct probe_target *t, pid_t pid, uint64_t deadline_ms)
 		(void)rmdir(group);
 }
 
-int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, struct diag *d)
+int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, int tell, struct diag *d)
 {
 	struct probe_try(*shared)[PROBE_TRIES];
 	_cleanup_(freep) pid_t *pids = NULL;
@@ -145,7 +178,7 @@ int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, stru
 		probe_all(shared[i], PROBE_FAILED, ECHILD);
 		pids[i] = fork();
 		if (pids[i] == 0)
-			child(&targets[i], shared[i], timeout_ms, self);
+			child(&targets[i], shared[i], timeout_ms, tell, self);
 		if (pids[i] < 0)
 			probe_all(shared[i], PROBE_FAILED, errno);
 	}

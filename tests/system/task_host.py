@@ -2,6 +2,7 @@
 """A host with tasks: namespaces, cgroups, a stand-in of Docker, and batten configured for them."""
 import contextlib
 import json
+import pathlib
 
 import docker_standin
 import ecs_host
@@ -79,3 +80,10 @@ def make(spaces, scratch):
     ecs = ecs_host.EcsHost(spaces, mounts=True)
     with groups.Groups(ecs.host, scratch) as tree, docker_standin.DockerStandin(scratch / "d.sock") as docker:
         yield TaskHost(spaces, scratch, tree, docker, ecs)
+
+
+def on_ec2():
+    """What the firmware says, as batten asks it."""
+    vendor = pathlib.Path("/sys/class/dmi/id/sys_vendor")
+    uuid = pathlib.Path("/sys/hypervisor/uuid")
+    return vendor.exists() and "Amazon EC2" in vendor.read_text() or uuid.exists() and uuid.read_text().startswith("ec2")

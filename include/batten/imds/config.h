@@ -24,6 +24,12 @@ enum imds_awsvpc {
 	AWSVPC_NO,
 };
 
+enum imds_self_test {
+	SELF_TEST_NO,
+	SELF_TEST_YES,	    /* on EC2 instances */
+	SELF_TEST_ANYWHERE, /* also where the addresses may be somebody else's */
+};
+
 struct imds_address_list {
 	struct ip_address addresses[IMDS_MAX_ALLOW];
 	size_t n;
@@ -49,7 +55,8 @@ struct imds_config {
 	unsigned int log_rate; /* packets a second */
 	struct imds_address_list allow_address;
 	struct exceptions allow;
-	int awsvpc; /* enum imds_awsvpc */
+	int awsvpc;    /* enum imds_awsvpc */
+	int self_test; /* enum imds_self_test */
 	bool cgroup_ebpf;
 	struct imds_slices slices;
 	char cgroup_root[IMDS_PATH_SIZE]; /* "": where cgroup2 is mounted, on the host alone */

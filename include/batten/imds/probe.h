@@ -42,12 +42,23 @@ struct probe_target {
 /*
  * imds_probe - try them all
  * @timeout_ms: for each target, from its start; all run at the same time
+ * @tell:       descriptor to which each process writes "pid NUMBER" and a newline before it tries; or -1
  * Return: 0, or a negative errno when nothing could be started. The caller has made sure that the
  *         addresses may be contacted at all: see imds_on_ec2().
  */
-int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, struct diag *d) _must_check_;
+int imds_probe(struct probe_target *targets, size_t n, uint64_t timeout_ms, int tell, struct diag *d) _must_check_;
 
 const char *probe_outcome_name(enum probe_outcome o);
+
+struct imds_config;
+struct exceptions;
+struct container;
+
+/*
+ * imds_may_reach - is this container meant to reach the service?
+ * @stored: exceptions beside the configuration's
+ */
+bool imds_may_reach(const struct imds_config *c, const struct exceptions *stored, const struct container *container);
 
 /*
  * imds_on_ec2 - does the firmware say that this is an EC2 instance?
