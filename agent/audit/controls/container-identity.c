@@ -90,10 +90,11 @@ int check_capabilities(struct audit *a, const struct control *c, const struct su
 			add_names(&e, "ambient:", ambient & ~DOCKER_CAPABILITIES);
 		audit_fail(a, s, "%s", evidence_text(&e));
 	} else if (any & MASK(CAP_NET_RAW) && audit_parameter(a, "net-raw-is-a-finding", 0)) {
-		audit_fail_as(a, s, SEV_LOW, "net_raw: it can forge packets on its bridge");
+		audit_fail_as(a, s, SEV_LOW, "net_raw: it can forge packets on its bridge, and AF_PACKET frames pass below the "
+					     "metadata guard's cgroup programs");
 	} else {
 		audit_pass(a, s, "%d capabilities, all of Docker's default set%s", __builtin_popcountll(any),
-			   any & MASK(CAP_NET_RAW) ? "; net_raw among them" : "");
+			   any & MASK(CAP_NET_RAW) ? "; net_raw among them, and with it AF_PACKET" : "");
 	}
 	return 0;
 }
