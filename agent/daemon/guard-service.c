@@ -421,6 +421,11 @@ int guard_service_unblock(struct guard_service *s, struct diag *d)
 	return 0;
 }
 
+int guard_service_packets(struct guard_service *s, uint64_t *ret, struct diag *d)
+{
+	return imds_guard_packets(s->guard, ret, d);
+}
+
 int guard_service_status(struct guard_service *s, json_t **ret, struct diag *d)
 {
 	struct imds_status status;

@@ -10,6 +10,7 @@
 #include "daemon/observe-service.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,9 @@
 #include "daemon/reopened.h"
 #include "daemon/seccomp-event.h"
 #include "daemon/self-test.h"
+#include "daemon/untold.h"
+
+#define DRAIN_TRIES 1024 /* of 64 datagrams: more than the socket's buffer holds */
 
 static const struct log_message msg_docker = { "1c9d6a0be3c74b7f9d8e2a5b6c7d8e21", "following Docker" };
 static const struct log_message msg_no_docker = { "2d0e7b1cf4d85c80ae9f3b6c7d8e9f22",
@@ -69,6 +73,7 @@ struct host_service {
 	struct exceptions stored;
 	struct reopened *reopened; /* until Docker tells of them */
 	struct self_test *self_test;
+	struct untold *untold;
 	char path[512], directory[256], open_path[512];
 };
 
@@ -118,6 +123,7 @@ static void on_attempt(void *user, const struct cgroup_event *e)
 {
 	struct host_service *s = user;
 
+	untold_told(s->untold, UNTOLD_ATTEMPTS, e->count);
 	if (!e->sender_known || !self_test_is_ours(s->self_test, (pid_t)e->tgid))
 		blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
 }
@@ -156,8 +162,10 @@ static void on_packet(void *user, const struct nflog_packet *p)
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	if (log_limit_allow(&s->limit, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000, &held_back))
-		blocked_event_packet(s->log, host_watch_model(s->watch), p, held_back);
+	if (!log_limit_allow(&s->limit, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000, &held_back))
+		return;
+	untold_told(s->untold, UNTOLD_PACKETS, 1 + held_back);
+	blocked_event_packet(s->log, host_watch_model(s->watch), p, held_back);
 }
 
 static int on_packets(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -434,6 +442,36 @@ json_t *host_service_exceptions(const struct host_service *s)
 	return json_pack("{s:s, s:o}", "schema", "batten.imds-allow/1", "allow", rows);
 }
 
+/* ---- what no event tells -------------------------------------------------------------------- */
+
+static bool packets_wait(const struct host_service *s)
+{
+	struct pollfd p = { .fd = s->nflog ? nflog_fd(s->nflog) : -1, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static int64_t count_blocked(void *user, enum untold_source source)
+{
+	struct host_service *s = user;
+	struct cgroup_totals t;
+	uint64_t n = 0;
+	int r;
+
+	if (source == UNTOLD_PACKETS) {
+		r = guard_service_packets(s->guard, &n, NULL);
+		/* What was logged before that has its events first; what is held back then is in the sum. */
+		for (int i = 0; i < DRAIN_TRIES && packets_wait(s); i++)
+			(void)on_packets(NULL, 0, 0, s);
+		s->limit.held_back = 0;
+		return r < 0 ? r : (int64_t)n;
+	}
+	r = s->layer ? cgroup_layer_totals(s->layer, &t) : -ENOENT;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(t.refused); i++)
+		n += t.refused[i];
+	return r < 0 ? r : (int64_t)n;
+}
+
 /* ---- self-test ------------------------------------------------------------------------------- */
 
 static const struct host_model *model_of(void *user)
@@ -517,6 +555,7 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 	open_layer(s);
 	open_nflog(s);
 	open_observer(s, &settings->seccomp);
+	untold_start(s->untold);
 	set_everything(s);
 }
 
@@ -546,7 +585,8 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		r = nl_open(&s->route, NETLINK_ROUTE, NULL, 0, d);
 	s->awsvpc = awsvpc_service_new(event, log);
 	s->self_test = self_test_new(event, log, &tests, s);
-	if (r >= 0 && (!s->awsvpc || !s->self_test))
+	s->untold = untold_new(event, log, count_blocked, s);
+	if (r >= 0 && (!s->awsvpc || !s->self_test || !s->untold))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, &calls, s);
@@ -571,6 +611,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->watch = host_watch_free(s->watch);
 	s->reopened = reopened_free(s->reopened);
 	s->self_test = self_test_free(s->self_test);
+	s->untold = untold_free(s->untold);
 	s->awsvpc = awsvpc_service_free(s->awsvpc);
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);

@@ -137,6 +137,19 @@ int imds_guard_look(struct imds_guard *g, struct imds_look *ret, struct diag *d)
 	return r < 0 ? r : look_at(g, g->plan->bridge, &ret->bridge, d);
 }
 
+int imds_guard_packets(struct imds_guard *g, uint64_t *ret, struct diag *d)
+{
+	struct imds_look look;
+	int r = imds_guard_look(g, &look, d);
+
+	if (r < 0)
+		return r;
+	*ret = 0;
+	for (size_t i = 0; i < g->n_counters; i++)
+		*ret += g->counters[i].packets;
+	return 0;
+}
+
 static int owned_by_another(uint32_t portid, struct diag *d)
 {
 	if (portid == 0)

@@ -74,6 +74,9 @@ int imds_guard_release(struct imds_guard *g, struct diag *d) _must_check_;
  */
 int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, struct diag *d) _must_check_;
 
+/* Packets that the tables refused, as the kernel counts now. Return: 0 or a negative errno. */
+int imds_guard_packets(struct imds_guard *g, uint64_t *ret, struct diag *d) _must_check_;
+
 /*
  * imds_guard_leave_pins - remove what is pinned in a directory, unless the plan wants it there
  * For the directory of an earlier configuration. Return: 0 or a negative errno.
