@@ -55,6 +55,18 @@ class TaskHost:
     def roads(self, task, *which, space=None):
         return groups.roads(self.tasks.group(task), space or self.host, *which)
 
+    def wait_known(self, *names):
+        """Until the daemon knows the containers: an exception says whom it would be for."""
+        for name in names:
+            rule = f"container:{name}"
+
+            def known():
+                rows = json.loads(self.batten("imds", "allow", "list", "--json").stdout)["allow"]
+                return any(r["rule"] == rule and r["containers"] for r in rows)
+            self.batten("imds", "allow", "add", rule)
+            lab.wait_for(known, f"{name} to be known", timeout=60)
+            self.batten("imds", "allow", "remove", rule)
+
     def on_bridge(self, bridge="default"):
         """The container that stands on a bridge, and what Docker says of its place."""
         c = self.ecs.containers[bridge]

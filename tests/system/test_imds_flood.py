@@ -74,7 +74,7 @@ def test_packets_that_the_table_refuses(h, rate):
 def test_attempts_that_the_programs_refuse(h):
     daemon = h.daemon()
     web = h.tasks.run("web", h.host)
-    h.wait_log("following Docker")
+    h.wait_known("web")
     before = cpu_us(daemon)
     result = flood(h, web, h.host)
     assert result["refused"] == COUNT and result["sent"] == 0

@@ -69,11 +69,9 @@ def test_its_own_attempts_are_no_events(h):
     web = h.tasks.run("web", h.host)
     for i in range(20):  # more than one batch
         h.tasks.run(f"task{i}", h.host)
-    h.wait_log("following Docker")
-    wait_for(lambda: self_test(h)["runs"] > 0, "a run")
+    h.wait_known("web", "task19")
     another_run(h)
-    layers = h.layers()
-    assert layers["cgroup-ebpf", "ipv4"]["packets"] >= 21 * 2, "it did try"
+    wait_for(lambda: h.layers()["cgroup-ebpf", "ipv4"]["packets"] >= 21 * 2, "all of them to be tried")
     assert [e for e in h.events() if e["kind"] in ("imds.blocked", "imds.road-open")] == []
     assert self_test(h)["open"] == 0
     assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
