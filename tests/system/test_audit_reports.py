@@ -88,6 +88,20 @@ def test_asff(world):
     assert again == [f["Id"] for f in findings]
 
 
+def test_asff_comes_in_batches(worlds, tmp_path):
+    """More findings than the API takes at once: waivers that nothing needs are findings."""
+    waivers = tmp_path / "waivers.json"
+    waivers.write_text(json.dumps({"schema": "batten.waivers/1", "waivers": [
+        {"control": "DKF-02", "scope": {"path": f"/no/such/{i}"}, "reason": "r" * 3000, "owner": "o", "until": "2099-12-31"}
+        for i in range(250)]}))
+    batches = [json.loads(line) for line in report("asff", *worlds["tree"], *ASFF, "--waivers", waivers).splitlines()]
+    assert len(batches) >= 3 and all(1 <= len(b["Findings"]) <= 100 for b in batches)
+    for b in batches:
+        valid(b, "asff")
+    ids = [f["Id"] for b in batches for f in b["Findings"]]
+    assert len(ids) > 250 and len(set(ids)) == len(ids)
+
+
 def test_asff_needs_an_account(tmp_path):
     for wrong in ((), ("--account", "123", "--region", "eu-west-1"), ("--account", "111122223333")):
         p = subprocess.run([lab.BATTEN, "audit", "--format", "asff", *wrong], text=True, capture_output=True)

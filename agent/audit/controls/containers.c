@@ -190,7 +190,6 @@ static const struct control controls[] = {
 		.needs = NEEDS_DOCKER,
 		.fsbp = "ECS.8",
 		.pci_dss = "8.6.2",
-		.nist = "4.4.3",
 		.check = check_environment,
 	},
 	{
