@@ -126,6 +126,10 @@ $(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
 $(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
+# Every fault of tests/system/test_faults.py instead of a sample: for an evening.
+faults: deps
+	@FAULTS=all $(MAKE) --no-print-directory check-system T=tests/system/test_faults.py
+
 fuzz-built: $(REPLAY)
 
 # Each target of tests/fuzz in turn for TIME seconds; F=NAME,... picks. Ends with a table and fails on a find.
@@ -312,7 +316,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps fuzz fuzz-built bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+.PHONY: all deps faults fuzz fuzz-built bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 

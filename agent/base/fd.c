@@ -24,6 +24,26 @@ int fd_write_all(int fd, const void *data, size_t n_data)
 	return 0;
 }
 
+ssize_t fd_read(int fd, void *to, size_t n)
+{
+	ssize_t r;
+
+	do
+		r = read(fd, to, n);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
+ssize_t fd_pread(int fd, void *to, size_t n, off_t at)
+{
+	ssize_t r;
+
+	do
+		r = pread(fd, to, n, at);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
 int fd_read_all(int fd, size_t max_bytes, char **ret, size_t *ret_n)
 {
 	_cleanup_(freep) char *buf = NULL;
@@ -44,12 +64,9 @@ int fd_read_all(int fd, size_t max_bytes, char **ret, size_t *ret_n)
 			buf = grown;
 			size = want;
 		}
-		got = read(fd, buf + n, size - n - 1);
-		if (got < 0) {
-			if (errno == EINTR)
-				continue;
+		got = fd_read(fd, buf + n, size - n - 1);
+		if (got < 0)
 			return -errno;
-		}
 		if (got == 0)
 			break;
 		n += (size_t)got;

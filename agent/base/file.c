@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "batten/base/fd.h"
+#include "batten/base/random.h"
 
 #define TEMPORARY_TRIES 16
 
@@ -95,8 +95,9 @@ static int open_temporary(int parent, const char *base, char *name, size_t name_
 		unsigned int tag;
 		int fd, n;
 
-		if (getrandom(&tag, sizeof(tag), 0) != sizeof(tag))
-			return -errno;
+		n = random_fill(&tag, sizeof(tag));
+		if (n < 0)
+			return n;
 		n = snprintf(name, name_size, ".%s.%08x", base, tag);
 		if (n < 0 || (size_t)n >= name_size)
 			return -ENAMETOOLONG;
@@ -154,4 +155,17 @@ int file_replace(int dirfd, const char *path, const void *data, size_t n_data, m
 	if (fsync(parent) < 0)
 		return diag_errno(d, -errno, path, "cannot sync its directory");
 	return 0;
+}
+
+int file_output(const char *path, const void *data, size_t n_data, mode_t mode, struct diag *d)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	struct stat st;
+	int r;
+
+	if (lstat(path, &st) < 0 || S_ISREG(st.st_mode))
+		return file_replace(AT_FDCWD, path, data, n_data, mode, d);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
+	r = fd < 0 ? -errno : fd_write_all(fd, data, n_data);
+	return r < 0 ? diag_errno(d, r, path, "cannot write") : 0;
 }

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
+#include "batten/base/file.h"
 
 static int parse(const char *text, size_t n, size_t flags, const char *name, json_t **ret, struct diag *d)
 {
@@ -36,16 +38,31 @@ int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret
 	return parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, d);
 }
 
+/*
+ * The text with a newline at its end. json_dumps() grows a buffer, and where that fails on the way
+ * the rest may follow all the same (jansson 2.14): here it is measured first.
+ */
+static char *json_line(const json_t *j, size_t flags, size_t *ret_n)
+{
+	size_t n = json_dumpb(j, NULL, 0, flags | JSON_ENCODE_ANY);
+	char *text = n > 0 ? malloc(n + 1) : NULL;
+
+	if (!text || json_dumpb(j, text, n, flags | JSON_ENCODE_ANY) != n) {
+		free(text);
+		return NULL;
+	}
+	text[n] = '\n';
+	*ret_n = n + 1;
+	return text;
+}
+
 static int json_dump_to(int fd, const json_t *j, size_t flags)
 {
 	_cleanup_(freep) char *text = NULL;
-	int r;
+	size_t n;
 
-	text = json_dumps(j, flags | JSON_ENCODE_ANY);
-	if (!text)
-		return -ENOMEM;
-	r = fd_write_all(fd, text, strlen(text));
-	return r < 0 ? r : fd_write_all(fd, "\n", 1);
+	text = json_line(j, flags, &n);
+	return text ? fd_write_all(fd, text, n) : -ENOMEM;
 }
 
 int json_print(int fd, const json_t *j)
@@ -56,6 +73,20 @@ int json_print(int fd, const json_t *j)
 int json_print_line(int fd, const json_t *j)
 {
 	return json_dump_to(fd, j, JSON_COMPACT);
+}
+
+int json_write(const char *path, const json_t *j, mode_t mode, struct diag *d)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t n;
+	int r;
+
+	if (!path || strcmp(path, "-") == 0) {
+		r = json_print(STDOUT_FILENO, j);
+		return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
+	}
+	text = json_line(j, JSON_INDENT(2), &n);
+	return text ? file_output(path, text, n, mode, d) : -ENOMEM;
 }
 
 /* Length of the well-formed UTF-8 sequence at @p, or 0. Shortest form, no surrogates. */

@@ -13,9 +13,12 @@
 #include "batten/audit/report.h"
 #include "batten/audit/waiver.h"
 #include "batten/base/core-dump.h"
+#include "batten/base/file.h"
 #include "cli/commands.h"
 #include "cli/guard-options.h"
 #include "cli/selection.h"
+
+#define REPORT_MODE 0644
 
 struct request {
 	struct selection which;
@@ -61,19 +64,26 @@ static bool account_ok(const char *account)
 	return account && strlen(account) == 12 && strspn(account, "0123456789") == 12;
 }
 
+/* The file is the old one or the whole new one. */
 static int write_report(const struct invocation *inv, const struct report *r, struct diag *d)
 {
 	const char *path = invocation_value(inv, "output");
 	bool to_file = path && strcmp(path, "-") != 0;
-	FILE *f = to_file ? fopen(path, "we") : stdout;
+	_cleanup_(freep) char *text = NULL;
+	FILE *f = stdout;
+	size_t n = 0;
 	int e;
 
+	if (to_file)
+		f = open_memstream(&text, &n);
 	if (!f)
-		return diag_errno(d, -EIO, path, "cannot write the report");
+		return -ENOMEM;
 	e = report_write(r, invocation_format(inv), f);
-	if (to_file && fclose(f) != 0 && e == 0)
-		e = -EIO;
-	return e < 0 ? diag_errno(d, e, to_file ? path : "standard output", "cannot write the report") : 0;
+	if ((to_file ? fclose(f) : fflush(f)) != 0 && e == 0)
+		e = -errno;
+	if (e < 0)
+		return diag_errno(d, e, to_file ? path : "standard output", "cannot write the report");
+	return to_file ? file_output(path, text, n, REPORT_MODE, d) : 0;
 }
 
 /* What was asked for by name and could not be looked at. */

@@ -132,7 +132,7 @@ static int see_layer(struct batch *b, const struct worker_task *t, uint32_t laye
 	off_t at = 0;
 	ssize_t n;
 
-	while ((n = pread(t->names_fd, buf, sizeof(buf), at)) > 0) {
+	while ((n = fd_pread(t->names_fd, buf, sizeof(buf), at)) > 0) {
 		at += n;
 		for (size_t i = 0; i < (size_t)n / sizeof(buf[0]); i++) {
 			size_t low = 0, high = b->n;

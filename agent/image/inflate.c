@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batten/base/fd.h"
 #include "image/inflate-table.h"
 
 static uint64_t load64(const uint8_t *p)
@@ -84,7 +85,7 @@ static int fill(struct inflate *z, struct diag *d)
 			memset(z->buf + z->filled, 0, INFLATE_IN_SLACK);
 			break;
 		}
-		n = pread(z->fd, z->buf + z->filled, want, (off_t)(z->begin + at));
+		n = fd_pread(z->fd, z->buf + z->filled, want, (off_t)(z->begin + at));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

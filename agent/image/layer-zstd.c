@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "batten/base/fd.h"
+
 #define MAX_WINDOW_LOG 23 /* 8 MiB: what the highest plain level uses */
 #define BUFFER_SIZE 65536
 
@@ -80,7 +82,7 @@ static int pass(struct layer_job *j, struct digester *sum, stage_sink *sink, voi
 		return -ENOMEM;
 	r = layer_begin(j, d);
 	while (r >= 0 && at < j->src->size) {
-		ssize_t k = pread(j->src->fd, buf,
+		ssize_t k = fd_pread(j->src->fd, buf,
 				  (size_t)MIN((uint64_t)sizeof(buf), j->src->size - at),
 				  (off_t)(j->src->offset + at));
 

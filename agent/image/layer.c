@@ -28,7 +28,7 @@ int layer_copy(int from, uint64_t offset, uint64_t n, int to, const char *name, 
 	while (n > 0) {
 		size_t want = (size_t)MIN(n, (uint64_t)1 << 30);
 		ssize_t k = in_kernel ? copy_file_range(from, &at, to, NULL, want, 0)
-				      : pread(from, buf, MIN(want, sizeof(buf)), at);
+				      : fd_pread(from, buf, MIN(want, sizeof(buf)), at);
 
 		if (k < 0 && errno == EINTR)
 			continue;
@@ -149,7 +149,7 @@ int layer_run_plain(struct layer_job *j, struct layer_result *ret, struct diag *
 		r = stage_make_room(s, STAGE_PIECE, d);
 		if (r < 0)
 			break;
-		k = pread(j->src->fd, s->data + s->n,
+		k = fd_pread(j->src->fd, s->data + s->n,
 			  (size_t)MIN((uint64_t)STAGE_PIECE, j->src->size - at),
 			  (off_t)(j->src->offset + at));
 		if (k < 0 && errno == EINTR)
@@ -285,7 +285,7 @@ int layer_run(const struct layer_source *src, int out_fd, const struct layer_wat
 
 	if (out_at < 0)
 		return diag_errno(d, -errno, src->name, "cannot write the new layer");
-	if (pread(src->fd, magic, (size_t)MIN(sizeof(magic), src->size), (off_t)src->offset) < 0)
+	if (fd_pread(src->fd, magic, (size_t)MIN(sizeof(magic), src->size), (off_t)src->offset) < 0)
 		return diag_errno(d, -errno, src->name, "cannot read the layer");
 	if (compression_of(magic, &result.compression) < 0)
 		return diag_fail(d, -EOPNOTSUPP, src->name,

@@ -101,7 +101,7 @@ static int edit_headers(const struct model *m, uint8_t *headers, size_t n, const
 static int read_at(int fd, void *buf, size_t n, uint64_t at)
 {
 	for (size_t have = 0; have < n;) {
-		ssize_t k = pread(fd, (char *)buf + have, n - have, (off_t)(at + have));
+		ssize_t k = fd_pread(fd, (char *)buf + have, n - have, (off_t)(at + have));
 
 		if (k < 0 && errno == EINTR)
 			continue;

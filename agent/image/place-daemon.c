@@ -113,7 +113,7 @@ static int upload(struct docker *k, int fd, uint64_t size, char **ret, struct di
 		return -ENOMEM;
 	r = docker_upload(&s, k, "/images/load?quiet=1", "application/x-tar", d);
 	while (r >= 0 && at < size) {
-		ssize_t n = pread(fd, buf, 65536, (off_t)at);
+		ssize_t n = fd_pread(fd, buf, 65536, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;

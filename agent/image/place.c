@@ -101,7 +101,7 @@ static int spool_plain(int from, int to, const char *name, struct diag *d)
 	int r = 0;
 
 	while (r >= 0) {
-		ssize_t n = read(from, buf, sizeof(buf));
+		ssize_t n = fd_read(from, buf, sizeof(buf));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -126,7 +126,7 @@ static int spool_gzip(int from, int to, const char *name, struct diag *d)
 	if (!in || !out || inflateInit2(&z, 31) != Z_OK)
 		return -ENOMEM;
 	while (r >= 0 && n > 0) {
-		n = pread(from, in, 65536, (off_t)n_in);
+		n = fd_pread(from, in, 65536, (off_t)n_in);
 		if (n < 0)
 			r = diag_errno(d, -errno, name, "cannot read");
 		z.next_in = in;
@@ -173,7 +173,7 @@ static int seekable(int fd, const char *name, struct diag *d)
 		(void)fd_close(own);
 		own = fd_take(&spool);
 	}
-	if (pread(own, magic, sizeof(magic), 0) < 0)
+	if (fd_pread(own, magic, sizeof(magic), 0) < 0)
 		return diag_errno(d, -errno, name, "cannot read");
 	if (magic[0] == 0x1f && magic[1] == 0x8b) {
 		spool = place_spool(NULL, d);

@@ -10,11 +10,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "batten/base/fd.h"
+#include "batten/base/random.h"
 #include "image/layer-internal.h"
 #include "image/output.h"
 
@@ -327,8 +327,9 @@ static int temporary_name(const char *base, char *name, size_t size)
 	uint64_t tag;
 	int n;
 
-	if (getrandom(&tag, sizeof(tag), 0) != sizeof(tag))
-		return -EIO;
+	n = random_fill(&tag, sizeof(tag));
+	if (n < 0)
+		return n;
 	n = snprintf(name, size, ".%.200s.%016llx", base, (unsigned long long)tag);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }

@@ -53,7 +53,7 @@ static int flush(struct splice *s, struct diag *d)
 static int read_in(struct splice *s, uint64_t at, size_t n, struct diag *d)
 {
 	for (size_t have = 0; have < n;) {
-		ssize_t k = pread(s->in_fd, s->in + have, n - have, (off_t)(s->begin + at + have));
+		ssize_t k = fd_pread(s->in_fd, s->in + have, n - have, (off_t)(s->begin + at + have));
 
 		if (k < 0 && errno == EINTR)
 			continue;

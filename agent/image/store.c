@@ -126,7 +126,7 @@ static int read_headers(struct store *s, struct diag *d)
 			at += skip;
 			continue;
 		}
-		k = pread(s->fd, buf, MIN(sizeof(buf), (size_t)TAR_BLOCK), (off_t)at);
+		k = fd_pread(s->fd, buf, MIN(sizeof(buf), (size_t)TAR_BLOCK), (off_t)at);
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
@@ -361,7 +361,7 @@ int store_read(const struct store *s, uint32_t index, size_t max_bytes, char **r
 	if (!data)
 		return -ENOMEM;
 	for (size_t n = 0; n < e->size;) {
-		ssize_t k = pread(fd, data + n, e->size - n, (off_t)(offset + n));
+		ssize_t k = fd_pread(fd, data + n, e->size - n, (off_t)(offset + n));
 
 		if (k < 0 && errno == EINTR)
 			continue;

@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "batten/base/random.h"
 #include "image/worker.h"
 
 static uint64_t key[2];
@@ -15,7 +15,7 @@ void worker_hash_key(void)
 {
 	/* Without the kernel's randomness the hash still tells names apart that nobody made to
 	 * meet. */
-	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+	if (random_fill(key, sizeof(key)) < 0)
 		key[0] = 1;
 }
 

@@ -245,7 +245,7 @@ static int collect(struct worker *w, struct worker_task *tasks, struct diag *d)
 	int status;
 
 	while (n < sizeof(m)) {
-		ssize_t k = read(w->pipe, (char *)&m + n, sizeof(m) - n);
+		ssize_t k = fd_read(w->pipe, (char *)&m + n, sizeof(m) - n);
 
 		if (k < 0 && errno == EINTR)
 			continue;

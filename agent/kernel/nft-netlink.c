@@ -393,7 +393,8 @@ static void put_table(struct batch *b, int family, const char *name, uint16_t ty
 		nftnl_table_nlmsg_build_payload(nlh, t);
 		end(b, nlh);
 	}
-	nftnl_table_free(t);
+	if (t)
+		nftnl_table_free(t);
 }
 
 static void put_counter(struct batch *b, const struct nft_table *t, const struct nft_counter *c)
@@ -410,10 +411,16 @@ static void put_counter(struct batch *b, const struct nft_table *t, const struct
 		nftnl_obj_set_u32(o, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_PKTS, c->packets);
 		nftnl_obj_set_u64(o, NFTNL_OBJ_CTR_BYTES, c->bytes);
-		nftnl_obj_nlmsg_build_payload(nlh, o);
-		end(b, nlh);
+		/* Its setters of strings do not say that they had no memory. */
+		if (nftnl_obj_get_str(o, NFTNL_OBJ_TABLE) && nftnl_obj_get_str(o, NFTNL_OBJ_NAME)) {
+			nftnl_obj_nlmsg_build_payload(nlh, o);
+			end(b, nlh);
+		} else {
+			b->error = -ENOMEM;
+		}
 	}
-	nftnl_obj_free(o);
+	if (o)
+		nftnl_obj_free(o);
 }
 
 static struct nftnl_set *set_head(const struct nft_table *t, const struct nft_set *s, uint32_t id)

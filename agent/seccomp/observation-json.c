@@ -203,24 +203,8 @@ json_t *observation_json(const struct observation *o)
 int observation_write(const struct observation *o, const char *path, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *j = observation_json(o);
-	_cleanup_(freep) char *text = NULL;
-	struct bytes b = { 0 };
-	size_t n;
-	int r;
 
-	if (!j)
-		return -ENOMEM;
-	if (!path || strcmp(path, "-") == 0)
-		return json_print(STDOUT_FILENO, j);
-	text = json_dumps(j, JSON_INDENT(2));
-	bytes_append_str(&b, text ? text : "");
-	bytes_append_str(&b, "\n");
-	free(text);
-	text = NULL;
-	r = bytes_take(&b, &text, &n);
-	if (r < 0)
-		return r;
-	return file_replace(AT_FDCWD, path, text, n, OUTPUT_MODE, d);
+	return j ? json_write(path, j, OUTPUT_MODE, d) : -ENOMEM;
 }
 
 /* ---- reading ---- */

@@ -13,12 +13,12 @@
 #include <linux/types.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "batten/base/parse.h"
+#include "batten/base/random.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
 #include "seccomp/observer-internal.h"
@@ -601,7 +601,7 @@ void observer_source_id(char ret[static SOURCE_ID_SIZE])
 	uint8_t random[8] = { 0 };
 	size_t n = 0;
 
-	if (getrandom(random, sizeof(random), 0) < 0)
+	if (random_fill(random, sizeof(random)) < 0)
 		memcpy(random, &(uint64_t){ boot_now_ns() }, sizeof(random));
 	for (size_t i = 0; i < sizeof(random); i++)
 		n += (size_t)snprintf(ret + n, SOURCE_ID_SIZE - n, "%02x", random[i]);

@@ -38,6 +38,10 @@ static inline int fd_take(int *fd)
  */
 int fd_write_all(int fd, const void *data, size_t n_data) _must_check_;
 
+/* read() and pread(), again after EINTR, which a network or user-space file system may answer, too. */
+ssize_t fd_read(int fd, void *to, size_t n);
+ssize_t fd_pread(int fd, void *to, size_t n, off_t at);
+
 /*
  * fd_read_all - read until end of file
  * @max_bytes: more than this is -EFBIG

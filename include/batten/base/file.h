@@ -41,3 +41,11 @@ int file_read_proc(int dirfd, const char *path, size_t max_bytes, char **ret, si
  */
 int file_replace(int dirfd, const char *path, const void *data, size_t n_data, mode_t mode,
 		 struct diag *d) _must_check_;
+
+/*
+ * file_output - where a user wants a result
+ * A file becomes the whole new one or stays the old one; what is no file (a pipe, /dev/stdout) is written to.
+ * @mode: of a new file
+ * Return: 0 or a negative errno with words in @d
+ */
+int file_output(const char *path, const void *data, size_t n_data, mode_t mode, struct diag *d) _must_check_;

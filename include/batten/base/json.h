@@ -5,6 +5,7 @@
  */
 #include <jansson.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
@@ -34,6 +35,12 @@ int json_print(int fd, const json_t *j) _must_check_;
 
 /* One line, as in JSON Lines. */
 int json_print_line(int fd, const json_t *j) _must_check_;
+
+/*
+ * json_write - json_print() to standard output (@path NULL or "-"), or in the place of a file
+ * The file is the old one or the whole new one; @mode is that of a new one.
+ */
+int json_write(const char *path, const json_t *j, mode_t mode, struct diag *d) _must_check_;
 
 /* A string value made safe: bytes that are no UTF-8 become U+FFFD. NULL on no memory. */
 json_t *json_text(const char *s);

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults on purpose: system calls that fail or are interrupted, memory that runs out, reads and writes that come up
+short, files that may not grow, and death at a step. A fault is named by what it hits and when, so that a failure can
+be had again by hand."""
+import collections
+import os
+import re
+import subprocess
+
+import lab
+
+EXHAUSTIVE = os.environ.get("FAULTS") == "all"
+PER_CALL = 3  # without it: of each call and errno the first, the last and one between
+
+# What each call may answer. EINTR must change nothing.
+ERRNOS = {
+    "openat": ("EACCES", "EMFILE"), "read": ("EIO", "EINTR"), "pread64": ("EIO", "EINTR"),
+    "write": ("ENOSPC", "EINTR"), "pwrite64": ("ENOSPC", "EINTR"), "writev": ("ENOSPC",),
+    "newfstatat": ("EIO",), "fstat": ("EIO",), "lseek": ("EIO",), "getdents64": ("EIO",),
+    "mmap": ("ENOMEM",), "memfd_create": ("EMFILE",), "pipe2": ("EMFILE",), "dup": ("EMFILE",),
+    "socket": ("EMFILE",), "socketpair": ("EMFILE",), "bind": ("ENOMEM",), "setsockopt": ("ENOPROTOOPT",),
+    "sendto": ("ENOBUFS", "EINTR"), "sendmsg": ("ENOBUFS", "EINTR"), "recvmsg": ("ENOBUFS", "EINTR"),
+    "recvfrom": ("ENOBUFS", "EINTR"), "connect": ("EACCES",), "poll": ("EINTR",), "ppoll": ("EINTR",),
+    "fsync": ("EIO",), "ftruncate": ("ENOSPC",), "fallocate": ("ENOSPC",), "renameat": ("EIO",), "rename": ("EIO",),
+    "renameat2": ("EIO",), "linkat": ("EIO",), "unlinkat": ("EIO",), "fchmod": ("EPERM",), "fchown": ("EPERM",),
+    "clone": ("EAGAIN",), "clone3": ("EAGAIN",), "wait4": ("EINTR",), "prctl": ("EINVAL",), "seccomp": ("EINVAL",),
+    "getrandom": ("EINTR",), "bpf": ("EPERM",), "copy_file_range": ("EXDEV",), "flock": ("EINTR",),
+    "clock_gettime": ("EINVAL",), "prlimit64": ("EPERM",), "capset": ("EPERM",), "setns": ("EPERM",), "close": ("EIO",),
+}
+# After these the disk or the name of a file has changed.
+STEPS = ("openat", "write", "pwrite64", "fsync", "ftruncate", "renameat", "rename", "linkat", "unlinkat", "fchmod", "close")
+
+
+class Fault(collections.namedtuple("Fault", "call effect when")):
+    def __str__(self):
+        return f"{self.call}:{self.effect}:when={self.when}"
+
+    def words(self, log="/dev/null"):
+        return ["strace", "-f", "-qq", "-o", log, "-e", f"trace={self.call}", "-e", f"inject={self}"]
+
+
+def calls(command, **options):
+    """How often the first process makes each call: {name: (while it is loaded, in all)}."""
+    run = options.pop("run", subprocess.run)
+    log = options.pop("log")
+    run(["strace", "-f", "-qq", "-o", log, *map(str, command)], **options)
+    return counted(log)
+
+
+def counted(log):
+    lines = log.read_text(errors="replace").splitlines()
+    first = lines[0].split()[0]
+    loaded, total = collections.Counter(), collections.Counter()
+    loading = True
+    for line in lines:
+        pid, _, rest = line.partition(" ")
+        name = re.match(r"\s*(\w+)\(", rest)
+        if pid != first or not name:
+            continue
+        total[name[1]] += 1
+        if loading:
+            loaded[name[1]] += 1
+            # The loader's last act is to forget its cache.
+            loading = name[1] != "munmap"
+    return {name: (loaded[name], n) for name, n in total.items()}
+
+
+def chosen(first, last):
+    """Which occurrences of first … last are hit."""
+    n = last - first + 1
+    if EXHAUSTIVE or n <= PER_CALL:
+        return list(range(first, last + 1))
+    return sorted({first, first + n // 2, last})
+
+
+def failing(counts):
+    """Every fault that the counted run can be given."""
+    return [Fault(call, f"error={errno}", when)
+            for call, (loaded, total) in sorted(counts.items()) for errno in ERRNOS.get(call, ())
+            for when in chosen(loaded + 1, total) if total > loaded]
+
+
+def deaths(counts):
+    return [Fault(call, "signal=KILL", when) for call, (loaded, total) in sorted(counts.items()) if call in STEPS
+            for when in chosen(loaded + 1, total) if total > loaded]
+
+
+INTERPOSER = r"""
+/*
+ * Fails the allocation FAIL_AT (from 1), or gives reads and writes SHORT bytes at most. Allocations by libcrypto and libseccomp
+ * are let through: without memory the one follows a null pointer (3.0), the other never ends (2.5.4).
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static atomic_long n;
+static long fail_at = -1, most = -1;
+static int loud;
+static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t), *(*real_realloc)(void *, size_t);
+static char early[65536];
+static size_t n_early;
+static void __attribute__((constructor)) begin(void)
+{
+	real_malloc = dlsym(RTLD_NEXT, "malloc");
+	real_calloc = dlsym(RTLD_NEXT, "calloc");
+	real_realloc = dlsym(RTLD_NEXT, "realloc");
+	fail_at = getenv("FAIL_AT") ? atol(getenv("FAIL_AT")) : -1;
+	most = getenv("SHORT") ? atol(getenv("SHORT")) : -1;
+	loud = getenv("COUNT") != NULL;
+	n = 0;
+}
+static void __attribute__((destructor)) end(void)
+{
+	if (loud)
+		dprintf(2, "\nallocations: %ld\n", (long)n);
+}
+static int fails(const void *caller)
+{
+	Dl_info i;
+
+	if (dladdr(caller, &i) && i.dli_fname && (strstr(i.dli_fname, "libcrypto") || strstr(i.dli_fname, "libseccomp")))
+		return 0;
+	if (++n != fail_at)
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+void *malloc(size_t size)
+{
+	if (!real_malloc)
+		begin();
+	return fails(__builtin_return_address(0)) ? NULL : real_malloc(size);
+}
+void *calloc(size_t a, size_t b)
+{
+	if (!real_calloc) { /* dlsym() itself */
+		n_early += (a * b + 15) & ~15UL;
+		return early + n_early - ((a * b + 15) & ~15UL);
+	}
+	return fails(__builtin_return_address(0)) ? NULL : real_calloc(a, b);
+}
+void *realloc(void *p, size_t size)
+{
+	if (!real_realloc)
+		begin();
+	return fails(__builtin_return_address(0)) ? NULL : real_realloc(p, size);
+}
+static size_t cut(size_t size) { return most > 0 && size > (size_t)most ? (size_t)most : size; }
+ssize_t read(int fd, void *b, size_t size)
+{
+	static ssize_t (*real)(int, void *, size_t);
+	if (!real) real = dlsym(RTLD_NEXT, "read");
+	return real(fd, b, cut(size));
+}
+ssize_t write(int fd, const void *b, size_t size)
+{
+	static ssize_t (*real)(int, const void *, size_t);
+	if (!real) real = dlsym(RTLD_NEXT, "write");
+	return real(fd, b, cut(size));
+}
+ssize_t pread(int fd, void *b, size_t size, off_t at)
+{
+	static ssize_t (*real)(int, void *, size_t, off_t);
+	if (!real) real = dlsym(RTLD_NEXT, "pread");
+	return real(fd, b, cut(size), at);
+}
+ssize_t pwrite(int fd, const void *b, size_t size, off_t at)
+{
+	static ssize_t (*real)(int, const void *, size_t, off_t);
+	if (!real) real = dlsym(RTLD_NEXT, "pwrite");
+	return real(fd, b, cut(size), at);
+}
+"""
+
+
+def build_interposer(directory):
+    source = directory / "interposer.c"
+    source.write_text(INTERPOSER)
+    library = directory / "interposer.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-w", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def run(command, fault=None, timeout=60, **options):
+    """Run batten with these words, under a fault when there is one."""
+    words = (fault.words() if fault else []) + [lab.BATTEN, *map(str, command)]
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, errors="replace", timeout=timeout,
+                          **options)
