@@ -399,7 +399,7 @@ int command_main(int argc, const char *const *argv)
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		(void)invocation_fail(&(struct diag){ .what = "cannot write the result to standard output" },
 				      -EIO);
-		return status == EXIT_DONE ? EXIT_UNABLE : status;
+		return status == EXIT_DONE || status == EXIT_NO ? EXIT_UNABLE : status;
 	}
 	return status;
 }

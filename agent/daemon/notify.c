@@ -47,7 +47,10 @@ static int send_now(const struct notifier *n, const char *state, const int *fd, 
 						 .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.head), fd, sizeof(*fd));
 	}
-	return sendmsg(n->fd, &m, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
+	while (sendmsg(n->fd, &m, MSG_NOSIGNAL | flags) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *data)
