@@ -127,6 +127,11 @@ static int take_errno(const struct reader *rd, const json_t *v, const char *wher
 	return 0;
 }
 
+static bool is_word(const json_t *j)
+{
+	return json_is_integer(j) && json_integer_value(j) >= 0;
+}
+
 static int take_arg(const struct reader *rd, size_t n, const json_t *j, struct profile_rule *r)
 {
 	const json_t *index = json_object_get(j, "index"), *value = json_object_get(j, "value");
@@ -138,8 +143,9 @@ static int take_arg(const struct reader *rd, size_t n, const json_t *j, struct p
 		return bad(rd, n, "more than six arguments");
 	if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) > 5)
 		return bad(rd, n, "an argument's index is a number from 0 to 5");
-	if (!json_is_number(value) || (two && !json_is_number(two)))
-		return bad(rd, n, "an argument's value is a number");
+	/* The runtimes, too, refuse a fraction, an exponent and what is below 0 here. */
+	if (!is_word(value) || (two && !is_word(two)))
+		return bad(rd, n, "an argument's value is a whole number from 0 to 9223372036854775807");
 	a->op = _OP_MAX;
 	for (enum profile_op i = 0; op && i < _OP_MAX; i++)
 		if (strcmp(op, profile_ops[i]) == 0)
@@ -147,9 +153,8 @@ static int take_arg(const struct reader *rd, size_t n, const json_t *j, struct p
 	if (a->op == _OP_MAX)
 		return bad(rd, n, "unknown comparison (SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ, …)");
 	a->index = (unsigned int)json_integer_value(index);
-	/* Above INT64_MAX the JSON reader has a real number; profiles write such masks seldom. */
-	a->value = json_is_integer(value) ? (uint64_t)json_integer_value(value) : (uint64_t)json_real_value(value);
-	a->value_two = json_is_integer(two) ? (uint64_t)json_integer_value(two) : 0;
+	a->value = (uint64_t)json_integer_value(value);
+	a->value_two = (uint64_t)json_integer_value(two);
 	r->n_args++;
 	return 0;
 }

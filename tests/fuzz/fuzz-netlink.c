@@ -15,8 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	/* Aligned, and not a byte longer than the message: a read past it is seen. */
-	struct nlmsghdr *all = malloc(n ? n : 1), *nlh = all;
+	/* Padded as the kernel pads, and not a byte longer: a read past it is seen. */
+	struct nlmsghdr *all = calloc(1, NLMSG_ALIGN(n) + 1), *nlh = all;
 	int left = (int)n;
 
 	if (!all)
