@@ -49,7 +49,7 @@ static int send_now(const struct notifier *n, const char *state, const int *fd, 
 	}
 	while (sendmsg(n->fd, &m, MSG_NOSIGNAL | flags) < 0)
 		if (errno != EINTR)
-			return -errno;
+			return errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
 	return 0;
 }
 
