@@ -68,8 +68,8 @@ HARDEN += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_HARDEN := -fsanitize=$(SAN) -pie
 else
 HARDEN += $(call cc-ok,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-HARDEN += -fno-asynchronous-unwind-tables
-LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+HARDEN += -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed,--gc-sections
 endif
 HARDEN := $(HARDEN)
 
