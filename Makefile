@@ -73,7 +73,7 @@ LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed,--gc-sect
 endif
 HARDEN := $(HARDEN)
 
-CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_DATA='"$(PREFIX)/share/batten/profiles"' -DBATTEN_VERSION='"$(VERSION)"' \
+CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_VERSION='"$(VERSION)"' \
            $(shell $(PKG_CONFIG) --cflags $(PKGS))
 CPP_ALL := $(CPP_ALL)
 LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS))
@@ -91,6 +91,7 @@ $(B)/%.o: %.c Makefile | $(SKEL)
 $(B)/agent/image/%.o: HOT = $(HOT_CFLAGS)
 
 $(B)/agent/seccomp/data.o: $(wildcard profiles/seccomp-*.json)
+$(B)/agent/image/policy.o: $(wildcard profiles/*.paths)
 
 $(B)/libbatten.a: $(LIB_OBJ)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
@@ -205,7 +206,7 @@ $(B)/analyze/%.tidy: %.c $(B)/%.o .clang-tidy
 analyze-cppcheck: $(SKEL)
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --suppress=readdirCalled --library=posix \
-		-Iinclude -Iagent -DBATTEN_DATA='"$(PREFIX)/share/batten/profiles"' \
+		-Iinclude -Iagent \
 		-DBATTEN_VERSION='"$(VERSION)"' $(ANALYZED)
 
 # Scripts are the files whose first line says so, but for those that are input of tests.
@@ -253,7 +254,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl mandoc nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
-             chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman libcap2-bin
+             chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman buildah libcap2-bin debootstrap
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
 APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git

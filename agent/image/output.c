@@ -74,6 +74,38 @@ static void set_size(uint8_t *b, uint64_t size)
 	memcpy(b + AT_SIZE, text, sizeof(text));
 }
 
+/*
+ * A size in a record of an extended header counts more than the header's own: the record becomes a
+ * comment. Return: false when it is too short for that.
+ */
+static bool drop_extended_size(uint8_t *headers, size_t n)
+{
+	size_t at = 0;
+
+	while (at < n) {
+		struct tar_record rec;
+		struct tar_header h;
+		struct slice left;
+		char blank[64];
+
+		/* They were read before, when the archive was opened. */
+		if (tar_header_parse(headers + at, &h, NULL, NULL) < 0)
+			return false;
+		at += TAR_BLOCK;
+		left = (struct slice){ (char *)headers + at, MIN((size_t)h.size, n - at) };
+		while (h.type == 'x' && tar_record_next(&left, &rec, NULL, NULL) > 0) {
+			if (!slice_eq(rec.key, "size"))
+				continue;
+			if (rec.whole.n < strlen("nn comment=\n") || rec.whole.n > sizeof(blank))
+				return false;
+			tar_record_blank(&rec, blank);
+			memcpy(headers + (rec.whole.p - (char *)headers), blank, rec.whole.n);
+		}
+		at += (h.size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+	}
+	return true;
+}
+
 /* @headers: all of a member's, the last block being its own */
 static int edit_headers(const struct model *m, uint8_t *headers, size_t n, const struct content *c,
 			const struct store_entry *e, struct diag *d)
@@ -85,10 +117,10 @@ static int edit_headers(const struct model *m, uint8_t *headers, size_t n, const
 	uint8_t *last = headers + n - TAR_BLOCK;
 	bool resized = c->changed && c->size != e->size;
 
-	if (resized && n > TAR_BLOCK && memmem(headers, n - TAR_BLOCK, " size=", 6))
+	if (resized && !drop_extended_size(headers, n - TAR_BLOCK))
 		return diag_fail(d, -EOPNOTSUPP, e->name,
-				 "its size stands in an extended header, which is not supported "
-				 "for a file that changes");
+				 "its size stands in an extended header that cannot be changed; pack "
+				 "the archive again, with tar for one");
 	(void)model_renamed(m, (char *)headers, n - TAR_BLOCK);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		(void)model_renamed(m, (char *)last + fields[i].at, fields[i].n);

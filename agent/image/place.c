@@ -12,8 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "batten/base/fd.h"
+
+#define MAX_WINDOW_LOG 23 /* as for layers */
 
 static bool is_directory(const char *path)
 {
@@ -155,6 +158,52 @@ static int spool_gzip(int from, int to, const char *name, struct diag *d)
 	return r < 0 ? diag_errno(d, r, name, "cannot spool") : 0;
 }
 
+static inline void dctx_freep(ZSTD_DCtx **c)
+{
+	(void)ZSTD_freeDCtx(*c);
+}
+
+static int spool_zstd(int from, int to, const char *name, struct diag *d)
+{
+	_cleanup_(freep) uint8_t *in = malloc(65536), *out = malloc(65536);
+	_cleanup_(dctx_freep) ZSTD_DCtx *ctx = ZSTD_createDCtx();
+	uint64_t n_in = 0, n_out = 0;
+	size_t left = 1;
+	int r = 0;
+
+	if (!in || !out || !ctx ||
+	    ZSTD_isError(ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, MAX_WINDOW_LOG)))
+		return -ENOMEM;
+	while (r >= 0) {
+		ssize_t n = pread(from, in, 65536, (off_t)n_in);
+		ZSTD_inBuffer source = { in, n > 0 ? (size_t)n : 0, 0 };
+		ZSTD_outBuffer sink;
+
+		if (n < 0)
+			return diag_errno(d, -errno, name, "cannot read");
+		if (n == 0)
+			break;
+		n_in += (uint64_t)n;
+		do {
+			sink = (ZSTD_outBuffer){ out, 65536, 0 };
+			left = ZSTD_decompressStream(ctx, &sink, &source);
+			n_out += sink.pos;
+			if (ZSTD_isError(left))
+				return diag_fail(d, -EBADMSG, name,
+						 "the zstd data is damaged or unusual: %s",
+						 ZSTD_getErrorName(left));
+			if (n_out > n_in * LAYER_MAX_RATIO + (1 << 20))
+				return diag_fail(d, -EFBIG, name,
+						 "unpacks to more than %d times its size",
+						 LAYER_MAX_RATIO);
+			r = fd_write_all(to, out, sink.pos);
+		} while (r >= 0 && (source.pos < source.size || sink.pos == sink.size));
+	}
+	if (r < 0)
+		return diag_errno(d, r, name, "cannot spool");
+	return left == 0 ? 0 : diag_fail(d, -EBADMSG, name, "the zstd data is cut short");
+}
+
 /* A regular file that can be read at any place; @fd is consumed. Return: a descriptor or error. */
 static int seekable(int fd, const char *name, struct diag *d)
 {
@@ -180,7 +229,12 @@ static int seekable(int fd, const char *name, struct diag *d)
 		r = spool < 0 ? spool : spool_gzip(own, spool, name, d);
 		return r < 0 ? r : fd_take(&spool);
 	}
-	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 || memcmp(magic, "BZh", 3) == 0 ||
+	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0) {
+		spool = place_spool(NULL, d);
+		r = spool < 0 ? spool : spool_zstd(own, spool, name, d);
+		return r < 0 ? r : fd_take(&spool);
+	}
+	if (memcmp(magic, "BZh", 3) == 0 ||
 	    memcmp(magic,
 		   "\xfd"
 		   "7zX",

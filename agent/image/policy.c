@@ -11,14 +11,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "batten/base/embed.h"
 #include "batten/base/file.h"
 #include "batten/base/macros.h"
 #include "batten/base/parse.h"
 #include "image/tar-internal.h"
 
-#ifndef BATTEN_DATA
-#define BATTEN_DATA "/usr/share/batten/profiles"
-#endif
+EMBED(data_login, "profiles/login.paths");
+EMBED(data_tools, "profiles/tools.paths");
+
+static const struct {
+	const char *name, *text, *end;
+} lists[] = {
+	{ "login", data_login, data_login_end },
+	{ "tools", data_tools, data_tools_end },
+};
 
 #define MAX_LIST_BYTES (256 * 1024)
 #define MAX_RULES 4096
@@ -48,49 +55,48 @@ static int add_rule(char ***list, size_t *n, struct slice rule, const char *wher
 	return 0;
 }
 
-static char *list_path(const char *name)
+static int add_lines(char ***list, size_t *n, struct slice text, const char *where, struct diag *d)
 {
-	char *path;
+	const char *at = text.p, *end = text.p + text.n;
+	unsigned int line = 0;
+	int r = 0;
 
-	if (strchr(name, '/'))
-		return strdup(name);
-	return asprintf(&path, "%s/%s.paths", BATTEN_DATA, name) < 0 ? NULL : path;
+	while (at < end && r >= 0) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		const char *stop = newline ? newline : end;
+		struct slice rule = slice_trim((struct slice){ at, (size_t)(stop - at) });
+
+		line++;
+		at = newline ? newline + 1 : end;
+		if (rule.n > 0 && rule.p[0] != '#')
+			r = add_rule(list, n, rule, where, line, d);
+	}
+	return r;
 }
 
-static int add_list(char ***list, size_t *n, const char *path, struct diag *d)
+static int add_file(char ***list, size_t *n, const char *path, struct diag *d)
 {
 	_cleanup_(freep) char *text = NULL;
-	const char *at, *end;
-	unsigned int line = 0;
 	size_t size;
 	int r;
 
 	r = file_read(AT_FDCWD, path, MAX_LIST_BYTES, &text, &size, d);
-	if (r < 0)
-		return r;
-	for (at = text, end = text + size; at < end;) {
-		size_t n_line = strcspn(at, "\n");
-		struct slice rule = slice_trim((struct slice){ at, n_line });
-
-		line++;
-		at += n_line + (at + n_line < end);
-		if (rule.n == 0 || rule.p[0] == '#')
-			continue;
-		r = add_rule(list, n, rule, path, line, d);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return r < 0 ? r : add_lines(list, n, (struct slice){ text, size }, path, d);
 }
 
 static int add(char ***list, size_t *n, const char *text, struct diag *d)
 {
-	_cleanup_(freep) char *path = NULL;
-
 	if (text[0] != '@')
 		return add_rule(list, n, slice_of(text), text, 0, d);
-	path = list_path(text + 1);
-	return path ? add_list(list, n, path, d) : -ENOMEM;
+	if (strchr(text, '/'))
+		return add_file(list, n, text + 1, d);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (strcmp(text + 1, lists[i].name) == 0)
+			return add_lines(list, n,
+					 (struct slice){ lists[i].text, (size_t)(lists[i].end - lists[i].text) },
+					 text, d);
+	return diag_fail(d, -EINVAL, text,
+			 "there is no such list; @login and @tools ship with batten, @/FILE is one of your own");
 }
 
 int image_policy_keep(struct image_policy *p, const char *text, struct diag *d)

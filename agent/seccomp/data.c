@@ -9,16 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "batten/base/embed.h"
 #include "batten/seccomp/abi.h"
-
-#define EMBED(symbol, file)                                                                        \
-	__asm__(".pushsection .rodata\n"                                                           \
-		".global " #symbol ", " #symbol "_end\n"                                           \
-		#symbol ":\n"                                                                      \
-		".incbin \"" file "\"\n"                                                           \
-		#symbol "_end:\n"                                                                  \
-		".popsection\n");                                                                  \
-	extern const char symbol[], symbol##_end[]
 
 EMBED(data_docker_default, "profiles/seccomp-docker-default.json");
 EMBED(data_host_needs, "profiles/seccomp-host-needs.json");

@@ -253,6 +253,58 @@ def test_workers_are_confined(scratch, spaces):
         assert "effective=0, permitted=0, inheritable=0" in next(c for c in calls if c.startswith("capset("))
 
 
+def children(pid):
+    return (lab.pathlib.Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
+
+
+def filters(status=None):
+    """System call filters of a process; the one that runs the tests may have some already."""
+    status = status or lab.pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("Seccomp_filters:\t")[1].split("\n")[0])
+
+
+def stopped_worker(source):
+    """Starts batten and stops a worker of it in the middle of its work. It may be too quick: then None."""
+    p = subprocess.Popen([lab.BATTEN, "image", "inspect", source], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while p.poll() is None:
+            for child in children(p.pid):
+                os.kill(int(child), signal.SIGSTOP)
+                status = (lab.pathlib.Path("/proc") / child / "status").read_text()
+                if filters(status) == filters() + 1:
+                    return p, child, status
+                os.kill(int(child), signal.SIGCONT)
+                time.sleep(0.001)
+    except (OSError, ProcessLookupError):
+        pass
+    p.kill()
+    p.wait()
+    return None
+
+
+@pytest.mark.no_sanitizer  # its runtime needs what the filter and the limit refuse
+def test_a_worker_as_the_kernel_sees_it(scratch):
+    """No capability in any set, no way to new ones, a filter, limits, and the descriptors of its one layer."""
+    source = images.docker_25(scratch / "in.tar", [images.layer({"big": (0o644, bytes(64 << 20))})])
+    lab.need("Seccomp_filters" in lab.pathlib.Path("/proc/self/status").read_text(), "kernels before 5.9 do not count filters")
+    p, worker, status = lab.wait_for(lambda: stopped_worker(source), "a worker in the middle of its work", timeout=60)
+    try:
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert {k: int(v, 16) for k, v in fields.items() if k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == \
+            dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), 0)
+        assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
+        limits = (lab.pathlib.Path("/proc") / worker / "limits").read_text()
+        assert "Max data size             67108864             67108864" in limits
+        assert "Max core file size        0                    0" in limits
+        held = {os.readlink(f) for f in (lab.pathlib.Path("/proc") / worker / "fd").iterdir()}
+        assert len(held) <= 5 and not any("socket" in f for f in held), held
+        assert [f for f in held if "in.tar" in f]
+    finally:
+        p.kill()
+        os.kill(int(worker), signal.SIGKILL)
+        p.wait()
+
+
 def test_without_root(scratch):
     source = images.docker_25(scratch / "in.tar", [SUID])
     os.chmod(scratch, 0o777)

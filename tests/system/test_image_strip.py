@@ -9,11 +9,11 @@ import subprocess
 import tarfile
 
 import images
+import lab
 import pytest
 
 
 def batten_run(*arguments, **options):
-    import lab
     return subprocess.run([lab.BATTEN, *map(str, arguments)], capture_output=True, **options)
 
 
@@ -126,9 +126,12 @@ def test_pipes_and_the_file_itself(scratch):
     strip(source, scratch / "out.tar")
     p = batten_run("image", "strip", "docker-archive:-", "docker-archive:-", input=source.read_bytes())
     assert p.returncode == 0 and p.stdout == (scratch / "out.tar").read_bytes()
-    packed = subprocess.run(["gzip", "-c", source], capture_output=True, check=True).stdout
-    p = batten_run("image", "strip", "-", "-", input=packed)
-    assert p.returncode == 0 and p.stdout == (scratch / "out.tar").read_bytes()
+    for packer in ("gzip", "zstd"):
+        packed = subprocess.run([packer, "-c", source], capture_output=True, check=True).stdout
+        p = batten_run("image", "strip", "-", "-", input=packed)
+        assert p.returncode == 0 and p.stdout == (scratch / "out.tar").read_bytes()
+        p = batten_run("image", "strip", "-", "-", input=packed[:-9])
+        assert p.returncode == 2 and p.stdout == b"" and p.stderr.count(b"\n") == 1
     strip(source, source)
     assert source.read_bytes() == (scratch / "out.tar").read_bytes()
     files = images.oci_files(some_layers())
@@ -154,7 +157,9 @@ def test_rules(scratch):
     assert set(left("--keep", "/bin/s*", "--keep", "/opt/*", "--dirs")) == {"bin/su", "bin/su-too", "bin/sg", "opt/tool"}
     (scratch / "list").write_text("# mine\n\n/opt/tool\n")
     assert set(left("--keep", f"@{scratch}/list", "--dirs")) == {"opt/tool"}
-    for bad, word in (("bin/su", "absolute"), (f"@{scratch}/none", "cannot open")):
+    assert left("--keep", "@login", "--dirs") == {"bin/su": (0o4000, False), "bin/su-too": (0o4000, False)}
+    strip(source, scratch / "out.tar", "--remove", "@tools")
+    for bad, word in (("bin/su", "absolute"), ("@nosuch", "@login and @tools"), (f"@{scratch}/none", "cannot open")):
         p = strip(source, scratch / "o", "--keep", bad, rc=2)
         assert word in p.stderr.decode() and p.stderr.count(b"\n") == 1
     (scratch / "list").write_text("/a\nbin/su\n")
@@ -200,6 +205,42 @@ def test_effective_view(scratch, case):
     found = json.loads(batten_run("image", "inspect", source, "--json").stdout)
     flags = [f["effective"] for f in found["layers"][0]["files"] if f["setuid"]]
     assert flags == [wanted]
+
+
+def test_a_size_in_an_extended_header(scratch):
+    """Whoever packs an archive may write a member's size there; it is what counts, and it gives way to the new one."""
+    for n in (0, 9000):
+        files = images.oci_files(some_layers(), pad="x" * n)
+        with tarfile.open(scratch / "in.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                info.pax_headers = {"size": str(len(data)), "comment": "size=7"}
+                tar.addfile(info, io.BytesIO(data))
+        assert (scratch / "in.tar").read_bytes().count(b" size=") == len(files)
+        strip(scratch / "in.tar", scratch / "out.tar")
+        check(scratch / "in.tar", scratch / "out.tar")
+
+
+def test_progress_on_a_terminal(scratch):
+    """A bar on a terminal, nothing of it elsewhere or when it is not wanted."""
+    source = images.docker_25(scratch / "in.tar", some_layers())
+    for options, wanted in (((), True), (("-q",), False)):
+        ours, theirs = os.openpty()
+        p = subprocess.run([lab.BATTEN, "image", "strip", *options, source, scratch / "out.tar"], stderr=theirs, stdout=subprocess.DEVNULL)
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            told += piece
+        os.close(ours)
+        assert p.returncode == 0 and (b"stripping [" in told and b"verifying [" in told and b" 100 %" in told) == wanted, told
+    assert b"[" not in strip(source, scratch / "out.tar").stderr
 
 
 def test_removed_tools_leave_their_layer(scratch):

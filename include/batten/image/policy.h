@@ -20,7 +20,7 @@ struct image_policy {
 /*
  * image_policy_add - add a rule
  * @text: an absolute path with shell globs, or "@FILE": one such rule a line, "#" begins a comment;
- *        "@NAME" without a slash is the list of that name that ships with batten
+ *        "@NAME" without a slash is a list of profiles/, which the program carries: login, tools
  * Return: 0 or a negative errno: -EINVAL for a rule that is not absolute
  */
 int image_policy_keep(struct image_policy *p, const char *text, struct diag *d) _must_check_;

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * EMBED - a file of the tree as bytes in the read-only section, from SYMBOL up to SYMBOL_end
+ * @file: as seen from the top of the tree; the Makefile must know that the object depends on it
+ */
+#define EMBED(symbol, file)                                                                        \
+	__asm__(".pushsection .rodata\n"                                                           \
+		".global " #symbol ", " #symbol "_end\n"                                           \
+		#symbol ":\n"                                                                      \
+		".incbin \"" file "\"\n"                                                           \
+		#symbol "_end:\n"                                                                  \
+		".popsection\n");                                                                  \
+	extern const char symbol[], symbol##_end[]

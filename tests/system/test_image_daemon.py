@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Docker whose answers say 200 and tell of a failure inside."""
+import http.server
+import json
+import socketserver
+import subprocess
+import threading
+
+import images
+import lab
+import pytest
+
+OLD = "sha256:" + "1" * 64
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@pytest.fixture
+def daemon(scratch):
+    """Exports state["archive"], answers a load with state["answer"], and notes what it was asked."""
+    state = {"archive": b"", "answer": b'{"stream":"Loaded image: demo:1\\n"}\n', "tags": [], "loaded": []}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def address_string(self):
+            return "unix"
+
+        def log_message(self, *_):
+            pass
+
+        def answer(self, body, status=200):
+            self.send_response(status)
+            self.send_header("Api-Version", "1.43")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self):
+            self.answer(b"")
+
+        def do_GET(self):
+            if "/images/get" in self.path:
+                self.answer(state["archive"])
+            elif self.path.endswith("/json"):
+                self.answer(json.dumps({"Id": OLD}).encode())
+            elif self.path.endswith("/version"):
+                self.answer(b'{"ApiVersion": "1.43", "MinAPIVersion": "1.12"}')
+            else:
+                self.answer(b"OK")
+
+        def do_POST(self):
+            data = b""
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline(), 16):
+                    data += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+            else:
+                data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if "/images/load" in self.path:
+                state["loaded"].append(data)
+                self.answer(state["answer"])
+            else:
+                state["tags"].append(self.path)
+                self.answer(b"", 201)
+
+    path = scratch / "docker.sock"
+    with Server(str(path), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        state["url"] = f"unix://{path}"
+        source = images.docker_25(scratch / "in.tar", [images.layer({"bin/su": (0o4755, b"x" * 3000)})])
+        state["archive"] = source.read_bytes()
+        yield state
+        server.shutdown()
+
+
+def strip(daemon, destination="docker-daemon:demo:1"):
+    return subprocess.run([lab.BATTEN, "image", "strip", "--docker", daemon["url"], "docker-daemon:demo:1", destination], capture_output=True,
+                          text=True, timeout=60)
+
+
+def test_what_is_loaded_is_clean_and_the_old_name_is_kept(daemon, scratch):
+    p = strip(daemon)
+    assert p.returncode == 0 and "kept as demo:1-unstripped" in p.stderr, p.stderr
+    (scratch / "loaded.tar").write_bytes(daemon["loaded"][0])
+    assert all(not images.marked(l) for _, layers in images.images(scratch / "loaded.tar") for l in layers)
+    assert "tag=1-unstripped" in daemon["tags"][0] and OLD in daemon["tags"][0].replace("%3A", ":").replace("%3a", ":")
+
+
+@pytest.mark.parametrize("failure", ["behind the end", "instead of the end", "nothing"])
+def test_an_export_that_failed(daemon, failure):
+    whole, error = daemon["archive"], b'{"message":"layer does not exist"}\n'
+    daemon["archive"] = {"behind the end": whole + error, "instead of the end": whole[:len(whole) // 2 // 512 * 512] + error,
+                         "nothing": b""}[failure]
+    p = strip(daemon)
+    assert p.returncode in (2, 3) and p.stderr.count("\n") == 1, p.stderr
+    assert daemon["loaded"] == [] and daemon["tags"] == []
+
+
+@pytest.mark.parametrize("answer,word", [
+    (b'{"errorDetail":{"message":"no space left"},"error":"no space left"}\n', "no space left"),
+    (b'{"stream":"Loaded image: demo:1\\n"}\n{"errorDetail":{"message":"later"},"error":"later"}\n', "later"),
+    (b'{"status":"Loading layer"}\n', "did not say"), (b"", "did not say")])
+def test_a_load_that_failed(daemon, answer, word):
+    daemon["answer"] = answer
+    p = strip(daemon)
+    assert p.returncode == 4 and word in p.stderr and p.stderr.count("\n") == 1, p.stderr
+    # The old name was given before; the new image got none.
+    assert all("unstripped" in t for t in daemon["tags"])
