@@ -18,7 +18,8 @@ OWN = ["passwd", "login", "mount", "util-linux", "libpam-modules-bin", "coreutil
 def _debootstrap(root):
     """Mounts that it makes stay in a view of their own."""
     command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", root]
-    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=900)
+    environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, timeout=900)
     if p.returncode:
         print("debootstrap:", p.stdout.decode(errors="replace")[-2000:])
     return p.returncode == 0
@@ -27,13 +28,14 @@ def _debootstrap(root):
 def _own_packages(root):
     """When no mirror answers: the same programs as this machine's packages have them, and one capability."""
     names = subprocess.run(["dpkg", "-L", *OWN], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode().split("\n")
-    names = sorted({n[1:] for n in names if n.startswith("/") and os.path.lexists(n)} - {""})
+    # A package says /bin where a merged /usr has a link.
+    names = {os.path.join(os.path.realpath(os.path.dirname(n)), os.path.basename(n))[1:] for n in names if n.startswith("/")}
+    names = sorted(n for n in names if n and os.path.lexists(f"/{n}") and (os.path.islink(f"/{n}") or not os.path.isdir(f"/{n}")))
     packed = subprocess.run(["tar", "-C", "/", "--no-recursion", "-cf", "-", "-T", "-"], input="\n".join(names).encode(),
                             stdout=subprocess.PIPE, check=True).stdout
     subprocess.run(["tar", "-C", root, "-xpf", "-"], input=packed, check=True)
     os.makedirs(root / "usr/bin", exist_ok=True)
     shutil.copy("/usr/bin/env", root / "usr/bin/ping")
-    subprocess.run(["setcap", "cap_net_raw+ep", root / "usr/bin/ping"], check=True)
 
 
 def layer():
@@ -49,6 +51,9 @@ def layer():
             shutil.rmtree(root)
             root.mkdir()
             _own_packages(root)
+        # Where a capability could not be set when it was installed, ping became setuid.
+        (root / "usr/bin/ping").chmod(0o755)
+        subprocess.run(["setcap", "cap_net_raw+ep", root / "usr/bin/ping"], check=True)
         subprocess.run(["tar", "-C", root, "--format=pax", "--xattrs", "--xattrs-include=security.capability", "--numeric-owner", "--sort=name",
                         *[f"--exclude={e}" for e in EXCLUDE], "-cf", made, "."], check=True, capture_output=True)
         made.rename(kept)
