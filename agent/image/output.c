@@ -92,7 +92,8 @@ static bool drop_extended_size(uint8_t *headers, size_t n)
 		if (tar_header_parse(headers + at, &h, NULL, NULL) < 0)
 			return false;
 		at += TAR_BLOCK;
-		left = (struct slice){ (char *)headers + at, MIN((size_t)h.size, n - at) };
+		left.p = (char *)headers + at;
+		left.n = MIN((size_t)h.size, n - at);
 		while (h.type == 'x' && tar_record_next(&left, &rec, NULL, NULL) > 0) {
 			if (!slice_eq(rec.key, "size"))
 				continue;

@@ -147,7 +147,8 @@ static void change(struct model *m)
 			l->result.new_size = 3;
 			if (l->new_fd < 0)
 				l->new_fd = memfd_create("new", MFD_CLOEXEC);
-			(void)ftruncate(l->new_fd, 3);
+			if (l->new_fd < 0 || ftruncate(l->new_fd, 3) < 0)
+				l->result.changed = false;
 		}
 	}
 }
