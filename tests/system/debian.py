@@ -15,17 +15,36 @@ EXCLUDE = ["./var/cache/apt", "./var/lib/apt/lists", "./usr/share/doc", "./usr/s
 OWN = ["passwd", "login", "mount", "util-linux", "libpam-modules-bin", "coreutils", "dash", "bash", "tar", "perl-base", "libc-bin", "libc6"]
 
 
-def _debootstrap(root):
-    """Mounts that it makes stay in a view of their own."""
-    command = ["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", root]
+# In memory: dpkg syncs every file that it writes. Mounts and processes end with the script.
+SCRIPT = """set -e
+mount -t tmpfs -o mode=0755,size=1500m tmpfs "$1"
+debootstrap --variant=minbase --include="$2" bookworm "$1"
+"""
+
+
+def _pack(root, to):
+    """Where a capability could not be set when it was installed, ping became setuid."""
+    excluded = " ".join(f"--exclude='{e}'" for e in EXCLUDE)
+    return f"""chmod 0755 "{root}/usr/bin/ping"
+setcap cap_net_raw+ep "{root}/usr/bin/ping"
+tar -C "{root}" --format=pax --xattrs --xattrs-include=security.capability --numeric-owner --sort=name {excluded} -cf "{to}" .
+"""
+
+
+def _debootstrap(root, to):
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT + _pack(root, to), "sh", root, INCLUDE]
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, timeout=900)
+    try:
+        p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, timeout=600)
+    except subprocess.TimeoutExpired:
+        print("debootstrap: no end within ten minutes")
+        return False
     if p.returncode:
         print("debootstrap:", p.stdout.decode(errors="replace")[-2000:])
     return p.returncode == 0
 
 
-def _own_packages(root):
+def _own_packages(root, to):
     """When no mirror answers: the same programs as this machine's packages have them, and one capability."""
     names = subprocess.run(["dpkg", "-L", *OWN], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode().split("\n")
     # A package says /bin where a merged /usr has a link.
@@ -36,6 +55,7 @@ def _own_packages(root):
     subprocess.run(["tar", "-C", root, "-xpf", "-"], input=packed, check=True)
     os.makedirs(root / "usr/bin", exist_ok=True)
     shutil.copy("/usr/bin/env", root / "usr/bin/ping")
+    subprocess.run(["sh", "-ec", _pack(root, to)], check=True, capture_output=True)
 
 
 def layer():
@@ -47,14 +67,7 @@ def layer():
     with tempfile.TemporaryDirectory(dir=lab.BUILD, prefix="debian-") as d:
         root, made = pathlib.Path(d) / "root", pathlib.Path(d) / "layer.tar"
         root.mkdir()
-        if not shutil.which("debootstrap") or not _debootstrap(root):
-            shutil.rmtree(root)
-            root.mkdir()
-            _own_packages(root)
-        # Where a capability could not be set when it was installed, ping became setuid.
-        (root / "usr/bin/ping").chmod(0o755)
-        subprocess.run(["setcap", "cap_net_raw+ep", root / "usr/bin/ping"], check=True)
-        subprocess.run(["tar", "-C", root, "--format=pax", "--xattrs", "--xattrs-include=security.capability", "--numeric-owner", "--sort=name",
-                        *[f"--exclude={e}" for e in EXCLUDE], "-cf", made, "."], check=True, capture_output=True)
+        if not shutil.which("debootstrap") or not _debootstrap(root, made):
+            _own_packages(root, made)
         made.rename(kept)
     return kept
