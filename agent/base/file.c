@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "batten/base/fd.h"
 #include "batten/base/random.h"
@@ -26,6 +27,19 @@ int file_read(int dirfd, const char *path, size_t max_bytes, char **ret, size_t 
 	if (fd < 0)
 		return diag_errno(d, -errno, path, "cannot open");
 	return file_read_fd(fd, path, max_bytes, ret, ret_n, d);
+}
+
+int file_read_or_stdin(const char *path, size_t max_bytes, char **ret, size_t *ret_n, const char **ret_name,
+		       struct diag *d)
+{
+	int r;
+
+	*ret_name = path;
+	if (strcmp(path, "-") != 0)
+		return file_read(AT_FDCWD, path, max_bytes, ret, ret_n, d);
+	*ret_name = "standard input";
+	r = fd_read_all(STDIN_FILENO, max_bytes, ret, ret_n);
+	return r < 0 ? diag_errno(d, r, *ret_name, "cannot read") : 0;
 }
 
 int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret, size_t *ret_n,

@@ -4,11 +4,8 @@
  * observations.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "batten/base/fd.h"
 #include "batten/base/file.h"
 #include "batten/seccomp/import.h"
 #include "cli/commands.h"
@@ -37,13 +34,7 @@ static int import(const struct invocation *inv, struct diag *d)
 			f = &formats[i];
 	if (!f)
 		return diag_fail(d, -EINVAL, "--from", "say what the file is: strace, audit or docker");
-	if (strcmp(path, "-") == 0) {
-		r = fd_read_all(STDIN_FILENO, MAX_IMPORT_BYTES, &text, &n);
-		if (r < 0)
-			return diag_errno(d, r, "standard input", "cannot read");
-	} else {
-		r = file_read(AT_FDCWD, path, MAX_IMPORT_BYTES, &text, &n, d);
-	}
+	r = file_read_or_stdin(path, MAX_IMPORT_BYTES, &text, &n, &path, d);
 	if (r == 0)
 		r = f->import(text, n, path, &o, d);
 	return r < 0 ? r : observation_write(o, invocation_value(inv, "output"), d);

@@ -193,11 +193,8 @@ static void clean_up(struct measurement *m)
 
 static int keep(const struct measurement *m, const json_t *base, const char *output, struct diag *d)
 {
-	_cleanup_(freep) char *text = NULL;
 	char path[PATH_MAX];
 
-	if (output && strcmp(output, "-") == 0)
-		return json_print(STDOUT_FILENO, base);
 	if (!output) {
 		(void)mkdir("/var/lib/batten", 0755);
 		(void)mkdir("/var/lib/batten/seccomp", OUTPUT_MODE);
@@ -205,10 +202,7 @@ static int keep(const struct measurement *m, const json_t *base, const char *out
 		(void)snprintf(path, sizeof(path), "%s/%s-%s.json", RUNTIME_BASE_DIRECTORY, m->runtime, m->version);
 		output = path;
 	}
-	text = json_dumps(base, JSON_INDENT(1));
-	if (!text)
-		return -ENOMEM;
-	return file_replace(AT_FDCWD, output, text, strlen(text), 0644, d);
+	return json_write(output, base, 0644, d);
 }
 
 static size_t n_needed(const struct observation *o)

@@ -5,15 +5,11 @@
  * add some.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "batten/base/bytes.h"
-#include "batten/base/fd.h"
 #include "batten/base/file.h"
 #include "batten/base/parse.h"
 #include "batten/seccomp/observation.h"
@@ -461,18 +457,9 @@ int observation_parse(const char *text, size_t n, const char *name, struct obser
 int observation_read(const char *path, struct observation **ret, struct diag *d)
 {
 	_cleanup_(freep) char *text = NULL;
+	const char *name;
 	size_t n;
-	int r;
+	int r = file_read_or_stdin(path, MAX_OBSERVATION_BYTES, &text, &n, &name, d);
 
-	if (strcmp(path, "-") == 0) {
-		r = fd_read_all(STDIN_FILENO, MAX_OBSERVATION_BYTES, &text, &n);
-		if (r < 0)
-			return diag_errno(d, r, "standard input", "cannot read");
-		path = "standard input";
-	} else {
-		r = file_read(AT_FDCWD, path, MAX_OBSERVATION_BYTES, &text, &n, d);
-		if (r < 0)
-			return r;
-	}
-	return observation_parse(text, n, path, ret, d);
+	return r < 0 ? r : observation_parse(text, n, name, ret, d);
 }

@@ -68,10 +68,18 @@ static int make_directory(const char *dir, struct diag *d)
 	}
 }
 
-/* Removes the file that was written longest ago when there are too many. */
-static void make_room(const char *dir)
+static bool begins_with(const char *text, const char *prefix)
 {
-	char oldest[PATH_MAX] = "", digest[128];
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * Keeps the store bounded, with its lock held: what a writer that was killed left behind goes, and so
+ * does the file that was written longest ago, also a damaged one, when one more would be too many.
+ */
+static void make_room(const char *dir, bool for_one_more)
+{
+	char oldest[NAME_MAX + 1] = "";
 	struct timespec oldest_time = { 0 };
 	DIR *list = opendir(dir);
 	struct dirent *e;
@@ -80,14 +88,17 @@ static void make_room(const char *dir)
 	while (list && (e = readdir(list))) {
 		struct stat st;
 
-		if (!digest_of_file(e->d_name, digest) || fstatat(dirfd(list), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (begins_with(e->d_name, "." FILE_PREFIX))
+			(void)unlinkat(dirfd(list), e->d_name, 0);
+		if (!begins_with(e->d_name, FILE_PREFIX) ||
+		    fstatat(dirfd(list), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (n++ == 0 || st.st_mtim.tv_sec < oldest_time.tv_sec) {
 			oldest_time = st.st_mtim;
 			(void)snprintf(oldest, sizeof(oldest), "%s", e->d_name);
 		}
 	}
-	if (list && n >= MAX_STORED)
+	if (list && for_one_more && n >= MAX_STORED)
 		(void)unlinkat(dirfd(list), oldest, 0);
 	if (list)
 		(void)closedir(list);
@@ -110,8 +121,8 @@ int observation_store_merge(const char *dir, const char *digest, const struct ob
 	if (lock < 0 || flock(lock, LOCK_EX) < 0)
 		return diag_errno(d, -errno, dir, "cannot lock");
 	r = observation_read(path, &all, &why);
+	make_room(dir, r == -ENOENT);
 	if (r == -ENOENT) {
-		make_room(dir);
 		all = observation_new();
 	} else if (r == -EINVAL || r == -EBADMSG || r == -EFBIG) {
 		(void)snprintf(aside, sizeof(aside), "%s.bad", path);

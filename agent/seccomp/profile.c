@@ -6,12 +6,8 @@
 #include "batten/seccomp/profile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "batten/base/bytes.h"
-#include "batten/base/fd.h"
 #include "batten/base/file.h"
 #include "seccomp/profile-internal.h"
 
@@ -216,18 +212,9 @@ int profile_write(const struct profile *p, const char *path, struct diag *d)
 int profile_read(const char *path, const struct profile_context *context, struct profile **ret, struct diag *d)
 {
 	_cleanup_(freep) char *text = NULL;
+	const char *name;
 	size_t n;
-	int r;
+	int r = file_read_or_stdin(path, MAX_PROFILE_BYTES, &text, &n, &name, d);
 
-	if (strcmp(path, "-") == 0) {
-		r = fd_read_all(STDIN_FILENO, MAX_PROFILE_BYTES, &text, &n);
-		if (r < 0)
-			return diag_errno(d, r, "standard input", "cannot read");
-		path = "standard input";
-	} else {
-		r = file_read(AT_FDCWD, path, MAX_PROFILE_BYTES, &text, &n, d);
-		if (r < 0)
-			return r;
-	}
-	return profile_parse(text, n, path, context, ret, d);
+	return r < 0 ? r : profile_parse(text, n, name, context, ret, d);
 }

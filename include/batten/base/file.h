@@ -23,6 +23,13 @@ int file_read(int dirfd, const char *path, size_t max_bytes, char **ret, size_t 
 	      struct diag *d) _must_check_;
 
 /*
+ * file_read_or_stdin - the same for a path that a user gave: "-" is standard input
+ * @ret_name: what to call it in a diag: the path, or a constant
+ */
+int file_read_or_stdin(const char *path, size_t max_bytes, char **ret, size_t *ret_n, const char **ret_name,
+		       struct diag *d) _must_check_;
+
+/*
  * file_read_fd - the same for a file that is open already
  * @name: what to call it in the diag
  */
