@@ -51,6 +51,18 @@ static int load_stored(const struct invocation *inv, const char *name, struct ob
 	return r;
 }
 
+int seccomp_input_add(const struct invocation *inv, const char *name, struct observation *into, struct diag *d)
+{
+	_cleanup_(observation_freep) struct observation *o = NULL;
+	int r;
+
+	if (strcmp(name, "-") == 0 || access(name, F_OK) == 0 || strchr(name, '/') == name)
+		r = observation_read(name, &o, d);
+	else
+		r = load_stored(inv, name, &o, d);
+	return r == 0 ? observation_merge(into, o, d) : r;
+}
+
 int seccomp_input_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *all = observation_new();
@@ -58,16 +70,8 @@ int seccomp_input_load(const struct invocation *inv, unsigned int first, struct 
 	if (!all)
 		return -ENOMEM;
 	for (unsigned int i = first; i < inv->n_args; i++) {
-		_cleanup_(observation_freep) struct observation *o = NULL;
-		const char *name = inv->args[i];
-		int r;
+		int r = seccomp_input_add(inv, inv->args[i], all, d);
 
-		if (strcmp(name, "-") == 0 || access(name, F_OK) == 0 || strchr(name, '/') == name)
-			r = observation_read(name, &o, d);
-		else
-			r = load_stored(inv, name, &o, d);
-		if (r == 0)
-			r = observation_merge(all, o, d);
 		if (r < 0)
 			return r;
 	}

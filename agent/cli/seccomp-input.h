@@ -10,10 +10,11 @@
 #define STATE_OPTION { "state", 0, "DIR", "where observations are kept instead of /var/lib/batten/seccomp", false }
 const char *seccomp_state(const struct invocation *inv);
 
-/*
- * seccomp_input_load - the union of what the arguments from @first on name
- * Each is a file, "-", or an image in the store by name or digest.
- */
+/* Adds what one argument names: a file, "-", or in the store an image by name or digest, or a container of it. */
+int seccomp_input_add(const struct invocation *inv, const char *name, struct observation *into, struct diag *d)
+	_must_check_;
+
+/* The union of what the arguments from @first on name. */
 int seccomp_input_load(const struct invocation *inv, unsigned int first, struct observation **ret, struct diag *d)
 	_must_check_;
 

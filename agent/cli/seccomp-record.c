@@ -201,6 +201,8 @@ static void tell_what_was_seen(const struct recording *rec, const struct observa
 	else if (rec->own && WIFSIGNALED(rec->child_status))
 		(void)fprintf(stderr, "; the command was ended by signal %d", WTERMSIG(rec->child_status));
 	(void)fputc('\n', stderr);
+	if (rec->id[0])
+		(void)fputs("batten: the container was running: what it needed to start is not in the observation\n", stderr);
 	if (observer_lost_tasks(rec->observer) > 0)
 		(void)fprintf(stderr, "batten: %llu threads found no room and were not observed\n",
 			      (unsigned long long)observer_lost_tasks(rec->observer));

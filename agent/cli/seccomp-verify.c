@@ -71,20 +71,17 @@ static void print_text(const struct invocation *inv, const struct verify_result 
 
 static int verify(const struct invocation *inv, bool *ret_denies, struct diag *d)
 {
-	_cleanup_(observation_freep) struct observation *o = NULL, *more = NULL;
+	_cleanup_(observation_freep) struct observation *o = NULL;
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	struct profile_context context;
 	struct verify_result v = { 0 };
-	const char *path;
+	const char *name;
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && (path = invocation_nth(inv, "against", i)); i++) {
-		more = observation_free(more);
-		r = observation_read(path, &more, d);
-		if (r == 0 && !o)
-			o = take_ptr(more);
-		else if (r == 0)
-			r = observation_merge(o, more, d);
+	for (unsigned int i = 0; r == 0 && (name = invocation_nth(inv, "against", i)); i++) {
+		if (!o)
+			o = observation_new();
+		r = o ? seccomp_input_add(inv, name, o, d) : -ENOMEM;
 	}
 	if (r < 0)
 		return r;
@@ -117,7 +114,9 @@ static enum exit_status verify_run(struct invocation *inv)
 }
 
 static const struct option_row options[] = {
-	{ "against", 0, "OBSERVATION", "what must not be denied", true },
+	{ "against", 0, "OBSERVATION|IMAGE", "what must not be denied", true },
+	{ "docker", 0, "URL", "Docker's socket, asked for a container's image", false },
+	STATE_OPTION,
 	{ 0 },
 };
 

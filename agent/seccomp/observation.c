@@ -309,6 +309,22 @@ int observation_merge(struct observation *into, const struct observation *from, 
 	return r;
 }
 
+/* What begins with an exec was observed from its first instruction on. */
+static bool start_was_seen(const struct observation *o)
+{
+	static const char *const execs[] = { "execve", "execveat" };
+
+	for (enum abi a = 0; a < _ABI_MAX; a++) {
+		for (size_t i = 0; i < ARRAY_SIZE(execs); i++) {
+			const struct observed_call *c = observation_find(o, a, execs[i]);
+
+			if (c && observed_call_needed(c, PHASE_START))
+				return true;
+		}
+	}
+	return false;
+}
+
 void observation_confidence(const struct observation *o, struct confidence *ret)
 {
 	int64_t span = o->finished_ms - o->started_ms;
@@ -334,7 +350,10 @@ void observation_confidence(const struct observation *o, struct confidence *ret)
 	}
 	if (ret->n_names > 0)
 		ret->saturation = 1.0 - (double)ret->n_once / (double)ret->n_names;
-	if (ret->runs < YOUNG_RUNS)
+	if (ret->n_names > 0 && !start_was_seen(o))
+		(void)snprintf(ret->why, sizeof(ret->why), "its start was not observed (no execve); what starts under a "
+			       "profile of it may fail");
+	else if (ret->runs < YOUNG_RUNS)
 		(void)snprintf(ret->why, sizeof(ret->why), "%llu run%s; let it run at least %d times",
 			       (unsigned long long)ret->runs, ret->runs == 1 ? "" : "s", YOUNG_RUNS);
 	else if (1.0 - ret->saturation > YOUNG_ONCE_SHARE)

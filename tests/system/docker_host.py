@@ -15,8 +15,10 @@ import lab
 class DockerHost:
     """with DockerHost() as d: d.docker("run", ...). d.space is where dockerd lives."""
 
-    def __init__(self, daemon_options=()):
+    def __init__(self, daemon_options=(), prepare=()):
+        """prepare: commands that are run in its views before it starts, whether they succeed or not."""
         self._options = list(daemon_options)
+        self._prepare = list(prepare)
         self.dockerd = None
 
     def __enter__(self):
@@ -27,6 +29,8 @@ class DockerHost:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="batten-docker-"))
         self.socket = self.directory / "docker.sock"
         self.space.run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        for command in self._prepare:
+            self.space.run(*command, check=False)
         self.start()
         self.make_image("busybox")
         return self

@@ -131,6 +131,41 @@ def test_importing_a_profile_and_merging(observation, scratch):
     assert {"mkdir", "open", "socket"} <= set(json.loads(one)["abis"]["x86_64"]["syscalls"])
 
 
+def test_observations_and_profiles_of_other_machines(observation, profile, scratch):
+    """arm64 from here: an observation that came from there, its profile, and what does not go together."""
+    o = json.loads(observation.read_text())
+    o["arch"] = "aarch64"
+    o["abis"] = {"aarch64": o["abis"]["x86_64"]}
+    (scratch / "arm.json").write_text(json.dumps(o))
+    p = batten("generate", scratch / "arm.json", "--args", "--runtime", "crun", "-o", scratch / "arm-profile.json")
+    assert p.returncode == 0, p.stderr
+    made = json.loads((scratch / "arm-profile.json").read_text())
+    names = {n for r in made["syscalls"] for n in r["names"]}
+    assert made["architectures"] == ["SCMP_ARCH_AARCH64"] and "openat" in names
+    assert not {"open", "fork", "arch_prctl", "epoll_wait"} & names, "arm64 has no such calls"
+    assert batten("verify", scratch / "arm-profile.json", "--against", scratch / "arm.json").returncode == 0
+    one_line(batten("verify", scratch / "arm-profile.json", "--against", observation), "another architecture")
+    one_line(batten("verify", profile, "--against", scratch / "arm.json"), "another architecture")
+    one_line(batten("merge", observation, scratch / "arm.json"), "x86_64", "aarch64")
+
+
+def test_runtimes_by_version(observation, scratch):
+    def names(runtime, *options):
+        p = batten("generate", observation, "--runtime", runtime, *options)
+        assert p.returncode == 0, p.stderr
+        rules = json.loads(p.stdout)["syscalls"]
+        return {n for r in rules if r["action"] == "SCMP_ACT_ALLOW" for n in r["names"]}, str(rules), p.stderr
+    old, text, said = names("runc@1.1.5")
+    assert "capset" in old and "openat2" not in old and "(runc 1.1.5)" in text and "newer" not in said
+    every, text, _ = names("runc")
+    assert old < every and "openat2" in every and "(runc)" in text
+    fewer, text, _ = names("runc@1.1.5", "--no-new-privileges")
+    assert fewer < old and "capset" not in fewer and "with no-new-privileges" in text
+    _, _, said = names("runc@99.1")
+    assert "newer" in said and "measure-runtime runc" in said
+    one_line(batten("generate", observation, "--runtime", "runc@new"), "runc@1.1.5")
+
+
 def one_line(p, *words):
     assert p.returncode == 2 and p.stderr.count("\n") == 1 and not p.stdout, p
     assert all(w in p.stderr for w in words), (words, p.stderr)

@@ -80,6 +80,13 @@ def test_32_bit_calls_are_kept_apart(observes, scratch, storage):
     assert "set_thread_area" not in calls(o) and "execve" in calls(o)
 
 
+def test_x32_calls_are_kept_apart(observes, scratch, storage):
+    """Also on a kernel that has no x32: the call comes in all the same."""
+    program = programs.build(scratch, "calls", programs.CALLS, "-static")
+    o = json.loads(batten("seccomp", "record", *storage, "--", program, str(0x40000000 | 170)).stdout)
+    assert "sethostname" in calls(o, "x32") and "sethostname" not in calls(o)
+
+
 def test_output_of_the_command_does_not_mix_with_the_observation(observes):
     p = batten("seccomp", "record", "--", "echo", "hello")
     assert json.loads(p.stdout)["schema"] == "batten.observation/1"

@@ -131,6 +131,24 @@ def test_recording_under_dockers_default_still_starts_threads(bundles, scratch, 
         assert (got.returncode, got.stdout) == (0, "4 threads\n"), got
 
 
+@pytest.mark.parametrize("storage", [(), BY_THREAD], ids=["by-task", "by-thread"])
+def test_what_a_filter_denied_is_told_from_what_the_kernel_refused(bundles, scratch, storage):
+    """keyctl never reaches the kernel; raising a limit does, and is refused there."""
+    program = ("import ctypes, resource\nctypes.CDLL(None).syscall(250, 0, 0, 0)\n"
+               "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+               "try: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1)); print('raised')\n"
+               "except (PermissionError, ValueError): print('refused')")
+    free = {}
+
+    def run(cgroup):
+        free["result"] = bundles.run("runc", ["python3", "-S", "-c", program], seccomp=oci.docker_default(), cgroup=cgroup)
+    o = bundles.record(run, scratch / "o.json", *storage)
+    calls = o["abis"]["x86_64"]["syscalls"]
+    assert free["result"].stdout == "refused\n", free["result"]
+    assert calls["keyctl"]["denied"] == ["EPERM"] and "phase" not in calls["keyctl"], calls["keyctl"]
+    assert "phase" in calls["prlimit64"] and "denied" not in calls["prlimit64"], calls["prlimit64"]
+
+
 @pytest.mark.parametrize("runtime,storage", [("runc", ()), ("crun", ()), ("crun", BY_THREAD)],
                          ids=["runc", "crun", "crun-by-thread"])
 def test_exec_sessions_are_kept_apart_and_work(bundles, scratch, runtime, storage):
@@ -152,7 +170,8 @@ def test_exec_sessions_are_kept_apart_and_work(bundles, scratch, runtime, storag
 
     def during(inside):
         assert "passwd" in session(inside).stdout
-    assert bundles.run(runtime, command, seccomp=profile, during=during).returncode == 0
+    for nnp in (False, True):
+        assert bundles.run(runtime, command, seccomp=profile, during=during, nnp=nnp).returncode == 0
     without = generate(scratch / "o.json", scratch / "p.json", "--runtime", "crun", "--without-exec")
     assert answers(without, "statfs") != "ALLOW"
 

@@ -137,6 +137,55 @@ static void confidence_counts_what_was_seen_once(void **state)
 	observation_free(o);
 }
 
+/* Twenty calls of @runs runs over an hour; the last of them first seen @late_minutes before the end. */
+static struct observation *hour(unsigned int runs, unsigned int late_minutes, bool with_start)
+{
+	struct observation *o = observation_new();
+	struct observed_source s = { .id = "s", .runs = runs };
+
+	o->started_ms = 1700000000000;
+	o->finished_ms = o->started_ms + 3600000;
+	assert_int_equal(observation_add_source(o, &s), 0);
+	for (int i = 0; i < 20; i++) {
+		struct observed_call *c;
+		char name[ABI_NAME_SIZE];
+
+		assert_int_equal(observation_add(o, ABI_X86_64, i == 0 && with_start ? "execve" :
+						 abi_call_name(ABI_X86_64, i, name), &c), 0);
+		c->phases = i == 19 ? PHASE_SERVE : PHASE_START;
+		c->first_ms = i == 19 ? o->finished_ms - late_minutes * 60000 : o->started_ms;
+		observed_call_witness(c, "s", runs);
+	}
+	return o;
+}
+
+static void young_observations_say_why(void **state)
+{
+	static const struct {
+		unsigned int runs, late_minutes;
+		bool with_start;
+		const char *why; /* "": old enough */
+	} cases[] = {
+		{ 5, 50, true, "" },
+		{ 2, 50, true, "2 runs" },
+		{ 5, 1, true, "last tenth" },
+		{ 5, 50, false, "start was not observed" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct observation *o = hour(cases[i].runs, cases[i].late_minutes, cases[i].with_start);
+		struct confidence c;
+
+		observation_confidence(o, &c);
+		assert_int_equal(c.young, cases[i].why[0] != '\0');
+		if (!strstr(c.why, cases[i].why))
+			fail_msg("\"%s\" does not say \"%s\"", c.why, cases[i].why);
+		assert_int_equal(c.first_new_ms, o->started_ms);
+		assert_int_equal(c.last_new_ms, o->finished_ms - cases[i].late_minutes * 60000);
+		observation_free(o);
+	}
+}
+
 static void bad_documents_are_refused(void **state)
 {
 	static const struct {
@@ -212,6 +261,7 @@ int main(void)
 		cmocka_unit_test(printing_and_reading_agree),
 		cmocka_unit_test(argument_values_are_bounded),
 		cmocka_unit_test(confidence_counts_what_was_seen_once),
+		cmocka_unit_test(young_observations_say_why),
 		cmocka_unit_test(bad_documents_are_refused),
 		cmocka_unit_test(machines_are_not_mixed),
 		cmocka_unit_test(names_and_numbers_agree),
