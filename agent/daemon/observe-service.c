@@ -118,7 +118,7 @@ int observe_service_new(struct observe_service **ret, sd_event *event, const cha
 	r = add_sources(s, event);
 	if (r < 0)
 		return diag_errno(d, r, "observer", "cannot be put into the loop");
-	log_event(LOG_INFO, &msg_observing, "store", dir);
+	log_event(LOG_INFO, &msg_observing, "store", dir, "means", seccomp_watch_means(s->watch));
 	*ret = take_ptr(s);
 	return 0;
 }

@@ -169,6 +169,15 @@ struct seccomp_watch *seccomp_watch_free(struct seccomp_watch *w)
 	return NULL;
 }
 
+const char *seccomp_watch_means(const struct seccomp_watch *w)
+{
+	bool by_thread = observer_by_thread(w->observer);
+
+	if (w->by_mntns)
+		return by_thread ? "by mount namespace, threads in a table" : "by mount namespace, storage by task";
+	return by_thread ? "by cgroup, threads in a table" : "by cgroup, storage by task";
+}
+
 int seccomp_watch_fd(const struct seccomp_watch *w)
 {
 	return observer_fd(w->observer);

@@ -113,6 +113,7 @@ def test_the_daemon_lists_every_image_with_its_saturation(observing, docker_host
     for calls in stored.values():
         assert {"execve", "arch_prctl", "set_tid_address", "openat", "getdents64", "exit_group"} <= set(calls)
         assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
+    assert "by mount namespace" in daemon.log() or "by cgroup" in daemon.log()
     text = daemon.batten("seccomp", "list", "--state", daemon.state / "seccomp").stdout
     assert all(any(line.startswith(image) and "%" in line for line in text.splitlines()) for image in stored), text
     assert "error" not in daemon.log()

@@ -29,6 +29,9 @@ int seccomp_watch_new(struct seccomp_watch **ret, const char *dir, seccomp_watch
 struct seccomp_watch *seccomp_watch_free(struct seccomp_watch *w);
 DEFINE_CLEANUP(struct seccomp_watch *, seccomp_watch_free)
 
+/* What this kernel and host allowed for, in words: "by cgroup, storage by task". */
+const char *seccomp_watch_means(const struct seccomp_watch *w);
+
 /* Readable when seccomp_watch_dispatch() has something to do; call it every 10 s besides. */
 int seccomp_watch_fd(const struct seccomp_watch *w);
 /* Return: 0, or why something could not be stored (it is tried again); words in @d. */
