@@ -49,6 +49,7 @@ static json_t *confidence_json(const struct observation *o)
 	json_object_set_new(j, "seen_once", json_integer((json_int_t)c.n_once));
 	json_object_set_new(j, "saturation", json_real(c.saturation));
 	json_object_set_new(j, "runs", json_integer((json_int_t)c.runs));
+	json_object_set_new(j, "containers", json_integer((json_int_t)o->n_sources));
 	json_object_set_new(j, "calls", json_integer((json_int_t)c.calls));
 	json_object_set_new(j, "hours", json_real((double)c.seconds / 3600.0));
 	if (c.first_new_ms) {
@@ -109,10 +110,12 @@ static int show_text(const struct observation *o)
 		(void)printf("digest      %s\n", o->digests.v[i]);
 	(void)printf("calls       %zu, of them seen in one run only: %zu\n", c.n_names, c.n_once);
 	(void)printf("saturation  %.0f %%\n", c.saturation * 100);
-	(void)printf("watched     %llu runs, %.1f hours, at least %llu calls\n", (unsigned long long)c.runs,
-		     (double)c.seconds / 3600.0, (unsigned long long)c.calls);
-	if (c.last_new_ms)
+	(void)printf("watched     %llu runs in %zu containers or recordings, %.1f hours, at least %llu calls\n",
+		     (unsigned long long)c.runs, o->n_sources, (double)c.seconds / 3600.0, (unsigned long long)c.calls);
+	if (c.last_new_ms) {
+		(void)printf("first new   %s\n", time_text(c.first_new_ms, buf));
 		(void)printf("last new    %s\n", time_text(c.last_new_ms, buf));
+	}
 	if (c.young)
 		(void)printf("young       %s\n", c.why);
 	draw_curve(o);

@@ -84,6 +84,7 @@ def test_diff_explain_show_and_list(profile, observation, scratch):
     assert batten("explain", observation, "--call", "mount").returncode == 2
     s = json.loads(batten("show", observation, "--json").stdout)
     assert s["syscalls"] == 5 and s["young"] and s["runs"] == 1 and s["saturation"] == 0
+    assert s["containers"] == 1 and s["calls"] == 0 and s["hours"] == 0
     assert "saturation" in batten("show", observation).stdout
     assert json.loads(batten("list", "--state", scratch / "none", "--json").stdout)["images"] == []
 

@@ -59,7 +59,7 @@ WORKLOADS = {
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
-def test_workloads_behave_the_same_under_their_profile(bundles, scratch, runtime):
+def test_workloads_behave_the_same_under_their_profile(bundles, scratch, runtime, capsys):
     programs.build(bundles.programs, "threads", programs.THREADS, "-pthread")
     programs.build(bundles.programs, "hello32", programs.HELLO, "-m32", "-static")
     counts = {}
@@ -83,7 +83,8 @@ def test_workloads_behave_the_same_under_their_profile(bundles, scratch, runtime
         for call, number in NEVER.items():
             assert answers(profile, call) == "ERRNO 1", call
     there = allowed_there(scratch / "profile.json")
-    print(f"{runtime}: calls allowed per workload {counts}; Docker's default lets {there} through")
+    with capsys.disabled():
+        print(f"\n{runtime}: calls let through per workload {counts}; Docker's default: {there}")
     assert all(n < there for n in counts.values()), (counts, there)
 
 
@@ -214,7 +215,7 @@ print(ask(b"EVAL", b"return 7", b"0"), ask(b"NOSUCH")[:20], ask(b"FLUSHALL"))
 
 
 @pytest.mark.parametrize("server", list(SERVER))
-def test_servers_under_load_are_the_same_under_their_profile(bundles, scratch, server):
+def test_servers_under_load_are_the_same_under_their_profile(bundles, scratch, server, capsys):
     lab.need(shutil.which({"redis": "redis-server"}.get(server, server)), f"{server} is not installed")
     (bundles.programs / "nginx.conf").write_text(
         "user root; worker_processes 2; events {}\nhttp { access_log off; client_body_temp_path /tmp/b; "
@@ -244,7 +245,8 @@ def test_servers_under_load_are_the_same_under_their_profile(bundles, scratch, s
         got = bundles.run(runtime, shell, seccomp=profile, nnp=nnp)
         assert (got.returncode, got.stdout) == (0, expected), got
         counts[runtime] = allowed(scratch / "p.json")
-    print(f"{server} under load: {counts} calls allowed; Docker's default {allowed_there(scratch / 'p.json')}")
+    with capsys.disabled():
+        print(f"\n{server} under load: calls let through {counts}; Docker's default: {allowed_there(scratch / 'p.json')}")
 
 
 def allowed(profile, key="allowed"):
