@@ -281,7 +281,7 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 {
 	static const struct observer_options defaults = { 0 };
 	_cleanup_(observer_freep) struct observer *o = NULL;
-	struct diag older = { 0 };
+	struct diag why = { 0 }, older = { 0 };
 	int r;
 
 	if (!options)
@@ -299,11 +299,13 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	o->userdata = userdata;
 	o->by_mntns = options->by_mntns;
 	o->startup_ns = (options->startup_ms ? options->startup_ms : DEFAULT_STARTUP_MS) * 1000000ull;
-	r = options->no_task_storage ? -EOPNOTSUPP : load(o, options, false, d);
-	if (r < 0 && r != -ENOMEM && load(o, options, true, options->no_task_storage ? d : &older) == 0)
+	r = options->no_task_storage ? -EOPNOTSUPP : load(o, options, false, &why);
+	if (r < 0 && r != -ENOMEM && load(o, options, true, options->no_task_storage ? &why : &older) == 0)
 		r = 0;
 	if (r < 0)
-		return r;
+		return diag_fail(d, r, why.where, "%s", why.what);
+	if (!o->skel)
+		return -ENOMEM;
 	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), on_event, o, NULL);
 	if (!o->ring)
 		return bpf_fail(d, -errno, "read the syscall observer's events");

@@ -32,17 +32,18 @@ int runtime_version_order(const char *a, const char *b)
 static int each_base(int (*fn)(void *userdata, const json_t *base), void *userdata)
 {
 	_cleanup_(json_freep) json_t *doc = NULL;
-	DIR *dir = NULL;
 	struct dirent *e;
 	size_t i;
 	const json_t *base;
+	DIR *dir;
 	int r = seccomp_data_load(DATA_RUNTIME_BASE, &doc);
 
-	if (r == 0)
-		dir = opendir(RUNTIME_BASE_DIRECTORY);
 	json_array_foreach(json_object_get(doc, "bases"), i, base)
 		r = r ? r : fn(userdata, base);
-	while (dir && r == 0 && (e = readdir(dir))) {
+	dir = opendir(RUNTIME_BASE_DIRECTORY);
+	if (!dir)
+		return r;
+	while (r == 0 && (e = readdir(dir))) {
 		_cleanup_(json_freep) json_t *own = NULL;
 		_cleanup_(freep) char *text = NULL;
 		size_t n;
@@ -54,8 +55,7 @@ static int each_base(int (*fn)(void *userdata, const json_t *base), void *userda
 		json_array_foreach(json_object_get(own, "bases"), i, base)
 			r = r ? r : fn(userdata, base);
 	}
-	if (dir)
-		(void)closedir(dir);
+	(void)closedir(dir);
 	return r;
 }
 
