@@ -78,7 +78,6 @@ static void on_event(void *userdata, const struct observer_event *e)
 	w->callback(w->userdata, c ? c->id : NULL, &out);
 }
 
-/* News that came before anybody had told whose they are. */
 static void tell_news(struct seccomp_watch *w, struct watched *c, const struct observation *o)
 {
 	for (enum abi a = 0; w->callback && a < _ABI_MAX; a++) {
@@ -95,10 +94,13 @@ static void tell_news(struct seccomp_watch *w, struct watched *c, const struct o
 	}
 }
 
-/* What the image did before, so that what it does for the first time can be told. */
+/*
+ * What the image did before, so that what it does for the first time can be told; and what of that the
+ * container did before anybody had told whose it is.
+ */
 static void learn_known(struct seccomp_watch *w, struct watched *c)
 {
-	_cleanup_(observation_freep) struct observation *o = NULL;
+	_cleanup_(observation_freep) struct observation *o = NULL, *now = observation_new();
 
 	if (observation_store_find(w->dir, c->digest, &o, NULL) < 0)
 		return;
@@ -107,6 +109,8 @@ static void learn_known(struct seccomp_watch *w, struct watched *c)
 		for (size_t i = 0; i < o->abis[a].n; i++)
 			if (o->abis[a].v[i].phases)
 				(void)is_news(c, a, o->abis[a].v[i].name);
+	if (now && observer_collect(w->observer, c->group, c->digest, now, NULL) == 0)
+		tell_news(w, c, now);
 }
 
 /* Containers have groups of their own in cgroup2 only where it is the one hierarchy. */

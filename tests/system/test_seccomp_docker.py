@@ -117,17 +117,29 @@ def test_a_running_container_is_observed_with_its_exec_sessions(observes, docker
 def test_containers_are_stored_by_image(observes, docker_host, scratch):
     """What the daemon does with its containers: each run is one, whatever it is stored how often."""
     store = scratch / "store"
-    watch = docker_host.space.start(lab.TOOLS / "seccomp-watch", docker_host.socket, store, "6", stdout=subprocess.PIPE)
-    assert watch.stdout.readline() == "watching\n"
-    for _ in range(2):
-        docker_host.docker("run", "--network", "none", "--name", "stored", "busybox", "sh", "-c",
-                           "sleep 1; ls / >/dev/null; sleep 0.5")
-        lab.time.sleep(0.4)
+    with open(scratch / "sights", "w") as sights:
+        watch = docker_host.space.start(lab.TOOLS / "seccomp-watch", docker_host.socket, store, stdin=subprocess.PIPE,
+                                        stdout=sights)
+    lab.wait_for(lambda: "watching" in (scratch / "sights").read_text(), "the watcher", timeout=60)
+
+    def images(n):
+        p = batten("seccomp", "list", "--state", store, "--json")
+        found = json.loads(p.stdout)["images"] if p.returncode == 0 else []
+        return [i for i in found if i["runs"] == n]
+    for n in (1, 2):
+        identity = docker_host.docker("run", "-d", "--network", "none", "--name", "stored", "busybox", "sh", "-c",
+                                      "while ! [ -e /tmp/end ]; do sleep 0.1; done; ls / >/dev/null").stdout.strip()
+        lab.wait_for(lambda: f"{identity[:12]} runs" in (scratch / "sights").read_text(), "the container to be known",
+                     timeout=60)
+        docker_host.docker("exec", "stored", "sh", "-c", ": > /tmp/end", check=False)
+        docker_host.docker("wait", "stored")
+        # Before it is removed: the watcher asks Docker, and must find that it has ended.
+        lab.wait_for(lambda: images(n), f"run {n} to be stored", timeout=60)
         docker_host.docker("rm", "-f", "stored")
-    out, _ = watch.communicate(timeout=20)
-    assert watch.returncode == 0 and "getdents64" in out
-    listed = json.loads(batten("seccomp", "list", "--state", store, "--json").stdout)["images"]
-    assert len(listed) == 1 and listed[0]["image"] == "busybox" and listed[0]["runs"] == 2, listed
+    watch.stdin.close()
+    assert watch.wait(timeout=60) == 0 and "getdents64" in (scratch / "sights").read_text()
+    listed = images(2)
+    assert len(listed) == 1 and listed[0]["image"] == "busybox", listed
     assert 0 < listed[0]["saturation"] <= 1
     docker_host.docker("create", "--name", "by-name", "busybox", "true")
     named = batten("seccomp", "generate", "by-name", "--state", store, "--docker", docker_host.socket)

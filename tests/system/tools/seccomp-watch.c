@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Observes the containers of a Docker host as the daemon does, for tests: seccomp-watch SOCKET STORE
- * SECONDS. Prints a line for each first sight.
+ * Observes the containers of a Docker host as the daemon does, for tests: seccomp-watch SOCKET STORE.
+ * Prints a line for each first sight and, ten times a second, for what runs; ends with its standard input.
  */
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "batten/host/model.h"
 #include "batten/seccomp/watch.h"
@@ -21,18 +20,16 @@ int main(int argc, char **argv)
 {
 	_cleanup_(seccomp_watch_freep) struct seccomp_watch *w = NULL;
 	_cleanup_(docker_freep) struct docker *k = NULL;
-	time_t end;
 	struct diag d = { 0 };
 
-	if (argc != 4 || docker_new(&k, argv[1], &d) < 0 || seccomp_watch_new(&w, argv[2], on_event, NULL, &d) < 0) {
+	if (argc != 3 || docker_new(&k, argv[1], &d) < 0 || seccomp_watch_new(&w, argv[2], on_event, NULL, &d) < 0) {
 		diag_print(&d, 0);
 		return 3;
 	}
 	(void)puts("watching");
 	(void)fflush(stdout);
-	end = time(NULL) + atoi(argv[3]);
-	while (time(NULL) < end) {
-		struct pollfd fd = { seccomp_watch_fd(w), POLLIN, 0 };
+	for (;;) {
+		struct pollfd fds[] = { { STDIN_FILENO, POLLIN, 0 }, { seccomp_watch_fd(w), POLLIN, 0 } };
 		struct host_model m;
 
 		/* The daemon gets these from host_watch; here the whole list is asked for each time. */
@@ -44,10 +41,15 @@ int main(int argc, char **argv)
 
 				if (r < 0)
 					diag_print(&d, r);
+				else if (c->running)
+					(void)printf("%.12s runs\n", c->id);
 			}
 		}
 		host_model_done(&m);
-		(void)poll(&fd, 1, 100);
+		(void)fflush(stdout);
+		(void)poll(fds, 2, 100);
+		if (fds[0].revents)
+			break;
 		if (seccomp_watch_dispatch(w, &d) < 0)
 			return 1;
 	}
