@@ -2,7 +2,7 @@
 #
 # One file, no recursion. Yours to set: B, CC, CFLAGS, CPPFLAGS, LDFLAGS, PKG_CONFIG, PREFIX, DESTDIR,
 # SYSCONFDIR, UNITDIR, STRIP, EMULATOR, PACKAGES, SAN (address,undefined), WERROR=1, V=1, T (pytest arguments instead of tests/system),
-# STRICT=1 (a test that cannot run fails), CLANG, BPFTOOL.
+# STRICT=1 (a test that cannot run fails), CLANG, LLVM_OBJCOPY, BPFTOOL.
 
 VERSION    := 0.1.0
 B          ?= build
@@ -12,6 +12,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 MANDIR     ?= $(PREFIX)/share/man
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang
+LLVM_OBJCOPY ?= llvm-objcopy
 BPFTOOL    ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 PYTHON     ?= /usr/bin/python3
 STRIP      ?= strip
@@ -99,7 +100,7 @@ $(B)/libbatten.a: $(LIB_OBJ)
 $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-# BPF: objects of their own compiler, linked once (which drops DWARF: half their size), then a skeleton
+# BPF: objects of their own compiler, linked once (which drops DWARF: half their size), without labels, then a skeleton
 # that carries them in the binary.
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -109,6 +110,7 @@ $(B)/%.bpf.o: %.bpf.c Makefile
 $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
 	@mkdir -p $(@D)
 	$(call say,SKEL,$@)$(BPFTOOL) gen object $(@:.skel.h=.o) $< && \
+		$(LLVM_OBJCOPY) --discard-all $(@:.skel.h=.o) && \
 		$(BPFTOOL) gen skeleton $(@:.skel.h=.o) name $(subst -,_,$(basename $(notdir $*)))_bpf > $@
 
 BPF_ARCH := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),arm64,x86)
