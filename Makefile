@@ -256,7 +256,8 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl mandoc nftables iptables iproute2 busybox-static docker.io \
              strace procps runc crun perl gcc-multilib nginx-light redis-server \
-             chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman buildah libcap2-bin debootstrap
+             chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman buildah libcap2-bin debootstrap \
+             prometheus prometheus-node-exporter rsyslog systemd
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
 APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git

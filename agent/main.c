@@ -24,6 +24,7 @@ const struct command *const commands[] = {
 	&cmd_imds_probe,
 	&cmd_imds_status,
 	&cmd_imds_unblock,
+	&cmd_metrics,
 	&cmd_seccomp_diff,
 	&cmd_seccomp_explain,
 	&cmd_seccomp_generate,
@@ -35,6 +36,7 @@ const struct command *const commands[] = {
 	&cmd_seccomp_shadow,
 	&cmd_seccomp_show,
 	&cmd_seccomp_verify,
+	&cmd_status,
 };
 const size_t n_commands = ARRAY_SIZE(commands);
 

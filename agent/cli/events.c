@@ -4,15 +4,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "batten/base/json.h"
 #include "batten/daemon/control.h"
 #include "cli/commands.h"
 #include "cli/guard-options.h"
-
-#define FOLLOW_PAUSE_MS 250
 
 static const char *member(const json_t *j, const char *name)
 {
@@ -42,17 +39,18 @@ static int print_events(const json_t *events, bool json)
 static enum exit_status events_run(struct invocation *inv)
 {
 	const char *dir = invocation_value(inv, "runtime-dir");
+	bool follow = invocation_value(inv, "follow") != NULL, waits = false;
 	bool json = strcmp(invocation_format(inv), "json") == 0;
 	json_int_t next = 0;
 	struct diag d = { 0 };
 
 	for (;;) {
-		_cleanup_(json_freep) json_t *parameters = json_pack("{s:I}", "after", next), *result = NULL;
+		_cleanup_(json_freep) json_t *parameters = json_pack("{s:I, s:b}", "after", next, "wait", waits), *result = NULL;
 		int status = EXIT_UNABLE, r;
 
 		if (!parameters)
 			return invocation_fail(&d, -ENOMEM);
-		r = control_call(dir ? dir : DEFAULT_RUNTIME_DIR, "events", parameters, &result, &status, &d);
+		r = control_call_waiting(dir ? dir : DEFAULT_RUNTIME_DIR, "events", parameters, &result, &status, &d);
 		if (r == -ENOENT) {
 			diag_print(&(struct diag){ .what = "no daemon runs; its journal has what an earlier one saw" }, r);
 			return EXIT_UNABLE;
@@ -65,10 +63,10 @@ static enum exit_status events_run(struct invocation *inv)
 			r = print_events(json_object_get(result, "events"), json);
 		if (r < 0)
 			return r == -EPIPE ? EXIT_DONE : invocation_fail(&d, r);
-		if (!invocation_value(inv, "follow"))
+		if (!follow)
 			return EXIT_DONE;
 		next = json_integer_value(json_object_get(result, "next"));
-		(void)nanosleep(&(struct timespec){ .tv_nsec = FOLLOW_PAUSE_MS * 1000000L }, NULL);
+		waits = true;
 	}
 }
 
@@ -81,7 +79,7 @@ static const struct option_row events_options[] = {
 const struct command cmd_events = {
 	.name = "events",
 	.args = "",
-	.help = "who tried to reach the metadata service, and what else happened",
+	.help = "attempts on the metadata service, findings that come and go, heals",
 	.details = "The newest 256 that the running daemon remembers, oldest first; the journal has all.\n"
 		   "With --json one object of schema batten.event/1 a line.",
 	.options = events_options,

@@ -3,6 +3,8 @@
 /*
  * Options that the daemon and the imds commands share.
  */
+#include <jansson.h>
+
 #include "batten/daemon/settings.h"
 #include "batten/imds/features.h"
 #include "cli/command.h"
@@ -32,3 +34,6 @@ int guard_switch(const struct invocation *inv, bool on, bool *ret_by_daemon, enu
 
 /* Is the metadata service closed in both families? Return: 0 or a negative errno as above. */
 int guard_closed(struct invocation *inv, bool *ret, struct diag *d);
+
+/* The guard as the kernel holds it, without a daemon: batten.imds-status/1. Return: 0 or a negative errno */
+int guard_status_here(const struct invocation *inv, json_t **ret, struct diag *d);

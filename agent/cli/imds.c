@@ -262,7 +262,7 @@ const struct command cmd_imds_plan = {
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-static int local_status(struct invocation *inv, json_t **ret, struct diag *d)
+int guard_status_here(const struct invocation *inv, json_t **ret, struct diag *d)
 {
 	_cleanup_(imds_guard_freep) struct imds_guard *g = NULL;
 	struct imds_status s;
@@ -284,7 +284,7 @@ static int ask_status(struct invocation *inv, json_t **ret, enum exit_status *re
 
 	if (r > 0)
 		return *ret_exit == EXIT_DONE ? 0 : -EREMOTEIO;
-	return r == 0 ? local_status(inv, ret, d) : r;
+	return r == 0 ? guard_status_here(inv, ret, d) : r;
 }
 
 int guard_closed(struct invocation *inv, bool *ret, struct diag *d)

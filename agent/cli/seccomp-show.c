@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "batten/base/table.h"
+#include "batten/daemon/control.h"
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/observation-store.h"
 #include "cli/commands.h"
+#include "cli/guard-options.h"
 #include "cli/seccomp-input.h"
 
 #define CURVE_COLUMNS 60
@@ -301,6 +303,25 @@ static int list_one(void *userdata, const char *digest, const struct observation
 	return 0;
 }
 
+/* What a daemon saw and has not stored yet. Without one there is no such thing. */
+static int store_first(const struct invocation *inv, struct diag *d)
+{
+	const char *dir = invocation_value(inv, "runtime-dir");
+	_cleanup_(json_freep) json_t *nothing = NULL;
+	int r, status;
+
+	if (!dir && invocation_value(inv, "state"))
+		return 0; /* somebody's store, not the daemon's */
+	r = control_call(dir ? dir : DEFAULT_RUNTIME_DIR, "seccomp.store", NULL, &nothing, &status, d);
+	return r == -ENOENT ? 0 : r;
+}
+
+static const struct option_row list_options[] = {
+	RUNTIME_DIR_OPTION,
+	STATE_OPTION,
+	{ 0 },
+};
+
 static enum exit_status list_run(struct invocation *inv)
 {
 	_cleanup_(table_freep) struct table *t = table_new(7);
@@ -312,7 +333,9 @@ static enum exit_status list_run(struct invocation *inv)
 	for (size_t i = 0; i < 7; i++)
 		table_cell(t, STYLE_HEAD, (const char *const[]){ "IMAGE", "DIGEST", "CALLS", "RUNS", "HOURS", "LAST NEW",
 								  "SATURATION" }[i]);
-	r = observation_store_each(seccomp_state(inv), list_one, &l, &d);
+	r = store_first(inv, &d);
+	if (r == 0)
+		r = observation_store_each(seccomp_state(inv), list_one, &l, &d);
 	if (r == 0 && strcmp(invocation_format(inv), "json") == 0) {
 		doc = json_pack("{s:s, s:O}", "schema", "batten.seccomp-list/1", "images", images);
 		r = doc ? json_print(STDOUT_FILENO, doc) : -ENOMEM;
@@ -326,7 +349,8 @@ const struct command cmd_seccomp_list = {
 	.name = "seccomp list",
 	.args = "",
 	.help = "the images observed on this host, with their saturation",
-	.options = state_options,
+	.details = "A daemon that runs stores first what it has seen.",
+	.options = list_options,
 	.formats = "text|json",
 	.exits = {
 		[EXIT_DONE] = "listed, also when there is none",

@@ -92,8 +92,11 @@ struct audit_service {
 	struct findings_keeper *keeper;
 	char watch_reason[800];
 	struct log_limit limit;
-	struct audit_numbers numbers;
+	struct {
+		uint64_t runs, failed_runs, appeared, gone;
+	} numbers;
 	time_t last_run;
+	double last_seconds; /* how long it took */
 };
 
 /* ---- findings -------------------------------------------------------------------------------- */
@@ -191,7 +194,7 @@ static void finish(struct lane *lane, bool whole)
 		lane->reason[0] = '\0';
 		life_run_end(s->life, &lane->run);
 		s->numbers.runs++;
-		s->numbers.last_seconds = (double)took / 1e6;
+		s->last_seconds = (double)took / 1e6;
 		s->last_run = time(NULL);
 		lane->not_before_us = lane_rows[lane->id].rests ? clock_us() + REST * took : 0;
 		log_event(lane->changes == CHANGED_EVERYTHING ? LOG_INFO : LOG_DEBUG, &msg_run, "changed",
@@ -503,13 +506,6 @@ struct audit_service *audit_service_free(struct audit_service *s)
 
 /* ---- what it says of itself ------------------------------------------------------------------- */
 
-void audit_service_numbers(const struct audit_service *s, struct audit_numbers *ret)
-{
-	*ret = s->numbers;
-	ret->enabled = s->settings.audit.enabled;
-	life_count(s->life, ret->findings);
-}
-
 static const char *trouble(const struct audit_service *s)
 {
 	if (s->watch_reason[0])
@@ -539,8 +535,12 @@ json_t *audit_service_status(const struct audit_service *s)
 		json_object_set_new(j, "reason", json_string("[audit] enabled = no"));
 	else if (reason[0])
 		json_object_set_new(j, "reason", json_text(reason));
-	if (s->last_run > 0)
+	json_object_set_new(j, "steps", json_pack("{s:I, s:I}", "new", (json_int_t)s->numbers.appeared, "gone",
+						  (json_int_t)s->numbers.gone));
+	if (s->last_run > 0) {
 		json_object_set_new(j, "last_run", json_integer((json_int_t)s->last_run));
+		json_object_set_new(j, "last_seconds", json_real(s->last_seconds));
+	}
 	json_object_set_new(j, "watches", s->watch ? change_watch_status(s->watch) : json_array());
 	return j;
 }

@@ -39,13 +39,5 @@ void audit_service_ended(struct audit_service *s, const struct container *c);
 /* Docker is followed, or not any more. */
 void audit_service_docker(struct audit_service *s);
 
-/* {state, reason?, profile, findings: {critical: N, …}, runs, last_run?, watches: [], errors} */
+/* {state, reason?, profile, findings: {critical: N, …}, steps: {new, gone}, runs, failed_runs, last_run?, last_seconds?, watches: []} */
 json_t *audit_service_status(const struct audit_service *s);
-
-struct audit_numbers {
-	bool enabled;
-	size_t findings[_SEV_MAX];
-	uint64_t runs, failed_runs, appeared, gone;
-	double last_seconds; /* how long the last run took */
-};
-void audit_service_numbers(const struct audit_service *s, struct audit_numbers *ret);

@@ -14,11 +14,11 @@
 #include "batten/daemon/control.h"
 
 #define ANSWER_SECONDS 10
-#define MAX_ANSWER_BYTES (1024 * 1024)
+#define MAX_ANSWER_BYTES (4 * 1024 * 1024)
 
-static int connect_to(const char *runtime_dir, struct diag *d)
+static int connect_to(const char *runtime_dir, time_t seconds, struct diag *d)
 {
-	const struct timeval patience = { .tv_sec = ANSWER_SECONDS };
+	const struct timeval patience = { .tv_sec = seconds }; /* 0: without end */
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	_cleanup_(fd_closep) int fd = -1;
 	int n;
@@ -74,8 +74,8 @@ static int read_line(int fd, char **ret, size_t *ret_n)
 	return 0;
 }
 
-int control_call(const char *runtime_dir, const char *method, json_t *parameters, json_t **ret,
-		 int *ret_status, struct diag *d)
+static int call(const char *runtime_dir, time_t seconds, const char *method, json_t *parameters, json_t **ret,
+		int *ret_status, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *request = json_pack("{s:s}", "method", method), *answer = NULL;
 	_cleanup_(fd_closep) int fd = -1;
@@ -87,7 +87,7 @@ int control_call(const char *runtime_dir, const char *method, json_t *parameters
 
 	if (!request || (parameters && json_object_update(request, parameters) < 0))
 		return -ENOMEM;
-	fd = connect_to(runtime_dir, d);
+	fd = connect_to(runtime_dir, seconds, d);
 	if (fd < 0)
 		return fd;
 	r = json_print_line(fd, request);
@@ -108,4 +108,16 @@ int control_call(const char *runtime_dir, const char *method, json_t *parameters
 		return diag_fail(d, -EBADMSG, "daemon", "answers nonsense");
 	*ret = json_incref(result);
 	return 0;
+}
+
+int control_call(const char *runtime_dir, const char *method, json_t *parameters, json_t **ret,
+		 int *ret_status, struct diag *d)
+{
+	return call(runtime_dir, ANSWER_SECONDS, method, parameters, ret, ret_status, d);
+}
+
+int control_call_waiting(const char *runtime_dir, const char *method, json_t *parameters, json_t **ret,
+			 int *ret_status, struct diag *d)
+{
+	return call(runtime_dir, 0, method, parameters, ret, ret_status, d);
 }

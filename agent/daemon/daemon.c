@@ -17,6 +17,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "batten/base/fd.h"
 #include "batten/base/log.h"
@@ -24,11 +25,14 @@
 #include "batten/daemon/control.h"
 #include "batten/daemon/priorities.h"
 #include "batten/daemon/settings.h"
+#include "batten/daemon/status.h"
 #include "daemon/audit-service.h"
 #include "daemon/event-log.h"
 #include "daemon/guard-service.h"
 #include "daemon/host-service.h"
+#include "daemon/loop.h"
 #include "daemon/notify.h"
+#include "daemon/textfile.h"
 
 static const struct log_message msg_ready = { "5d0c5bb6a2f84d0e9d2f9e1f64d0a0c1", "daemon ready" };
 static const struct log_message msg_stopped = { "8f4c7c1a3f0b4a5fb7a85d6d2e3b9a02", "daemon stopped, guard stays" };
@@ -50,6 +54,9 @@ struct daemon {
 	struct audit_service *audit;
 	struct host_service *host;
 	struct control *control;
+	struct textfile *textfile;
+	struct loop_times times;
+	time_t started;
 };
 
 static int take_lock(struct daemon *m, struct diag *d)
@@ -139,6 +146,7 @@ static void reload(struct daemon *m)
 	m->settings = fresh;
 	host_service_configure(m->host, &m->settings);
 	audit_service_configure(m->audit, &m->settings);
+	textfile_configure(m->textfile, &m->settings);
 	log_set_level(o->verbose ? LOG_DEBUG : fresh.daemon.log_level);
 	log_event(LOG_NOTICE, &msg_reloaded, "file", o->config_path);
 }
@@ -193,6 +201,12 @@ static int make_loop(struct daemon *m)
 
 /* ---- control methods ------------------------------------------------------------------------- */
 
+/* A string that the row demands. */
+static const char *argument(const json_t *request, const char *name)
+{
+	return json_string_value(json_object_get(request, name));
+}
+
 static int call_block(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
@@ -224,23 +238,16 @@ static int call_status(void *data, const json_t *request, json_t **ret, struct d
 
 static int call_allow(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
-	const char *rule = json_string_value(json_object_get(request, "rule"));
-	const char *by = json_string_value(json_object_get(request, "by"));
 	struct daemon *m = data;
 
-	if (!rule || !by)
-		return diag_fail(d, -EINVAL, NULL, "rule and by are needed");
-	return host_service_allow(m->host, rule, by, d);
+	return host_service_allow(m->host, argument(request, "rule"), argument(request, "by"), d);
 }
 
 static int call_disallow(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
-	const char *rule = json_string_value(json_object_get(request, "rule"));
 	struct daemon *m = data;
 
-	if (!rule)
-		return diag_fail(d, -EINVAL, NULL, "rule is needed");
-	return host_service_disallow(m->host, rule, d);
+	return host_service_disallow(m->host, argument(request, "rule"), d);
 }
 
 static int call_exceptions(void *data, const json_t *request, json_t **ret, struct diag *d)
@@ -256,6 +263,8 @@ static int call_events(void *data, const json_t *request, json_t **ret, struct d
 	json_int_t after = json_integer_value(json_object_get(request, "after"));
 	struct daemon *m = data;
 
+	if (json_is_true(json_object_get(request, "wait")) && (uint64_t)MAX(after, 0) >= event_log_next(m->events))
+		return CONTROL_WAIT;
 	*ret = event_log_since(m->events, after > 0 ? (uint64_t)after : 0);
 	return *ret ? 0 : -ENOMEM;
 }
@@ -267,26 +276,71 @@ static int call_shadow(void *data, const json_t *request, json_t **ret, struct d
 	return host_service_shadow(m->host, ret, d);
 }
 
+static json_t *status(void *data)
+{
+	struct daemon *m = data;
+	struct status_parts p = {
+		.daemon = json_pack("{s:b, s:i, s:I, s:s}", "running", 1, "pid", (int)getpid(), "started",
+				    (json_int_t)m->started, "version", BATTEN_VERSION),
+		.audit = audit_service_status(m->audit),
+		.docker = host_service_docker(m->host),
+		.seccomp = host_service_seccomp(m->host),
+		.process = process_json(),
+		.loop = loop_times_json(&m->times),
+		.attempts = event_log_attempts(m->events),
+		.metrics = textfile_status(m->textfile),
+	};
+	struct diag d = { 0 };
+
+	/* A guard that cannot be examined is left out, and the status says so. */
+	if (guard_service_status(m->guard, &p.guard, &d) >= 0)
+		host_service_status(m->host, p.guard);
+	return status_assemble(&p);
+}
+
+static int call_whole_status(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	*ret = status(data);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int call_store(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+
+	return host_service_store_observed(m->host, d);
+}
+
 static const struct control_method methods[] = {
-	{ "events", call_events },
-	{ "imds.allow", call_allow },
-	{ "imds.disallow", call_disallow },
-	{ "imds.exceptions", call_exceptions },
-	{ "imds.block", call_block },
-	{ "imds.unblock", call_unblock },
-	{ "imds.status", call_status },
-	{ "seccomp.shadow", call_shadow },
+	{ "events", call_events, CONTROL_LOOK, { { "after", JSON_INTEGER, false }, { "wait", JSON_TRUE, false } } },
+	{ "imds.allow", call_allow, CONTROL_CHANGE, { { "rule", JSON_STRING, true }, { "by", JSON_STRING, true } } },
+	{ "imds.disallow", call_disallow, CONTROL_CHANGE, { { "rule", JSON_STRING, true } } },
+	{ "imds.exceptions", call_exceptions, CONTROL_LOOK, { { 0 } } },
+	{ "imds.block", call_block, CONTROL_CHANGE, { { 0 } } },
+	{ "imds.unblock", call_unblock, CONTROL_CHANGE, { { 0 } } },
+	{ "imds.status", call_status, CONTROL_LOOK, { { 0 } } },
+	{ "seccomp.shadow", call_shadow, CONTROL_LOOK, { { 0 } } },
+	{ "seccomp.store", call_store, CONTROL_LOOK, { { 0 } } },
+	{ "status", call_whole_status, CONTROL_LOOK, { { 0 } } },
 	{ 0 },
 };
 
+static void on_event_added(void *data)
+{
+	struct daemon *m = data;
+
+	control_wake(m->control);
+}
+
 static void daemon_done(struct daemon *m)
 {
+	m->textfile = textfile_free(m->textfile);
 	m->control = control_free(m->control);
 	m->host = host_service_free(m->host);
 	m->audit = audit_service_free(m->audit);
-	m->events = event_log_free(m->events);
 	m->guard = guard_service_free(m->guard);
 	m->manager = notifier_free(m->manager);
+	m->events = event_log_free(m->events);
 	m->event = sd_event_unref(m->event);
 	m->lock = fd_close(m->lock);
 }
@@ -298,6 +352,7 @@ static int make_guard(struct daemon *m, struct diag *d)
 	r = guard_service_new(&m->guard, m->event, &m->options->assume, kept_socket(), m->options->runtime_dir, d);
 	if (r < 0)
 		return r;
+	guard_service_set_log(m->guard, m->events);
 	guard_service_set_kept(m->guard, store_socket(m, guard_service_socket_fd(m->guard)));
 	return 0;
 }
@@ -338,24 +393,32 @@ static int run(struct daemon *m, struct diag *d)
 	r = make_loop(m);
 	if (r < 0)
 		return diag_errno(d, r, "event loop", "cannot be made");
-	r = make_guard(m, d);
-	if (r < 0)
-		return r;
+	m->started = time(NULL);
 	m->events = event_log_new();
 	if (!m->events)
 		return -ENOMEM;
+	r = make_guard(m, d);
+	if (r < 0)
+		return r;
+	r = start_guard(m, d);
+	if (r < 0)
+		return r;
 	r = audit_service_new(&m->audit, m->event, &m->settings, m->options->config_path, m->events);
 	if (r < 0)
 		return r;
 	r = start_services(m, d);
 	if (r < 0)
 		return r;
-	r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);
+	r = textfile_new(&m->textfile, m->event, status, m);
+	if (r >= 0)
+		r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);
 	if (r < 0)
 		return r;
+	event_log_on_add(m->events, on_event_added, m);
+	textfile_configure(m->textfile, &m->settings);
 	notifier_say(m->manager, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
 	log_event(LOG_NOTICE, &msg_ready, "table", guard_service_owner_text(m->guard));
-	r = sd_event_loop(m->event);
+	r = loop_run(m->event, &m->times);
 	if (r < 0)
 		return diag_errno(d, r, "event loop", "failed");
 	r = guard_service_hand_over(m->guard, d);

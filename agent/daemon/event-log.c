@@ -13,6 +13,9 @@
 struct event_log {
 	char *lines[EVENT_LOG_MAX]; /* of event n at n % EVENT_LOG_MAX */
 	uint64_t next;
+	uint64_t attempts[2]; /* IPv4, IPv6 */
+	void (*added)(void *user);
+	void *user;
 };
 
 struct event_log *event_log_new(void)
@@ -72,6 +75,31 @@ static void classify(json_t *event)
 	}
 }
 
+static void count_attempts(struct event_log *l, const json_t *event)
+{
+	const char *kind = json_string_value(json_object_get(event, "kind"));
+	const char *destination = json_string_value(json_object_get(event, "destination"));
+
+	if (kind && destination && strcmp(kind, "imds.blocked") == 0)
+		l->attempts[strchr(destination, ':') != NULL] += (uint64_t)json_integer_value(json_object_get(event, "count"));
+}
+
+void event_log_on_add(struct event_log *l, void (*added)(void *user), void *user)
+{
+	l->added = added;
+	l->user = user;
+}
+
+uint64_t event_log_next(const struct event_log *l)
+{
+	return l->next;
+}
+
+json_t *event_log_attempts(const struct event_log *l)
+{
+	return json_pack("{s:I, s:I}", "ipv4", (json_int_t)l->attempts[0], "ipv6", (json_int_t)l->attempts[1]);
+}
+
 void event_log_add(struct event_log *l, json_t *event)
 {
 	char *line;
@@ -79,6 +107,7 @@ void event_log_add(struct event_log *l, json_t *event)
 	if (!event)
 		return;
 	classify(event);
+	count_attempts(l, event);
 	json_object_set_new(event, "schema", json_string("batten.event/1"));
 	json_object_set_new(event, "time", now_text());
 	line = json_dumps(event, JSON_COMPACT);
@@ -89,6 +118,8 @@ void event_log_add(struct event_log *l, json_t *event)
 	}
 	free(l->lines[l->next % EVENT_LOG_MAX]);
 	l->lines[l->next++ % EVENT_LOG_MAX] = line;
+	if (l->added)
+		l->added(l->user);
 }
 
 json_t *event_log_since(const struct event_log *l, uint64_t after)

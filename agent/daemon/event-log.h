@@ -24,5 +24,14 @@ DEFINE_CLEANUP(struct event_log *, event_log_free)
  */
 void event_log_add(struct event_log *l, json_t *event);
 
+/* Calls @added after each event from now on. */
+void event_log_on_add(struct event_log *l, void (*added)(void *user), void *user);
+
+/* The number that the next event will have. */
+uint64_t event_log_next(const struct event_log *l);
+
+/* Attempts to reach the metadata service since the start, by family: {ipv4: N, ipv6: N}. */
+json_t *event_log_attempts(const struct event_log *l);
+
 /* {"events": […], "next": NUMBER} of those numbered @after and higher. NULL on no memory. */
 json_t *event_log_since(const struct event_log *l, uint64_t after);

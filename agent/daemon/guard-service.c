@@ -24,6 +24,7 @@
 #include "batten/imds/guard.h"
 #include "batten/imds/watch.h"
 #include "batten/kernel/cgroup.h"
+#include "daemon/event-log.h"
 
 #define RETRY_US 1000000ULL
 
@@ -52,6 +53,7 @@ struct guard_service {
 	void (*on_heal)(void *user);
 	void *on_heal_user;
 	struct log_limit limit;
+	struct event_log *log; /* NULL: none */
 	char unblocked_path[512];
 	char pins_path[512]; /* a file that names the directory */
 };
@@ -94,12 +96,28 @@ static void heal_failed(struct guard_service *s, int error, const struct diag *d
 	arm_retry(s);
 }
 
+static void tell_healed(struct guard_service *s, const char *what, const struct imds_change *c)
+{
+	const char *process = c && c->who.process[0] ? c->who.process : NULL;
+	json_t *j;
+
+	if (!s->log)
+		return;
+	j = json_pack("{s:s, s:i, s:s, s:o}", "kind", "imds.healed", "count", 1, "certainty", "certain", "message",
+		      json_sprintf("the guard was put back: %.200s%s%.16s", what, process ? "; changed by " : "",
+				   process ? process : ""));
+	if (j && process)
+		json_object_set_new(j, "process", json_string(process));
+	event_log_add(s->log, j);
+}
+
 static void log_healed(struct guard_service *s, const char *what, const struct imds_change *c, uint64_t us)
 {
 	uint64_t held_back = 0;
 
 	if (!log_limit_allow(&s->limit, now_us() / 1000, &held_back))
 		return;
+	tell_healed(s, what, c);
 	log_event(LOG_WARNING, &msg_healed, "what", what, "process", c && c->who.process[0] ? c->who.process : NULL,
 		  "pid", c && c->who.pid > 0 ? U64S(c->who.pid) : NULL, "netlink_port",
 		  c && c->portid > 0 ? U64S(c->portid) : NULL, "elapsed_us", U64S(us), "held_back",
@@ -221,6 +239,11 @@ struct guard_service *guard_service_free(struct guard_service *s)
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;
+}
+
+void guard_service_set_log(struct guard_service *s, struct event_log *log)
+{
+	s->log = log;
 }
 
 int guard_service_socket_fd(const struct guard_service *s)

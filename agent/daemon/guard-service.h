@@ -26,6 +26,10 @@ int guard_service_new(struct guard_service **ret, sd_event *event, const struct 
 struct guard_service *guard_service_free(struct guard_service *s);
 DEFINE_CLEANUP(struct guard_service *, guard_service_free)
 
+/* Heals become events of @log too, which outlives the service. */
+struct event_log;
+void guard_service_set_log(struct guard_service *s, struct event_log *log);
+
 int guard_service_socket_fd(const struct guard_service *s);
 
 /* Tells that the service manager keeps the socket through a crash. Before the first configure. */

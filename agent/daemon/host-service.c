@@ -61,6 +61,9 @@ struct host_service {
 	struct awsvpc_service *awsvpc;
 	struct observe_service *observe; /* NULL: not observing */
 	bool observe_tried;		 /* and the kernel or the store refused */
+	char observe_reason[256];
+	bool followed; /* Docker's events */
+	char docker_reason[256];
 	struct host_watch *watch;
 	struct nl_socket *route; /* to find the ports of containers */
 	struct docker_service *docker; /* tells the watch */
@@ -338,6 +341,9 @@ static void on_docker(void *user, bool followed, const struct diag *d)
 	struct host_service *s = user;
 
 	audit_service_docker(s->audit);
+	s->followed = followed;
+	(void)snprintf(s->docker_reason, sizeof(s->docker_reason), "%.120s%s%.120s", d ? d->where : "",
+		       d && d->where[0] ? ": " : "", d ? d->what : "");
 	if (followed)
 		log_event(LOG_INFO, &msg_docker);
 	else
@@ -533,6 +539,8 @@ static void open_observer(struct host_service *s, const struct seccomp_config *c
 	r = observe_service_new(&s->observe, s->event, s->directory, on_seccomp, s, &d);
 	s->observe_tried = r < 0;
 	if (r < 0) {
+		(void)snprintf(s->observe_reason, sizeof(s->observe_reason), "%.120s%s%.120s", d.where,
+			       d.where[0] ? ": " : "", d.what[0] ? d.what : strerror(-r));
 		log_event(LOG_ERR, &msg_observe, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 		return;
 	}
@@ -627,4 +635,29 @@ void host_service_status(const struct host_service *s, json_t *status)
 {
 	awsvpc_service_status(s->awsvpc, s->imds.awsvpc, json_object_get(status, "layers"));
 	self_test_status(s->self_test, s->imds.self_test, status);
+}
+
+json_t *host_service_docker(const struct host_service *s)
+{
+	json_t *j = json_pack("{s:b, s:I, s:I}", "followed", s->followed, "containers",
+			      (json_int_t)host_watch_model(s->watch)->n_containers, "exceptions",
+			      (json_int_t)(s->imds.allow.n + s->stored.n));
+
+	if (j && !s->followed)
+		json_object_set_new(j, "reason", json_text(s->docker_reason[0] ? s->docker_reason : "not reached yet"));
+	return j;
+}
+
+json_t *host_service_seccomp(const struct host_service *s)
+{
+	if (s->observe)
+		return json_pack("{s:s}", "state", "active");
+	if (s->observe_tried)
+		return json_pack("{s:s, s:o}", "state", "degraded", "reason", json_text(s->observe_reason));
+	return json_pack("{s:s, s:s}", "state", "off", "reason", "[seccomp] observe = no");
+}
+
+int host_service_store_observed(struct host_service *s, struct diag *d)
+{
+	return observe_service_store(s->observe, d);
 }

@@ -39,6 +39,13 @@ void host_service_changed(struct host_service *s);
 /* Adds what is known of the tasks to a batten.imds-status/1. */
 void host_service_status(const struct host_service *s, json_t *status);
 
+/* {followed, reason?, containers, exceptions} */
+json_t *host_service_docker(const struct host_service *s);
+/* {state: active|degraded|off, reason?} of the observer */
+json_t *host_service_seccomp(const struct host_service *s);
+/* Stores what is observed but not stored yet. */
+int host_service_store_observed(struct host_service *s, struct diag *d) _must_check_;
+
 /* Exceptions at run time, kept in the state directory. */
 int host_service_allow(struct host_service *s, const char *rule, const char *by, struct diag *d) _must_check_;
 int host_service_disallow(struct host_service *s, const char *rule, struct diag *d) _must_check_;

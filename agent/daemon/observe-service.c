@@ -134,6 +134,11 @@ struct observe_service *observe_service_free(struct observe_service *s)
 	return NULL;
 }
 
+int observe_service_store(struct observe_service *s, struct diag *d)
+{
+	return s ? seccomp_watch_store(s->watch, d) : 0;
+}
+
 void observe_service_runs(struct observe_service *s, const struct container *c)
 {
 	struct diag d = { 0 };

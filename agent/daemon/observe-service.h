@@ -32,6 +32,9 @@ int observe_service_new(struct observe_service **ret, sd_event *event, const cha
 struct observe_service *observe_service_free(struct observe_service *s);
 DEFINE_CLEANUP(struct observe_service *, observe_service_free)
 
+/* Return: 0, or why something could not be stored */
+int observe_service_store(struct observe_service *s, struct diag *d) _must_check_;
+
 void observe_service_runs(struct observe_service *s, const struct container *c);
 void observe_service_ended(struct observe_service *s, const char *container_id);
 
