@@ -36,7 +36,10 @@ static void remove_directory(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct control_method methods[] = { { "echo", echo }, { 0 } };
+	static const struct control_method methods[] = {
+		{ "echo", echo, CONTROL_LOOK, { { "text", JSON_STRING, false }, { "n", JSON_INTEGER, false } } },
+		{ 0 },
+	};
 	static struct control *control;
 	static sd_event *event;
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
