@@ -170,6 +170,10 @@ bench-image: all
 bench-seccomp: all
 	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
 
+# What containers that come and go cost the daemon, and how soon it judges them.
+bench-daemon: all
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-daemon
+
 # What the guard costs other traffic, and how fast it is applied and healed, beside iptables and nft.
 bench-guard: all tests-built
 	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-guard
@@ -307,6 +311,9 @@ install: all
 		$(EMULATOR) $(B)/batten help --format man $$noun >$(DESTDIR)$(MANDIR)/man8/batten-$$noun.8 || exit 1; done
 	awk -f agent/man/conf-page.awk systemd/batten.conf >$(DESTDIR)$(MANDIR)/man5/batten.conf.5
 	for f in $(wildcard profiles/*); do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/batten/$$f || exit 1; done
+	for f in $(wildcard systemd/fleet/*); do \
+		mode=0644; [ ! -x $$f ] || mode=0755; \
+		install -D -m $$mode $$f $(DESTDIR)$(PREFIX)/share/batten/fleet/$${f##*/} || exit 1; done
 
 # The configuration stays: it is the user's.
 uninstall:
@@ -320,7 +327,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps faults fuzz fuzz-built bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+.PHONY: all deps faults fuzz fuzz-built bench-daemon bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 

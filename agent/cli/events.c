@@ -63,10 +63,10 @@ static enum exit_status events_run(struct invocation *inv)
 			r = print_events(json_object_get(result, "events"), json);
 		if (r < 0)
 			return r == -EPIPE ? EXIT_DONE : invocation_fail(&d, r);
-		if (!follow)
-			return EXIT_DONE;
 		next = json_integer_value(json_object_get(result, "next"));
-		waits = true;
+		waits = !json_is_true(json_object_get(result, "more"));
+		if (!follow && waits)
+			return EXIT_DONE;
 	}
 }
 

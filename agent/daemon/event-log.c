@@ -124,10 +124,11 @@ void event_log_add(struct event_log *l, json_t *event)
 
 json_t *event_log_since(const struct event_log *l, uint64_t after)
 {
-	uint64_t first = l->next > EVENT_LOG_MAX ? l->next - EVENT_LOG_MAX : 0;
+	uint64_t first = l->next > EVENT_LOG_MAX ? l->next - EVENT_LOG_MAX : 0, n = MAX(first, after);
+	uint64_t end = MIN(l->next, n + EVENT_LOG_PIECE);
 	json_t *events = json_array();
 
-	for (uint64_t n = MAX(first, after); n < l->next; n++)
+	for (; n < end; n++)
 		json_array_append_new(events, json_loads(l->lines[n % EVENT_LOG_MAX], 0, NULL));
-	return json_pack("{s:o, s:I}", "events", events, "next", (json_int_t)l->next);
+	return json_pack("{s:o, s:I, s:b}", "events", events, "next", (json_int_t)n, "more", n < l->next);
 }

@@ -10,6 +10,7 @@
 #include "batten/base/macros.h"
 
 #define EVENT_LOG_MAX 256
+#define EVENT_LOG_PIECE 64
 
 struct event_log;
 
@@ -33,5 +34,9 @@ uint64_t event_log_next(const struct event_log *l);
 /* Attempts to reach the metadata service since the start, by family: {ipv4: N, ipv6: N}. */
 json_t *event_log_attempts(const struct event_log *l);
 
-/* {"events": […], "next": NUMBER} of those numbered @after and higher. NULL on no memory. */
+/*
+ * event_log_since - those numbered @after and higher, the oldest first
+ * Return: {"events": […], "next": NUMBER, "more": BOOL}, some at a time, for making them takes the
+ * loop's time; NULL on no memory
+ */
 json_t *event_log_since(const struct event_log *l, uint64_t after);

@@ -19,6 +19,7 @@ import groups  # noqa: E402
 import guard  # noqa: E402
 import lab  # noqa: E402
 import roads  # noqa: E402
+import watched  # noqa: E402
 
 ROLE = "/latest/meta-data/iam/security-credentials/ecsInstanceRole"
 N_FLUSHES = 50
@@ -226,6 +227,33 @@ def beyond_the_firewall(spaces, directory):
             g.close()
 
 
+ECS_CONFIG = "/etc/ecs/ecs.config"
+
+
+def an_edited_configuration(spaces, directory):
+    chapter(7, "Somebody edits the ECS agent's configuration")
+    say("The daemon watches the files that the agent reads. What looks at them is judged again, nothing else, and\n"
+        "a finding that comes or goes is an event.\n\n")
+    space = spaces.new("watched", mounts=True)
+    with watched.Watched(space, directory) as host:
+        space.run("mkdir", "/etc/ecs")
+        host.write(ECS_CONFIG, "ECS_CLUSTER=blue\nECS_AWSVPC_BLOCK_IMDS=true\n")
+        host.start()
+        for value, state in (("yes", "new"), ("true", "gone")):
+            shell("host", f"sed -i s/BLOCK_IMDS=.*/BLOCK_IMDS={value}/ {ECS_CONFIG}")
+            begin = time.monotonic()
+            space.run("sed", "-i", f"s/BLOCK_IMDS=.*/BLOCK_IMDS={value}/", ECS_CONFIG)
+            event = host.wait_event(kind="finding", control="CFG-01", state=state)
+            took = time.monotonic() - begin
+            say(paint(RED if state == "new" else GREEN, event["message"]))
+            if state == "new":
+                say("\n".join(paint(DIM, f"| {piece}") for piece in textwrap.wrap(event["evidence"], 108)))
+            check(f"an edited ecs.config is noticed: the finding is {state}", f"after {took:.2f} s", True)
+            say()
+        shell("host", "batten status")
+        say(host.guard.command("status").stdout)
+
+
 def summary(seconds):
     chapter("", "What was promised, what was seen")
     table(["promised", "seen", ""], [[(promise, PLAIN), (seen, PLAIN),
@@ -259,6 +287,9 @@ Their own credentials ("task credentials") come from {ecs_host.CREDENTIALS} and 
             beyond = pathlib.Path(directory) / "tasks"
             beyond.mkdir()
             beyond_the_firewall(spaces, beyond)
+            edited = pathlib.Path(directory) / "edited"
+            edited.mkdir()
+            an_edited_configuration(spaces, edited)
         except (AssertionError, OSError) as e:  # a TimeoutError is one
             say(paint(RED, f"The demonstration cannot go on: {e}"))
             check("the demonstration comes to its end", "it did not", False)
