@@ -5,9 +5,27 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "batten/base/json.h"
+#include "batten/daemon/control.h"
 #include "cli/commands.h"
+#include "cli/guard-options.h"
 #include "cli/image-options.h"
+
+static void tell_totals(const struct image_totals *t, const char *old_name, const char *digest)
+{
+	if (old_name)
+		(void)fprintf(stderr, "the image as it was is kept as %s\n", old_name);
+	if (!t->changed)
+		(void)fputs("nothing to strip\n", stderr);
+	else
+		(void)fprintf(stderr,
+			      "stripped %" PRIu64 ", removed %" PRIu64 ", kept %" PRIu64
+			      " by rule; %u of %u layers changed%s%s\n",
+			      t->stripped, t->removed, t->kept, t->n_changed, t->n_layers, digest ? "; now " : "",
+			      digest ? digest : "");
+}
 
 /* Standard output may be the image: what is told goes to standard error. */
 static enum exit_status tell(struct invocation *inv, const struct image_options *o,
@@ -26,18 +44,7 @@ static enum exit_status tell(struct invocation *inv, const struct image_options 
 	}
 	if (inv->quiet)
 		return EXIT_DONE;
-	if (image_run_old_name(run))
-		(void)fprintf(stderr, "the image as it was is kept as %s\n",
-			      image_run_old_name(run));
-	if (!t.changed)
-		(void)fputs("nothing to strip\n", stderr);
-	else
-		(void)fprintf(stderr,
-			      "stripped %" PRIu64 ", removed %" PRIu64 ", kept %" PRIu64
-			      " by rule; %u of %u layers changed%s%s\n",
-			      t.stripped, t.removed, t.kept, t.n_changed, t.n_layers,
-			      image_run_new_digest(run) ? "; now " : "",
-			      image_run_new_digest(run) ? image_run_new_digest(run) : "");
+	tell_totals(&t, image_run_old_name(run), image_run_new_digest(run));
 	return EXIT_DONE;
 }
 
@@ -62,6 +69,84 @@ static int read_options(const struct invocation *inv, struct image_options *o, s
 	return 0;
 }
 
+/* ---- by the daemon ----------------------------------------------------------------------------- */
+
+static void add_rules(const struct invocation *inv, const char *option, json_t *rules)
+{
+	const char *value;
+
+	for (unsigned int i = 0; (value = invocation_nth(inv, option, i)); i++)
+		json_array_append_new(rules, json_sprintf("%s=%s", option, value));
+}
+
+static json_t *request_of(const struct invocation *inv, const struct image_options *o)
+{
+	const struct {
+		bool given;
+		const char *rule;
+	} flags[] = {
+		{ o->policy.dirs, "dirs" },	       { o->policy.keep_caps, "keep-caps" },
+		{ o->effective_only, "effective" },    { o->no_verify, "no-verify" },
+		{ o->keep_attestations, "keep-attestations" },
+	};
+	json_t *rules = json_array();
+	unsigned char random[16];
+	char token[2 * sizeof(random) + 1] = "";
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return json_decref(rules), NULL;
+	for (size_t i = 0; i < sizeof(random); i++)
+		(void)snprintf(token + 2 * i, 3, "%02x", random[i]);
+	add_rules(inv, "keep", rules);
+	add_rules(inv, "remove", rules);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].given)
+			json_array_append_new(rules, json_string(flags[i].rule));
+	return json_pack("{s:s, s:o, s:o, s:o}", "token", token, "source", json_text(o->source), "destination",
+			 json_text(o->destination), "rules", rules);
+}
+
+static enum exit_status strip_by_daemon(const struct invocation *inv, const struct image_options *o)
+{
+	_cleanup_(json_freep) json_t *request = request_of(inv, o), *result = NULL;
+	const char *dir = invocation_value(inv, "runtime-dir");
+	struct image_totals t;
+	int status = EXIT_UNABLE, r;
+	struct diag d = { 0 };
+	const json_t *note;
+	size_t i;
+
+	if (o->dry_run || o->docker_url)
+		return invocation_fail(&(struct diag){ .where = "--by-daemon",
+						       .what = "not together with --dry-run or --docker" }, -EINVAL);
+	if (!request)
+		return invocation_fail(&d, -ENOMEM);
+	r = control_call_waiting(dir ? dir : DEFAULT_RUNTIME_DIR, "image.strip", request, &result, &status, &d);
+	if (r == -ENOENT)
+		(void)diag_fail(&d, r, "--by-daemon", "no daemon runs; leave the option out");
+	if (r == -EREMOTEIO)
+		diag_print(&d, r);
+	if (r < 0)
+		return r == -EREMOTEIO ? (enum exit_status)status : r == -ENOENT ? (diag_print(&d, r), EXIT_UNABLE) :
+										     invocation_fail(&d, r);
+	if (inv->quiet)
+		return EXIT_DONE;
+	json_array_foreach(json_object_get(result, "notes"), i, note) {
+		(void)fprintf(stderr, "batten: %s\n", json_string_value(note));
+	}
+	t = (struct image_totals){
+		.changed = json_is_true(json_object_get(result, "changed")),
+		.stripped = (uint64_t)json_integer_value(json_object_get(result, "stripped")),
+		.removed = (uint64_t)json_integer_value(json_object_get(result, "removed")),
+		.kept = (uint64_t)json_integer_value(json_object_get(result, "kept")),
+		.n_changed = (unsigned int)json_integer_value(json_object_get(result, "n_changed")),
+		.n_layers = (unsigned int)json_integer_value(json_object_get(result, "n_layers")),
+	};
+	tell_totals(&t, json_string_value(json_object_get(result, "old_name")),
+		    json_string_value(json_object_get(result, "digest")));
+	return EXIT_DONE;
+}
+
 static enum exit_status run(struct invocation *inv)
 {
 	_cleanup_(image_run_freep) struct image_run *result = NULL;
@@ -70,6 +155,12 @@ static enum exit_status run(struct invocation *inv)
 	int r;
 
 	r = read_options(inv, &o, &d);
+	if (r >= 0 && invocation_value(inv, "by-daemon")) {
+		enum exit_status status = strip_by_daemon(inv, &o);
+
+		image_policy_done(&o.policy);
+		return status;
+	}
 	if (r >= 0)
 		r = image_strip(&o, &result, &d);
 	image_policy_done(&o.policy);
@@ -86,6 +177,8 @@ static const struct option_row options[] = {
 	{ "no-verify", 0, NULL, "do not read again what was written", false },
 	{ "keep-attestations", 0, NULL, "keep signatures and statements about the old image",
 	  false },
+	{ "by-daemon", 0, NULL, "let the daemon do it in a worker; docker-daemon: to docker-daemon:", false },
+	RUNTIME_DIR_OPTION,
 	{ 0 },
 };
 

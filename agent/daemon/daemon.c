@@ -32,6 +32,7 @@
 #include "daemon/host-service.h"
 #include "daemon/loop.h"
 #include "daemon/notify.h"
+#include "daemon/strip-service.h"
 #include "daemon/textfile.h"
 
 static const struct log_message msg_ready = { "5d0c5bb6a2f84d0e9d2f9e1f64d0a0c1", "daemon ready" };
@@ -55,6 +56,7 @@ struct daemon {
 	struct host_service *host;
 	struct control *control;
 	struct textfile *textfile;
+	struct strip_service *strip;
 	struct loop_times times;
 	time_t started;
 };
@@ -304,6 +306,14 @@ static int call_whole_status(void *data, const json_t *request, json_t **ret, st
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int call_strip(void *data, const json_t *request, json_t **ret, struct diag *d)
+{
+	struct daemon *m = data;
+	int r = strip_service_ask(m->strip, request, m->settings.daemon.docker, ret, d);
+
+	return r > 0 ? CONTROL_WAIT : r;
+}
+
 static int call_store(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
@@ -313,6 +323,9 @@ static int call_store(void *data, const json_t *request, json_t **ret, struct di
 
 static const struct control_method methods[] = {
 	{ "events", call_events, CONTROL_LOOK, { { "after", JSON_INTEGER, false }, { "wait", JSON_TRUE, false } } },
+	{ "image.strip", call_strip, CONTROL_CHANGE,
+	  { { "token", JSON_STRING, true }, { "source", JSON_STRING, true }, { "destination", JSON_STRING, true },
+	    { "rules", JSON_ARRAY, false } } },
 	{ "imds.allow", call_allow, CONTROL_CHANGE, { { "rule", JSON_STRING, true }, { "by", JSON_STRING, true } } },
 	{ "imds.disallow", call_disallow, CONTROL_CHANGE, { { "rule", JSON_STRING, true } } },
 	{ "imds.exceptions", call_exceptions, CONTROL_LOOK, { { 0 } } },
@@ -325,7 +338,8 @@ static const struct control_method methods[] = {
 	{ 0 },
 };
 
-static void on_event_added(void *data)
+/* Requests that wait may have their answer now. */
+static void wake(void *data)
 {
 	struct daemon *m = data;
 
@@ -334,6 +348,7 @@ static void on_event_added(void *data)
 
 static void daemon_done(struct daemon *m)
 {
+	m->strip = strip_service_free(m->strip);
 	m->textfile = textfile_free(m->textfile);
 	m->control = control_free(m->control);
 	m->host = host_service_free(m->host);
@@ -411,10 +426,12 @@ static int run(struct daemon *m, struct diag *d)
 		return r;
 	r = textfile_new(&m->textfile, m->event, status, m);
 	if (r >= 0)
+		r = strip_service_new(&m->strip, m->event, wake, m);
+	if (r >= 0)
 		r = control_new(&m->control, m->event, m->options->runtime_dir, methods, m, d);
 	if (r < 0)
 		return r;
-	event_log_on_add(m->events, on_event_added, m);
+	event_log_on_add(m->events, wake, m);
 	textfile_configure(m->textfile, &m->settings);
 	notifier_say(m->manager, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
 	log_event(LOG_NOTICE, &msg_ready, "table", guard_service_owner_text(m->guard));
