@@ -66,6 +66,15 @@ static int tell(const struct audit *a, int out)
 	return r;
 }
 
+/*
+ * The unit keeps the daemon and its workers away from every address but localhost: a try from here
+ * would call the service blocked, whoever can reach it. `batten audit` tries.
+ */
+static bool contacts_imds(const char *id)
+{
+	return control_find(id, NULL)->needs & NEEDS_IMDS;
+}
+
 static int run(const struct audit_request *q, int out, struct diag *d)
 {
 	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
@@ -94,7 +103,7 @@ static int run(const struct audit_request *q, int out, struct diag *d)
 	/* Naming a control runs it whatever the profile says: the profile's choice is made here. */
 	control_mask_ids(&q->controls, ids);
 	for (const char **id = ids; *id; id++)
-		if (audit_profile_has(profile, *id))
+		if (audit_profile_has(profile, *id) && !contacts_imds(*id))
 			selected[n++] = *id;
 	selected[n] = NULL;
 	options.profile = profile;

@@ -28,6 +28,7 @@
 #include "batten/daemon/status.h"
 #include "daemon/audit-service.h"
 #include "daemon/event-log.h"
+#include "daemon/fix-watch.h"
 #include "daemon/guard-service.h"
 #include "daemon/host-service.h"
 #include "daemon/loop.h"
@@ -40,6 +41,8 @@ static const struct log_message msg_stopped = { "8f4c7c1a3f0b4a5fb7a85d6d2e3b9a0
 static const struct log_message msg_reloaded = { "0b1f6c0e7f0a4b6d8a4e9f4a7b6d1c03", "configuration read again" };
 static const struct log_message msg_reload_failed = { "c7f2c3d4e5a64b0f9a1b2c3d4e5f6a04",
 						       "configuration not taken, the old one holds" };
+
+static const struct log_message msg_no_fixes = { "7e8490a1c56c47d95af51697b8e9eaee", "fixes cannot be watched" };
 
 #define LISTEN_NAME "imds-owner"
 #define STORE_TIMEOUT_MS 5000
@@ -57,6 +60,7 @@ struct daemon {
 	struct control *control;
 	struct textfile *textfile;
 	struct strip_service *strip;
+	struct fix_watch *fixes; /* NULL where they cannot be watched */
 	struct loop_times times;
 	time_t started;
 };
@@ -348,6 +352,7 @@ static void wake(void *data)
 
 static void daemon_done(struct daemon *m)
 {
+	m->fixes = fix_watch_free(m->fixes);
 	m->strip = strip_service_free(m->strip);
 	m->textfile = textfile_free(m->textfile);
 	m->control = control_free(m->control);
@@ -394,6 +399,16 @@ static int start_services(struct daemon *m, struct diag *d)
 	return 0;
 }
 
+/* An extra, as every event that is told to others: the guard does not hang on it. */
+static void watch_fixes(struct daemon *m)
+{
+	struct diag d = { 0 };
+	int r = fix_watch_new(&m->fixes, m->event, m->settings.daemon.state_dir, m->events, &d);
+
+	if (r < 0)
+		log_event(LOG_ERR, &msg_no_fixes, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
+}
+
 static int run(struct daemon *m, struct diag *d)
 {
 	int r;
@@ -432,6 +447,7 @@ static int run(struct daemon *m, struct diag *d)
 	if (r < 0)
 		return r;
 	event_log_on_add(m->events, wake, m);
+	watch_fixes(m);
 	textfile_configure(m->textfile, &m->settings);
 	notifier_say(m->manager, "READY=1\nSTATUS=Keeping the metadata service closed to containers.");
 	log_event(LOG_NOTICE, &msg_ready, "table", guard_service_owner_text(m->guard));

@@ -130,6 +130,26 @@ def test_an_audit_that_fails_is_said_and_costs_no_finding(host):
     assert host.guard.process.poll() is None
 
 
+def test_a_fix_is_an_event(host):
+    """As `batten fix` writes its journal: an entry replaced as a whole whenever its state changes."""
+    host.start()
+    journal = host.state / "fix"
+    assert journal.stat().st_mode & 0o777 == 0o700
+    for state in ("started", "applied", "undone"):
+        entry = {"schema": "batten.fix-journal/1", "id": "20260101T000000.000-CFG-01", "control": "CFG-01", "state": state,
+                 "proof": {"result": "pass", "reason": "it holds"}, "changes": [{"was": "secret"}]}
+        (journal / ".new").write_text(json.dumps(entry))
+        (journal / ".new").rename(journal / "20260101T000000.000-CFG-01.json")
+        if state != "started":
+            host.wait_event(kind="fix", state=state)
+    (journal / ".new").write_text("{")
+    (journal / ".new").rename(journal / "broken.json")
+    events = host.events(kind="fix")
+    assert [e["state"] for e in events] == ["applied", "undone"] and "secret" not in json.dumps(events)
+    assert {(e["category_uid"], e["class_uid"], e["type_uid"]) for e in events} == {(7, 7002, 700204)}
+    assert events[0]["control"] == "CFG-01" and "it holds" in events[0]["message"]
+
+
 @pytest.mark.no_sanitizer
 def test_the_daemon_stays_small(host):
     host.start()
