@@ -191,9 +191,11 @@ def test_events_are_waited_for_and_not_polled(g):
     assert event["kind"] == "imds.healed" and event["class_uid"] == 7004 and event["type_uid"] == 700403
     assert event["schema"] == "batten.event/1" and event["count"] == 1 and "put back" in event["message"]
     # It waits for good: a client that asked now and then would have done so meanwhile.
-    quiet = sum(switches())
-    time.sleep(3)
-    assert sum(switches()) - quiet <= 2
+    def sleeps():
+        before = switches()
+        time.sleep(2)
+        return switches() == before
+    lab.wait_for(sleeps, "the follower to sleep for good", timeout=60)
     # A follower that is killed leaves nothing; the end of the daemon ends one that waits.
     g.process.terminate()
     assert follower.wait(timeout=60) in (0, 3)
