@@ -430,9 +430,6 @@ static int run(struct daemon *m, struct diag *d)
 	r = make_guard(m, d);
 	if (r < 0)
 		return r;
-	r = start_guard(m, d);
-	if (r < 0)
-		return r;
 	r = audit_service_new(&m->audit, m->event, &m->settings, m->options->config_path, m->events);
 	if (r < 0)
 		return r;
