@@ -101,10 +101,10 @@ $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
 # BPF: objects of their own compiler, linked once (which drops DWARF: half their size), without labels, then a skeleton
-# that carries them in the binary.
+# that carries them in the binary. A folder that is nowhere keeps the source's lines out of them.
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
-	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf $(SAME) -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
+	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf -fdebug-prefix-map=$(CURDIR)=/batten $(SAME) -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
 		-idirafter /usr/include/$(subst -pc-,-,$(shell $(CC) -dumpmachine)) -MMD -MP -c -o $@ $<
 
 $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
