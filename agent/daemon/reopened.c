@@ -92,23 +92,30 @@ static int add(struct reopened *all, json_t *j)
 	return 0;
 }
 
+/* NULL when there is none, or none that can be read. */
+static json_t *read_rows(const char *path)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t n;
+
+	return file_read(AT_FDCWD, path, MAX_FILE_BYTES, &text, &n, NULL) < 0 ? NULL : json_loadb(text, n, 0, NULL);
+}
+
 int reopened_new(struct reopened **ret, sd_event *event, const char *path, void (*changed)(void *user), void *user)
 {
 	_cleanup_(reopened_freep) struct reopened *all = calloc(1, sizeof(*all));
 	_cleanup_(json_freep) json_t *j = NULL;
-	_cleanup_(freep) char *text = NULL;
 	json_t *row;
-	size_t i, n;
+	size_t i;
 	int r = 0;
 
 	if (!all)
 		return -ENOMEM;
+	j = read_rows(path);
 	list_init(&all->rows);
 	all->event = sd_event_ref(event);
 	all->changed = changed;
 	all->user = user;
-	if (file_read(AT_FDCWD, path, MAX_FILE_BYTES, &text, &n, NULL) >= 0)
-		j = json_loadb(text, n, 0, NULL);
 	json_array_foreach (json_object_get(j, "open"), i, row) {
 		r = add(all, row);
 		if (r < 0)
