@@ -42,8 +42,9 @@ static enum exit_status ask(const struct invocation *inv, const char *method, js
 	return r == -EREMOTEIO ? (enum exit_status)status : EXIT_UNABLE;
 }
 
-static enum exit_status change(struct invocation *inv, const char *method, const char *done)
+static enum exit_status change(struct invocation *inv, bool add)
 {
+	const char *done = add ? "may reach IMDS" : "may not reach IMDS any more";
 	_cleanup_(json_freep) json_t *parameters = NULL, *result = NULL;
 	enum exit_status status;
 	struct diag d = { 0 };
@@ -54,10 +55,10 @@ static enum exit_status change(struct invocation *inv, const char *method, const
 	r = exception_check(slice_of(inv->args[1]), &d);
 	if (r < 0)
 		return invocation_fail(&d, r);
-	parameters = json_pack("{s:s, s:o}", "rule", inv->args[1], "by", json_text(asker()));
-	if (!parameters)
+	parameters = json_pack("{s:s}", "rule", inv->args[1]);
+	if (!parameters || (add && json_object_set_new(parameters, "by", json_text(asker())) < 0))
 		return invocation_fail(&(struct diag){ .what = "the exception is no UTF-8 text" }, -EINVAL);
-	status = ask(inv, method, parameters, &result);
+	status = ask(inv, add ? "imds.allow" : "imds.disallow", parameters, &result);
 	if (status == EXIT_DONE && !inv->quiet)
 		(void)printf("%s %s.\n", inv->args[1], done);
 	return status;
@@ -106,9 +107,9 @@ static enum exit_status allow_run(struct invocation *inv)
 	int r;
 
 	if (strcmp(inv->args[0], "add") == 0)
-		return change(inv, "imds.allow", "may reach IMDS");
+		return change(inv, true);
 	if (strcmp(inv->args[0], "remove") == 0)
-		return change(inv, "imds.disallow", "may not reach IMDS any more");
+		return change(inv, false);
 	if (strcmp(inv->args[0], "list") != 0 || inv->n_args > 1)
 		return invocation_fail(&(struct diag){ .what = "use add EXCEPTION, remove EXCEPTION or list" }, -EINVAL);
 	status = ask(inv, "imds.exceptions", NULL, &doc);
