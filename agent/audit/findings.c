@@ -92,7 +92,7 @@ static unsigned int count_twin(struct audit *a, const struct finding *f)
 	if (a->twins_of != f->control)
 		a->n_twins = 0;
 	a->twins_of = f->control;
-	if (a->n_twins * 2 >= a->size_twins && grow_twins(a) < 0) {
+	if ((!a->twins || a->n_twins * 2 >= a->size_twins) && grow_twins(a) < 0) {
 		a->error = -ENOMEM;
 		return 0;
 	}
