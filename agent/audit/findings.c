@@ -73,7 +73,7 @@ static int grow_twins(struct audit *a)
 
 	if (!list)
 		return -ENOMEM;
-	for (size_t i = 0; i < a->size_twins; i++)
+	for (size_t i = 0; a->twins && i < a->size_twins; i++)
 		if (a->twins[i].name)
 			*place_of(list, size, &a->twins[i]) = a->twins[i];
 	free(a->twins);

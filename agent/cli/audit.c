@@ -79,7 +79,9 @@ static int write_report(const struct invocation *inv, const struct report *r, st
 	if (!f)
 		return -ENOMEM;
 	e = report_write(r, invocation_format(inv), f);
-	if ((to_file ? fclose(f) : fflush(f)) != 0 && e == 0)
+	if (fflush(f) != 0 && e == 0)
+		e = -errno;
+	if (to_file && fclose(f) != 0 && e == 0)
 		e = -errno;
 	if (e < 0)
 		return diag_errno(d, e, to_file ? path : "standard output", "cannot write the report");

@@ -639,9 +639,9 @@ void host_service_status(const struct host_service *s, json_t *status)
 
 json_t *host_service_docker(const struct host_service *s)
 {
+	json_int_t n_exceptions = (json_int_t)s->imds.allow.n + (json_int_t)s->stored.n;
 	json_t *j = json_pack("{s:b, s:I, s:I}", "followed", s->followed, "containers",
-			      (json_int_t)host_watch_model(s->watch)->n_containers, "exceptions",
-			      (json_int_t)(s->imds.allow.n + s->stored.n));
+			      (json_int_t)host_watch_model(s->watch)->n_containers, "exceptions", n_exceptions);
 
 	if (j && !s->followed)
 		json_object_set_new(j, "reason", json_text(s->docker_reason[0] ? s->docker_reason : "not reached yet"));

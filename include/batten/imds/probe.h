@@ -58,7 +58,7 @@ struct container;
  * imds_may_reach - is this container meant to reach the service?
  * @stored: exceptions beside the configuration's
  */
-bool imds_may_reach(const struct imds_config *c, const struct exceptions *stored, const struct container *container);
+bool imds_may_reach(const struct imds_config *config, const struct exceptions *stored, const struct container *c);
 
 /*
  * imds_on_ec2 - does the firmware say that this is an EC2 instance?
