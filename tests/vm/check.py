@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boots a Debian with the package on a second disk and repeats what the guest says, as TAP.
+"""Boots a Debian with the package on a second disk and repeats what the guest says, as TAP. SUITE names the Debian.
 
 Software emulation is enough. The disk is kept between runs under BUILD/vm, by the checksum of what it
 is made of; the tests write to an overlay.
@@ -18,6 +18,7 @@ import time
 HERE = pathlib.Path(__file__).parent
 TOP = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+SUITE = os.environ.get("SUITE", "bookworm")
 PATIENCE_S = 40 * 60
 
 
@@ -79,7 +80,7 @@ def main(folder, version):
     for program in ("qemu-system-x86_64", "qemu-img", "debootstrap", "mkfs.ext4"):
         if not shutil.which(program):
             sys.exit(f"check-vm: {program} is missing; run make deps")
-    base = pathlib.Path(subprocess.run([HERE / "build-root", BUILD / "vm"], check=True, text=True,
+    base = pathlib.Path(subprocess.run([HERE / "build-root", BUILD / "vm", SUITE], check=True, text=True,
                                        stdout=subprocess.PIPE).stdout.strip())
     with tempfile.TemporaryDirectory(dir=BUILD / "vm") as work:
         work = pathlib.Path(work)
