@@ -268,22 +268,29 @@ bool guard_service_stands(const struct guard_service *s)
 }
 
 /* A slice was made or removed: its rules name it by a number that is never used again. */
-static int on_slices(sd_event_source *source, const struct inotify_event *e, void *data)
+static void renew_slices(struct guard_service *s)
 {
-	struct guard_service *s = data;
-	bool ours = false;
 	struct diag d = { 0 };
 	int r;
 
-	for (size_t i = 0; e->len > 0 && i < s->config.slices.n; i++)
-		ours = ours || strcmp(e->name, s->config.slices.names[i]) == 0;
-	if ((!ours && !(e->mask & IN_Q_OVERFLOW)) || !s->configured || s->unblocked)
-		return 0;
+	if (!s->configured || s->unblocked)
+		return;
 	r = imds_guard_configure(s->guard, &s->config, &s->open, s->kept);
 	if (r >= 0)
 		r = imds_guard_apply(s->guard, &d);
 	if (r < 0)
 		heal_failed(s, r, &d);
+}
+
+static int on_slices(sd_event_source *source, const struct inotify_event *e, void *data)
+{
+	struct guard_service *s = data;
+	bool ours = e->mask & IN_Q_OVERFLOW;
+
+	for (size_t i = 0; e->len > 0 && i < s->config.slices.n; i++)
+		ours = ours || strcmp(e->name, s->config.slices.names[i]) == 0;
+	if (ours)
+		renew_slices(s);
 	return 0;
 }
 
@@ -293,7 +300,7 @@ static void watch_slices(struct guard_service *s)
 	int r;
 
 	s->slices = sd_event_source_disable_unref(s->slices);
-	if (!imds_guard_plan(s->guard)->by_slice_id)
+	if (!imds_guard_follows_slices(s->guard))
 		return;
 	(void)snprintf(root, sizeof(root), "%s", s->config.cgroup_root);
 	if (!root[0] && cgroup_mount(root, NULL) < 0)
@@ -303,6 +310,8 @@ static void watch_slices(struct guard_service *s)
 		r = sd_event_source_set_priority(s->slices, PRIORITY_HEAL);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_heal_failed, "where", root, "reason", strerror(-r));
+	else /* one may have been made between the last look and the watch */
+		renew_slices(s);
 }
 
 /* ---- pinned programs ------------------------------------------------------------------------- */
@@ -386,6 +395,11 @@ int guard_service_allow(struct guard_service *s, const struct imds_openings *ope
 int guard_service_open_cgroups(struct guard_service *s, struct cgroup_layer **ret, struct diag *d)
 {
 	return s->unblocked ? -ENOENT : imds_guard_open_cgroups(s->guard, ret, d);
+}
+
+int guard_service_open_births(struct guard_service *s, struct cgroup_births **ret, struct diag *d)
+{
+	return s->unblocked ? -ENOENT : imds_guard_open_births(s->guard, ret, d);
 }
 
 int guard_service_configure(struct guard_service *s, const struct imds_config *c, struct diag *d)

@@ -58,6 +58,7 @@ int guard_service_allow(struct guard_service *s, const struct imds_openings *ope
 
 /* As imds_guard_open_cgroups(); -ENOENT also while an operator has unblocked. */
 int guard_service_open_cgroups(struct guard_service *s, struct cgroup_layer **ret, struct diag *d) _must_check_;
+int guard_service_open_births(struct guard_service *s, struct cgroup_births **ret, struct diag *d) _must_check_;
 
 /* As imds_guard_packets(). */
 int guard_service_packets(struct guard_service *s, uint64_t *ret, struct diag *d) _must_check_;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Each container that runs gets its row in the cgroup layer: allowed, where an exception matches;
- * guarded, where it stands outside of the tasks' slices; none inside them, where the slice's holds,
- * and none for the ECS agent. The addresses of allowed containers go to the guard as one list,
+ * guarded, where it stands outside of the tasks' slices, which until then newborns.c saw to; none inside
+ * them, where the slice's holds, and none for the ECS agent. The addresses of allowed containers go to the guard as one list,
  * which is made anew whenever a container comes or goes, so that no address outlives its container.
  */
 #include "daemon/host-service.h"
@@ -28,6 +28,7 @@
 #include "batten/kernel/nflog.h"
 #include "daemon/awsvpc-service.h"
 #include "daemon/blocked-event.h"
+#include "daemon/newborns.h"
 #include "daemon/reopened.h"
 #include "daemon/seccomp-event.h"
 #include "daemon/self-test.h"
@@ -69,6 +70,7 @@ struct host_service {
 	struct docker_service *docker; /* tells the watch */
 	struct cgroup_layer *layer; /* NULL where there is none */
 	sd_event_source *ring;
+	struct newborns *newborns;
 	struct nflog *nflog; /* NULL where nothing is logged, or somebody else listens */
 	sd_event_source *packets;
 	struct log_limit limit;
@@ -106,6 +108,17 @@ static bool in_slice(const struct host_service *s, const struct container *c)
 	return false;
 }
 
+static int guard_row(struct host_service *s, const struct container *c)
+{
+	uint64_t whole;
+	int r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_GUARD);
+
+	/* Its first process may stand in a group that it made itself, beside others. */
+	if (r >= 0)
+		r = newborns_group(c, &whole);
+	return r < 0 || whole == c->cgroup_id ? r : cgroup_layer_put(s->layer, whole, CGROUP_GUARD);
+}
+
 static void set_row(struct host_service *s, const struct container *c)
 {
 	int r;
@@ -117,9 +130,11 @@ static void set_row(struct host_service *s, const struct container *c)
 	else if (c->role == ROLE_ECS_AGENT || in_slice(s, c))
 		r = cgroup_layer_drop(s->layer, c->cgroup_id);
 	else
-		r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_GUARD);
+		r = guard_row(s, c);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name, "reason", strerror(-r));
+	else
+		newborns_judged(s->newborns, c);
 }
 
 static void on_attempt(void *user, const struct cgroup_event *e)
@@ -127,8 +142,22 @@ static void on_attempt(void *user, const struct cgroup_event *e)
 	struct host_service *s = user;
 
 	untold_told(s->untold, UNTOLD_ATTEMPTS, e->count);
-	if (!e->sender_known || !self_test_is_ours(s->self_test, (pid_t)e->tgid))
+	if ((!e->sender_known || !self_test_is_ours(s->self_test, (pid_t)e->tgid)) && !newborns_keep(s->newborns, e))
 		blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
+}
+
+static void on_kept_attempt(void *user, const struct cgroup_event *e)
+{
+	struct host_service *s = user;
+
+	blocked_event_cgroup(s->log, host_watch_model(s->watch), e);
+}
+
+static void on_birth(void *user, const struct cgroup_birth *b)
+{
+	struct host_service *s = user;
+
+	newborns_born(s->newborns);
 }
 
 static int on_ring(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -153,6 +182,9 @@ static void open_layer(struct host_service *s)
 		r = sd_event_add_io(s->event, &s->ring, cgroup_layer_fd(s->layer), EPOLLIN, on_ring, s);
 	if (r >= 0)
 		r = sd_event_source_set_priority(s->ring, PRIORITY_BACKGROUND);
+	if (r >= 0)
+		cgroup_layer_on_birth(s->layer, on_birth);
+	newborns_configure(s->newborns, s->guard, &s->imds);
 	(void)r; /* a layer that is not there is told by the status */
 }
 
@@ -319,6 +351,13 @@ static void on_runs(void *user, struct container *c)
 		  "exception", e->rule, "by", e->by);
 }
 
+static void on_made(void *user, const struct container *c)
+{
+	struct host_service *s = user;
+
+	newborns_made(s->newborns, c);
+}
+
 static void on_ended(void *user, struct container *c)
 {
 	struct host_service *s = user;
@@ -342,6 +381,7 @@ static void on_docker(void *user, bool followed, const struct diag *d)
 
 	audit_service_docker(s->audit);
 	s->followed = followed;
+	newborns_docker(s->newborns, followed);
 	(void)snprintf(s->docker_reason, sizeof(s->docker_reason), "%.120s%s%.120s", d ? d->where : "",
 		       d && d->where[0] ? ": " : "", d ? d->what : "");
 	if (followed)
@@ -571,7 +611,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
 		     const char *runtime_dir, struct diag *d)
 {
-	static const struct host_watch_calls calls = { .runs = on_runs, .ended = on_ended, .docker = on_docker };
+	static const struct host_watch_calls calls = { .runs = on_runs, .made = on_made, .ended = on_ended, .docker = on_docker };
 	static const struct self_test_calls tests = { .model = model_of, .may = may_reach };
 	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
 	const char *docker = settings->daemon.docker;
@@ -594,7 +634,8 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->awsvpc = awsvpc_service_new(event, log);
 	s->self_test = self_test_new(event, log, &tests, s);
 	s->untold = untold_new(event, log, count_blocked, s);
-	if (r >= 0 && (!s->awsvpc || !s->self_test || !s->untold))
+	s->newborns = newborns_new(event, on_kept_attempt, s);
+	if (r >= 0 && (!s->awsvpc || !s->self_test || !s->untold || !s->newborns))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = host_watch_new(&s->watch, event, &calls, s);
@@ -624,6 +665,7 @@ struct host_service *host_service_free(struct host_service *s)
 	(void)sd_event_source_disable_unref(s->packets);
 	s->nflog = nflog_free(s->nflog);
 	(void)sd_event_source_disable_unref(s->ring);
+	s->newborns = newborns_free(s->newborns);
 	s->layer = cgroup_layer_free(s->layer);
 	s->route = nl_close(s->route);
 	(void)sd_event_unref(s->event);
@@ -634,6 +676,7 @@ struct host_service *host_service_free(struct host_service *s)
 void host_service_status(const struct host_service *s, json_t *status)
 {
 	awsvpc_service_status(s->awsvpc, s->imds.awsvpc, json_object_get(status, "layers"));
+	newborns_status(s->newborns, json_object_get(status, "layers"));
 	self_test_status(s->self_test, s->imds.self_test, status);
 }
 

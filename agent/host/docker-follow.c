@@ -192,6 +192,10 @@ static void take_event(struct docker_follow *f, const json_t *event)
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		if (strcmp(action, changes[i]) == 0)
 			enqueue(f, id);
+	/* Made, and not by the ECS agent: perhaps it is the agent. */
+	if (strcmp(action, "create") == 0 &&
+	    !json_object_get(json_object_get(actor, "Attributes"), "com.amazonaws.ecs.task-arn"))
+		enqueue(f, id);
 }
 
 static void on_event(void *user, int error, const char *text, size_t n, const struct diag *d)

@@ -110,6 +110,8 @@ void host_watch_container(struct host_watch *w, struct container *c)
 	/* Restarted: another process, hence another cgroup and perhaps another address. */
 	if (old && (!c->running || old->pid != c->pid))
 		host_watch_ended(w, c->id);
+	if (!c->running)
+		w->calls->made(w->user, c);
 	if (!c->running || c->pid <= 0 || container_complete(c) < 0 || c->netns == 0 ||
 	    (!is_followed(w, c->id) && follow_process(w, c) < 0) || host_model_put(&w->model, c) < 0) {
 		container_free(c);

@@ -16,6 +16,11 @@
 #define CGROUP_MAX_SLICES 8
 #define CGROUP_NAME_SIZE 64
 #define CGROUP_RING_BYTES (64 * 1024)
+#define CGROUP_MAX_RUNTIMES 9	  /* the first stands for names that are an id and nothing else */
+#define CGROUP_MAX_AGENTS 64
+#define CGROUP_PREFIX_SIZE 32
+#define CGROUP_ID_DIGITS 64	  /* of a container's id, in the name of its group */
+#define CGROUP_LEASE_NS 30000000000ull /* a newborn that nobody speaks of stays refused for so long */
 
 enum cgroup_verdict {
 	CGROUP_GUARD = 1, /* this group and all below may not reach the service */
@@ -47,6 +52,21 @@ struct cgroup_settings {
 	__u64 root;		    /* id of the group whose children are looked at by name */
 	__u64 event_interval_ns;    /* between two events of one group */
 	char slices[CGROUP_MAX_SLICES][CGROUP_NAME_SIZE];
+};
+
+/* Whose containers are known by the names of their groups: [PREFIX]ID[.scope]. */
+struct cgroup_runtimes {
+	__u32 n;
+	struct {
+		__u32 n; /* bytes */
+		char text[CGROUP_PREFIX_SIZE]; /* with the hyphen: "docker-"; "" */
+	} prefixes[CGROUP_MAX_RUNTIMES];
+};
+
+/* Told when a container's group is made; known from an attempt by its size. */
+struct cgroup_birth {
+	__u64 cgroup;
+	char id[CGROUP_ID_DIGITS];
 };
 
 struct cgroup_event {

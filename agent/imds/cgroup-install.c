@@ -21,11 +21,11 @@
 #include "batten/base/fd.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
-#include "imds/cgroup.skel.h"
+#include "imds/cgroup-internal.h"
 
 #define EVENT_INTERVAL_NS 1000000000ull
 
-static const char *const map_names[] = { "groups", "counters", "totals", "events", "settings" };
+static const char *const map_names[] = { "groups", "newborns", "counters", "totals", "events", "settings" };
 
 /* In this order: whoever is made during the rest is noticed by the first. */
 static const struct {
@@ -36,17 +36,6 @@ static const struct {
 	{ "imds_sendmsg4", false },   { "imds_sendmsg6", false },  { "imds_connect4", false },
 	{ "imds_connect6", false },
 };
-
-static void skel_freep(struct cgroup_bpf **s)
-{
-	cgroup_bpf__destroy(*s);
-}
-
-static void link_freep(struct bpf_link **l)
-{
-	if (*l)
-		(void)bpf_link__destroy(*l);
-}
 
 static const char *pins_of(const struct cgroup_options *o)
 {
@@ -96,7 +85,7 @@ static void unpin(const char *pins, const char *name)
 		(void)unlink(path);
 }
 
-static int set_pins(struct cgroup_bpf *s, const char *pins)
+int cgroup_set_pins(struct cgroup_bpf *s, const char *pins)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
 		struct bpf_map *m = bpf_object__find_map_by_name(s->obj, map_names[i]);
@@ -119,7 +108,8 @@ static int load(struct cgroup_bpf **ret, const char *pins, bool tracing)
 		return -ENOMEM; /* the object is our own and well formed */
 	(void)bpf_program__set_autoload(s->progs.imds_group_made, tracing);
 	(void)bpf_program__set_autoload(s->progs.imds_group_gone, tracing);
-	r = set_pins(s, pins);
+	(void)bpf_program__set_autoload(s->progs.imds_container_made, false);
+	r = cgroup_set_pins(s, pins);
 	if (r >= 0)
 		r = cgroup_bpf__load(s);
 	if (r < 0)
@@ -132,17 +122,17 @@ static int load(struct cgroup_bpf **ret, const char *pins, bool tracing)
  * What can stand in the way, in this order: maps that an older version left in another shape (they
  * are made anew), and a kernel that cannot trace the making of groups.
  */
-static int load_what_works(struct cgroup_bpf **ret, const char *pins, bool *ret_raced, struct diag *d)
+static int load_what_works(struct cgroup_bpf **ret, const char *pins, bool tracing, bool *ret_raced, struct diag *d)
 {
-	int r = load(ret, pins, true);
+	int r = load(ret, pins, tracing);
 
-	*ret_raced = false;
+	*ret_raced = !tracing;
 	if (r == -EINVAL) {
 		for (size_t i = 0; i < ARRAY_SIZE(map_names); i++)
 			unpin(pins, map_names[i]);
-		r = load(ret, pins, true);
+		r = load(ret, pins, tracing);
 	}
-	if (r < 0 && r != -EPERM && r != -ENOMEM) {
+	if (r < 0 && r != -EPERM && r != -ENOMEM && tracing) {
 		*ret_raced = true;
 		r = load(ret, pins, false);
 	}
@@ -179,7 +169,7 @@ static int set_settings(struct cgroup_bpf *s, const struct cgroup_options *o, co
 }
 
 /* Slices that are there already. */
-static int guard_slices(struct cgroup_bpf *s, const struct cgroup_options *o, const char *root, struct diag *d)
+static int guard_slices(int groups, const struct cgroup_options *o, const char *root, struct diag *d)
 {
 	for (const char *const *name = o->slices; name && *name; name++) {
 		__u32 guard = CGROUP_GUARD;
@@ -194,7 +184,7 @@ static int guard_slices(struct cgroup_bpf *s, const struct cgroup_options *o, co
 			continue;
 		if (r < 0)
 			return diag_errno(d, r, path, "cannot get the group's id");
-		if (bpf_map_update_elem(bpf_map__fd(s->maps.groups), &id, &guard, BPF_ANY) < 0)
+		if (bpf_map_update_elem(groups, &id, &guard, BPF_ANY) < 0)
 			return bpf_fail(d, -errno, "guard a slice");
 	}
 	return 0;
@@ -241,7 +231,7 @@ int cgroup_install(const struct cgroup_options *o, struct diag *d)
 	if (r >= 0)
 		r = make_pins(pins, d);
 	if (r >= 0)
-		r = load_what_works(&s, pins, &raced, d);
+		r = load_what_works(&s, pins, !o->no_tracing, &raced, d);
 	if (r >= 0)
 		r = set_settings(s, o, root, d);
 	if (r < 0)
@@ -252,17 +242,36 @@ int cgroup_install(const struct cgroup_options *o, struct diag *d)
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		/* The scan comes after the first program, which sees what is made from then on. */
 		if (!programs[i].tracing && (i == 0 || programs[i - 1].tracing)) {
-			r = guard_slices(s, o, root, d);
+			r = guard_slices(bpf_map__fd(s->maps.groups), o, root, d);
 			if (r < 0)
 				return r;
 		}
-		if (programs[i].tracing && raced)
+		if (programs[i].tracing && raced) {
+			unpin(pins, programs[i].name); /* an older one works on older maps, perhaps */
 			continue;
+		}
 		r = attach(s, i, root_fd, pins, d);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int cgroup_guard_slices(const struct cgroup_options *o, struct diag *d)
+{
+	_cleanup_(fd_closep) int groups = -1;
+	char root[PATH_MAX], path[PATH_MAX];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/groups", pins_of(o)) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	r = root_of(o, root, d);
+	if (r < 0)
+		return r;
+	groups = bpf_obj_get(path);
+	if (groups < 0)
+		return diag_errno(d, -errno, path, "the cgroup layer is not installed");
+	return guard_slices(groups, o, root, d);
 }
 
 int cgroup_uninstall(const struct cgroup_options *o, struct diag *d)

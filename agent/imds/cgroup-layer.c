@@ -18,6 +18,7 @@ struct cgroup_layer {
 	int groups, counters, totals, events;
 	struct ring_buffer *ring;
 	void (*fn)(void *user, const struct cgroup_event *e);
+	void (*on_birth)(void *user, const struct cgroup_birth *b);
 	void *user;
 };
 
@@ -172,7 +173,14 @@ static int on_sample(void *user, void *data, size_t n)
 	/* A newer installation may write longer events; what we know comes first. */
 	if (n >= sizeof(struct cgroup_event))
 		l->fn(l->user, data);
+	else if (n == sizeof(struct cgroup_birth) && l->on_birth)
+		l->on_birth(l->user, data);
 	return 0;
+}
+
+void cgroup_layer_on_birth(struct cgroup_layer *l, void (*fn)(void *user, const struct cgroup_birth *b))
+{
+	l->on_birth = fn;
 }
 
 int cgroup_layer_listen(struct cgroup_layer *l, void (*fn)(void *user, const struct cgroup_event *e),

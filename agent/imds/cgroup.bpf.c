@@ -3,7 +3,9 @@
  * The metadata service, closed to cgroups. The programs hang at the root of the hierarchy and
  * decide by the rows of "groups" that they find on the way up from the sender, the deepest first:
  * nothing a container does to its own network, routes or firewall changes that. A guarded slice
- * that is removed and made again gets its row inside mkdir(), before anybody can enter it.
+ * that is removed and made again gets its row inside mkdir(), before anybody can enter it. So does a
+ * container that stands in no slice: "newborns" holds it until the daemon has judged it, or its lease
+ * ends because there is no daemon any more.
  *
  * All other traffic pays one comparison of the destination.
  */
@@ -54,6 +56,29 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32); /* enum cgroup_verdict */
 } groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CGROUP_MAX_ROWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64); /* bpf_ktime_get_ns() at the end of its lease */
+} newborns SEC(".maps");
+
+/* The next two are of the process that watches births alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_runtimes);
+} runtimes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CGROUP_MAX_AGENTS);
+	__type(key, char[CGROUP_ID_DIGITS]); /* container ids of the ECS agent, which nobody refuses */
+	__type(value, __u32);
+} agents SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -149,6 +174,18 @@ static __always_inline int decide(__u32 verdict, const struct cgroup_event *fact
 	return REFUSE;
 }
 
+/* What one group on the way says; @above: what the groups above it did. */
+static __always_inline __u32 verdict_of(__u64 id, __u32 above)
+{
+	__u32 *row = bpf_map_lookup_elem(&groups, &id);
+	__u64 *lease;
+
+	if (row)
+		return *row;
+	lease = bpf_map_lookup_elem(&newborns, &id);
+	return lease && bpf_ktime_get_ns() < *lease ? CGROUP_GUARD : above;
+}
+
 /* For the hooks that run in the sender: its group is the current one. */
 static __always_inline int decide_current(struct cgroup_event *facts)
 {
@@ -157,14 +194,11 @@ static __always_inline int decide_current(struct cgroup_event *facts)
 
 	for (int level = 0; level < CGROUP_MAX_LEVELS; level++) {
 		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
-		__u32 *row;
 
 		if (id == 0)
 			break;
 		facts->groups[level] = id;
-		row = bpf_map_lookup_elem(&groups, &id);
-		if (row)
-			verdict = *row;
+		verdict = verdict_of(id, verdict);
 	}
 	return decide(verdict, facts, group, 1);
 }
@@ -256,14 +290,11 @@ int imds_egress(struct __sk_buff *skb)
 		return PASS;
 	for (int level = 0; level < CGROUP_MAX_LEVELS; level++) {
 		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
-		__u32 *row;
 
 		if (id == 0)
 			break;
 		facts.groups[level] = id;
-		row = bpf_map_lookup_elem(&groups, &id);
-		if (row)
-			verdict = *row;
+		verdict = verdict_of(id, verdict);
 	}
 	return decide(verdict, &facts, bpf_skb_cgroup_id(skb), 0);
 }
@@ -304,6 +335,86 @@ int BPF_PROG(imds_group_made, struct cgroup *group)
 	return 0;
 }
 
+static __always_inline int all_digits(const char id[CGROUP_ID_DIGITS])
+{
+	for (int i = 0; i < CGROUP_ID_DIGITS; i++)
+		if ((id[i] < '0' || id[i] > '9') && (id[i] < 'a' || id[i] > 'f'))
+			return 0;
+	return 1;
+}
+
+/* Is it the group of a container? Copies the container's id. */
+static __always_inline int container_name(const char *name, char id[CGROUP_ID_DIGITS])
+{
+	const char scope[] = ".scope";
+	struct cgroup_runtimes *r;
+	char text[128] = { 0 }, tail[sizeof(scope)] = { 0 };
+	__u32 zero = 0;
+	long n;
+
+	r = bpf_map_lookup_elem(&runtimes, &zero);
+	n = bpf_probe_read_kernel_str(text, sizeof(text), name) - 1;
+	if (!r || n < CGROUP_ID_DIGITS)
+		return 0;
+	for (__u32 i = 0; i < CGROUP_MAX_RUNTIMES; i++) {
+		int same = i < r->n;
+		__u32 n_prefix = r->prefixes[i].n;
+
+		for (__u32 k = 0; same && k < CGROUP_PREFIX_SIZE && k < n_prefix; k++)
+			same = text[k] == r->prefixes[i].text[k];
+		n_prefix &= CGROUP_PREFIX_SIZE - 1;
+		if (!same || (n != n_prefix + CGROUP_ID_DIGITS && n != n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1))
+			continue;
+		if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id))
+			continue;
+		if (n == n_prefix + CGROUP_ID_DIGITS)
+			return 1;
+		if (bpf_probe_read_kernel(tail, sizeof(tail), name + n_prefix + CGROUP_ID_DIGITS) < 0)
+			continue;
+		same = 1;
+		for (__u32 k = 0; k < sizeof(scope); k++)
+			same = same && tail[k] == scope[k];
+		if (same)
+			return 1;
+	}
+	return 0;
+}
+
+/* Below the root, and below no group that has a row: what is made inside a container is the container's. */
+static __always_inline int stands_alone(struct cgroup *group, __u64 root)
+{
+	struct cgroup *above = BPF_CORE_READ(group, self.parent, cgroup);
+
+	for (int level = 0; level < CGROUP_MAX_LEVELS && above; level++) {
+		__u64 id = BPF_CORE_READ(above, kn, id);
+
+		if (bpf_map_lookup_elem(&groups, &id) || bpf_map_lookup_elem(&newborns, &id))
+			return 0;
+		if (id == root)
+			return 1;
+		above = BPF_CORE_READ(above, self.parent, cgroup);
+	}
+	return 0;
+}
+
+/* Attached as long as somebody lives who judges the newborn; not pinned. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(imds_container_made, struct cgroup *group)
+{
+	__u64 cgroup = BPF_CORE_READ(group, kn, id), lease = bpf_ktime_get_ns() + CGROUP_LEASE_NS;
+	struct cgroup_birth birth = { .cgroup = cgroup };
+	struct cgroup_settings *s;
+	__u32 zero = 0;
+
+	s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s || !in_version2(group) || !container_name(BPF_CORE_READ(group, kn, name), birth.id) ||
+	    !stands_alone(group, s->root) || bpf_map_lookup_elem(&agents, birth.id))
+		return 0;
+	bpf_map_update_elem(&newborns, &cgroup, &lease, BPF_ANY);
+	bpf_ringbuf_output(&events, &birth, sizeof(birth), 0);
+	return 0;
+}
+
 /* An id is never used again; its rows only take room. */
 SEC("tp_btf/cgroup_release")
 int BPF_PROG(imds_group_gone, struct cgroup *group)
@@ -313,6 +424,7 @@ int BPF_PROG(imds_group_gone, struct cgroup *group)
 	if (!in_version2(group))
 		return 0;
 	bpf_map_delete_elem(&groups, &id);
+	bpf_map_delete_elem(&newborns, &id);
 	bpf_map_delete_elem(&counters, &id);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * Section [imds].
  */
 #include "batten/imds/config.h"
+#include "imds/cgroup-bpf.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -43,10 +44,8 @@ static int parse_address_list(const struct config_key *k, struct slice v, void *
 	return 0;
 }
 
-static int parse_slices(const struct config_key *k, struct slice v, void *target, struct diag *d)
+static int parse_names(struct imds_slices *l, struct slice v, size_t max, const char *what, struct diag *d)
 {
-	struct imds_slices *l = target;
-
 	memset(l, 0, sizeof(*l));
 	while (v.n > 0) {
 		const char *comma = memchr(v.p, ',', v.n);
@@ -54,16 +53,27 @@ static int parse_slices(const struct config_key *k, struct slice v, void *target
 		struct slice one = slice_trim((struct slice){ v.p, n });
 
 		if (l->n == IMDS_MAX_SLICES)
-			return diag_fail(d, -EINVAL, NULL, "at most %d slices fit", IMDS_MAX_SLICES);
-		if (one.n == 0 || one.n >= sizeof(l->names[0]) || memchr(one.p, '/', one.n) || one.p[0] == '.')
-			return diag_fail(d, -EINVAL, NULL,
-					 "\"%.*s\" is no name of a group below the root; separate with commas",
-					 (int)MIN(one.n, (size_t)48), one.p);
+			return diag_fail(d, -EINVAL, NULL, "at most %d fit", IMDS_MAX_SLICES);
+		if (one.n == 0 || one.n > max || memchr(one.p, '/', one.n) || one.p[0] == '.')
+			return diag_fail(d, -EINVAL, NULL, "\"%.*s\" is no %s; separate with commas",
+					 (int)MIN(one.n, (size_t)48), one.p, what);
 		memcpy(l->names[l->n++], one.p, one.n);
 		v.p += n + (comma ? 1 : 0);
 		v.n -= n + (comma ? 1 : 0);
 	}
 	return 0;
+}
+
+static int parse_slices(const struct config_key *k, struct slice v, void *target, struct diag *d)
+{
+	struct imds_slices *l = target;
+
+	return parse_names(l, v, sizeof(l->names[0]) - 1, "name of a group below the root", d);
+}
+
+static int parse_runtimes(const struct config_key *k, struct slice v, void *target, struct diag *d)
+{
+	return parse_names(target, v, CGROUP_PREFIX_SIZE - 2, "beginning of a group's name (docker, libpod)", d);
 }
 
 /* An absolute path, or nothing. */
@@ -189,6 +199,13 @@ static const struct config_key keys[] = {
 		.parse = parse_slices,
 		.default_text = "ecstasks.slice",
 		.help = "Cgroups right below the root that hold the tasks, separated by commas.",
+	},
+	{
+		.name = "runtimes",
+		.offset = offsetof(struct imds_config, runtimes),
+		.parse = parse_runtimes,
+		.default_text = "docker",
+		.help = "Whose containers are refused from birth until Docker tells who they are, by cgroup name: docker, libpod.",
 	},
 	{
 		.name = "cgroup-root",

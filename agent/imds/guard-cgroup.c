@@ -22,8 +22,10 @@ struct cgroup_view {
 	const char *slices[IMDS_MAX_SLICES + 1];
 };
 
-static void view(const struct imds_plan *p, struct cgroup_view *ret)
+static void view(const struct imds_guard *g, struct cgroup_view *ret)
 {
+	const struct imds_plan *p = g->plan;
+
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < p->slices.n; i++)
 		ret->slices[i] = p->slices.names[i];
@@ -31,6 +33,7 @@ static void view(const struct imds_plan *p, struct cgroup_view *ret)
 		.pins = p->bpf_dir,
 		.root = p->cgroup_root[0] ? p->cgroup_root : NULL,
 		.slices = ret->slices,
+		.no_tracing = g->features.forced_off[FEATURE_CGROUP_TRACING],
 	};
 }
 
@@ -44,9 +47,10 @@ static int install(struct imds_guard *g)
 {
 	struct cgroup_view v;
 	struct diag d = { 0 };
+	char why[160];
 	int r;
 
-	view(g->plan, &v);
+	view(g, &v);
 	r = cgroup_install(&v.options, &d);
 	g->cgroup_reason[0] = '\0';
 	g->cgroup_installed = r >= 0;
@@ -54,21 +58,28 @@ static int install(struct imds_guard *g)
 		keep_reason(g, r, &d);
 		return r;
 	}
+	g->cgroup_raced = cgroup_check(&v.options, why, sizeof(why), NULL) == CGROUP_RACED;
 	g->hold = cgroup_hold_free(g->hold);
 	return cgroup_hold_new(&g->hold, v.options.pins, NULL);
 }
 
 /*
  * A new binary brings new programs, so that each process installs once; after that only what is
- * missing or was asked for differently.
+ * missing or was asked for differently, and the rows of new slices where the kernel makes none.
  */
 static bool stands(struct imds_guard *g)
 {
 	struct cgroup_view v;
 	char why[160];
 
-	view(g->plan, &v);
-	return g->cgroup_installed && cgroup_check(&v.options, why, sizeof(why), NULL) > CGROUP_ABSENT;
+	view(g, &v);
+	return g->cgroup_installed && cgroup_check(&v.options, why, sizeof(why), NULL) > CGROUP_ABSENT &&
+	       (!g->cgroup_raced || cgroup_guard_slices(&v.options, NULL) >= 0);
+}
+
+bool imds_guard_follows_slices(const struct imds_guard *g)
+{
+	return g->plan->by_slice_id || (g->plan->cgroup_ebpf && g->cgroup_raced);
 }
 
 bool imds_guard_cgroup_apply(struct imds_guard *g)
@@ -116,7 +127,7 @@ int imds_guard_cgroup_heal(struct imds_guard *g, char *what, size_t n_what)
 
 	if (!g->plan->cgroup_ebpf || g->cgroup_reason[0])
 		return 0;
-	view(g->plan, &v);
+	view(g, &v);
 	if (restored(g, &v.options, why, sizeof(why), &n_restored)) {
 		if (n_restored == 0)
 			return 0;
@@ -132,7 +143,7 @@ int imds_guard_cgroup_remove(struct imds_guard *g, struct diag *d)
 {
 	struct cgroup_view v;
 
-	view(g->plan, &v);
+	view(g, &v);
 	g->cgroup_installed = false;
 	g->hold = cgroup_hold_free(g->hold);
 	/* Without a root to hang at we never put anything there: it is somebody else's host. */
@@ -163,7 +174,7 @@ void imds_guard_cgroup_status(struct imds_guard *g, int family, struct imds_laye
 	struct diag d = { 0 };
 	int r;
 
-	view(g->plan, &v);
+	view(g, &v);
 	r = cgroup_check(&v.options, l->reason, sizeof(l->reason), &d);
 	l->state = r == CGROUP_COMPLETE ? IMDS_ACTIVE : r == CGROUP_RACED ? IMDS_DEGRADED : IMDS_MISSING;
 	if (l->state != IMDS_MISSING) {
@@ -234,6 +245,19 @@ int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, str
 
 	if (!g->plan || !g->plan->cgroup_ebpf)
 		return -ENOENT;
-	view(g->plan, &v);
+	view(g, &v);
 	return cgroup_layer_open(ret, &v.options, d);
+}
+
+int imds_guard_open_births(struct imds_guard *g, struct cgroup_births **ret, struct diag *d)
+{
+	const char *names[IMDS_MAX_SLICES + 1] = { NULL };
+	struct cgroup_view v;
+
+	if (!g->plan || !g->plan->cgroup_ebpf)
+		return -ENOENT;
+	for (size_t i = 0; i < g->config.runtimes.n; i++)
+		names[i] = g->config.runtimes.names[i];
+	view(g, &v);
+	return cgroup_births_new(ret, &v.options, names, d);
 }

@@ -19,6 +19,7 @@ struct imds_guard {
 	struct cgroup_hold *hold; /* of what is pinned; owned, NULL where nothing is */
 	bool cgroup_ebpf;	 /* the kernel can; whether this host can is looked at each time */
 	bool cgroup_installed;	 /* by this process, as the plan wants it */
+	bool cgroup_raced;	 /* without the program that guards a slice as it is made */
 	bool cgroup_refused;	 /* the kernel refused the programs: no use in asking again */
 	char cgroup_reason[200]; /* why the cgroup layer could not be installed; "" */
 };

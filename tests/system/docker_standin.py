@@ -21,6 +21,7 @@ class DockerStandin:
         self.path = pathlib.Path(path)
         self.containers = {}
         self.mood = "well"
+        self.asked = []  # paths, in order
         self._streams = []
         self._ids = 0
 
@@ -101,6 +102,7 @@ class DockerStandin:
         if len(request) < 2:
             return
         path = request[1].split("/", 2)[2] if request[1].startswith("/v1.") else request[1].lstrip("/")
+        self.asked.append(path)
         try:
             if self.mood == "hang":
                 time.sleep(30)

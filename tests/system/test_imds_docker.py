@@ -40,8 +40,8 @@ class Real:
     def reads(self, name):
         return "i-0123456789abcdef0" in self.docker.docker("exec", name, *ASK, check=False).stdout
 
-    def batten(self, *arguments):
-        return self.host.batten(*arguments, "--runtime-dir", self.scratch / "run")
+    def batten(self, *arguments, **options):
+        return self.host.batten(*arguments, "--runtime-dir", self.scratch / "run", **options)
 
     def close(self, names):
         self.docker.docker("rm", "-f", *names, check=False)

@@ -42,7 +42,7 @@ struct docker_follow_calls {
 	/* All that run. Whoever is not among them has ended. */
 	void (*listed)(void *user, const char (*ids)[CONTAINER_ID_SIZE], size_t n);
 	void (*ended)(void *user, const char *id);
-	/* @c is the callee's; it runs, or did when Docker answered. */
+	/* @c is the callee's; it runs, or did when Docker answered, or was just made. */
 	void (*container)(void *user, struct container *c);
 };
 

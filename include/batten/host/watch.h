@@ -14,6 +14,8 @@ struct host_watch;
 struct host_watch_calls {
 	/* @c runs and is complete; also called when something about it changed. @c->inspect_text lives as long as the call. */
 	void (*runs)(void *user, struct container *c);
+	/* @c does not run: it was just made, or has not been started again. Freed after the call. */
+	void (*made)(void *user, const struct container *c);
 	/* @c has ended and is freed after the call. Always comes after runs(). */
 	void (*ended)(void *user, struct container *c);
 	/* Docker is followed (@d NULL), or not any more (why). Only changes are told. */

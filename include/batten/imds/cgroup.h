@@ -19,6 +19,7 @@ struct cgroup_options {
 	const char *root; /* group to hang the programs at; NULL: where cgroup2 is mounted */
 	/* Names of groups right below the root, guarded with all that is in them; NULL at the end. */
 	const char *const *slices;
+	bool no_tracing; /* act as a kernel that cannot trace the making of groups */
 };
 
 /*
@@ -29,6 +30,12 @@ struct cgroup_options {
  * Return: 0 or a negative errno: -EPERM; -EOPNOTSUPP without cgroup2, bpffs or what a program needs
  */
 int cgroup_install(const struct cgroup_options *o, struct diag *d) _must_check_;
+
+/*
+ * cgroup_guard_slices - give the slices that there are now their rows
+ * For installations in state CGROUP_RACED, when a slice was made. Return: 0 or a negative errno
+ */
+int cgroup_guard_slices(const struct cgroup_options *o, struct diag *d) _must_check_;
 
 /* Detaches and unpins everything. Return: 0, also when there is nothing, or a negative errno. */
 int cgroup_uninstall(const struct cgroup_options *o, struct diag *d) _must_check_;
@@ -90,7 +97,39 @@ int cgroup_layer_counters(struct cgroup_layer *l,
  */
 int cgroup_layer_listen(struct cgroup_layer *l, void (*fn)(void *user, const struct cgroup_event *e),
 			void *user, struct diag *d) _must_check_;
+/* Be told, by the same means and with the same @user, of containers' groups that are made. */
+void cgroup_layer_on_birth(struct cgroup_layer *l, void (*fn)(void *user, const struct cgroup_birth *b));
 int cgroup_layer_fd(const struct cgroup_layer *l);
 int cgroup_layer_read(struct cgroup_layer *l) _must_check_;
 
 const char *cgroup_hook_name(enum cgroup_hook hook);
+
+/* ---- containers in no slice, refused at birth (cgroup-births.c) --------------------------------- */
+
+/* Refuses the groups of containers as they are made, until they are judged; ends with the process. */
+struct cgroup_births;
+
+/*
+ * cgroup_births_new - on the maps of an installation; nobody is refused before cgroup_births_watch()
+ * @runtimes: a container's group is called [RUNTIME-]ID[.scope]; NULL at the end
+ * Return: 0 or a negative errno: -EOPNOTSUPP, or another of loading, where the kernel cannot trace
+ */
+int cgroup_births_new(struct cgroup_births **ret, const struct cgroup_options *o, const char *const *runtimes,
+		      struct diag *d) _must_check_;
+struct cgroup_births *cgroup_births_free(struct cgroup_births *b);
+DEFINE_CLEANUP(struct cgroup_births *, cgroup_births_free)
+
+int cgroup_births_watch(struct cgroup_births *b, bool on, struct diag *d) _must_check_;
+bool cgroup_births_watched(const struct cgroup_births *b);
+
+/* The container with this id is never refused at birth. */
+int cgroup_births_agent(struct cgroup_births *b, const char id[static CGROUP_ID_DIGITS]) _must_check_;
+
+/* Is the group refused because nobody has judged it yet? */
+bool cgroup_births_newborn(const struct cgroup_births *b, uint64_t id);
+
+/* From here on its row decides, or those above it. */
+void cgroup_births_judged(struct cgroup_births *b, uint64_t id);
+
+/* New leases for all newborns, which are refused for CGROUP_LEASE_NS else. Return: how many there are */
+unsigned int cgroup_births_renew(struct cgroup_births *b);

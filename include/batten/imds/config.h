@@ -38,7 +38,7 @@ struct imds_address_list {
 #define IMDS_MAX_SLICES 8
 #define IMDS_PATH_SIZE 256
 
-/* Names of cgroups right below the root of the hierarchy. */
+/* Names of cgroups right below the root of the hierarchy; or what names begin with. */
 struct imds_slices {
 	char names[IMDS_MAX_SLICES][64];
 	size_t n;
@@ -59,6 +59,7 @@ struct imds_config {
 	int self_test; /* enum imds_self_test */
 	bool cgroup_ebpf;
 	struct imds_slices slices;
+	struct imds_slices runtimes; /* names of containers' groups begin with these */
 	char cgroup_root[IMDS_PATH_SIZE]; /* "": where cgroup2 is mounted, on the host alone */
 	char bpf_dir[IMDS_PATH_SIZE];
 };

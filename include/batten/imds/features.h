@@ -28,6 +28,7 @@ enum imds_feature {
 	FEATURE_SOCKET_CGROUP, /* the cgroup of a packet's sender, in the output hook */
 	FEATURE_BRIDGE,	       /* tables of the bridge family, with pairs of device and address */
 	FEATURE_CGROUP_EBPF, /* BPF programs, cgroup2, type information */
+	FEATURE_CGROUP_TRACING, /* and such that run when a cgroup is made */
 	_FEATURE_MAX,
 };
 

@@ -68,11 +68,20 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
  */
 int imds_guard_release(struct imds_guard *g, struct diag *d) _must_check_;
 
+/* Has imds_guard_apply() to be called when a slice was made? After the first one. */
+bool imds_guard_follows_slices(const struct imds_guard *g);
+
 /*
  * imds_guard_open_cgroups - the cgroup layer's maps, where the plan wants the layer
  * Return: 0 or -ENOENT when it is not wanted or not installed
  */
 int imds_guard_open_cgroups(struct imds_guard *g, struct cgroup_layer **ret, struct diag *d) _must_check_;
+
+/*
+ * imds_guard_open_births - the program that refuses containers at birth, on the layer's maps
+ * Return: 0, -ENOENT when the layer is not wanted, or an errno of cgroup_births_new()
+ */
+int imds_guard_open_births(struct imds_guard *g, struct cgroup_births **ret, struct diag *d) _must_check_;
 
 /* Packets that the tables refused, as the kernel counts now. Return: 0 or a negative errno. */
 int imds_guard_packets(struct imds_guard *g, uint64_t *ret, struct diag *d) _must_check_;

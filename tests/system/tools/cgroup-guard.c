@@ -4,12 +4,17 @@
  *
  *	cgroup-guard PINS ROOT SLICE install | uninstall | check | totals | rows
  *	cgroup-guard PINS ROOT SLICE allow|guard|drop GROUP
+ *	cgroup-guard PINS ROOT SLICE newborns      and the milliseconds left of their leases
  *	cgroup-guard PINS ROOT SLICE events        prints events as JSON lines until killed
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "batten/base/json.h"
 #include "batten/imds/cgroup.h"
@@ -33,6 +38,27 @@ static void on_event(void *user, const struct cgroup_event *e)
 static int on_row(void *user, uint64_t id, enum cgroup_verdict v)
 {
 	(void)printf("%llu %s\n", (unsigned long long)id, v == CGROUP_GUARD ? "guard" : "allow");
+	return 0;
+}
+
+static int print_newborns(const char *pins)
+{
+	uint64_t id = 0, next, lease, now;
+	char path[PATH_MAX];
+	struct timespec t;
+	int map;
+
+	(void)snprintf(path, sizeof(path), "%s/newborns", pins);
+	map = bpf_obj_get(path);
+	if (map < 0)
+		return -errno;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	for (bool first = true; bpf_map_get_next_key(map, first ? NULL : &id, &next) == 0; first = false) {
+		id = next;
+		if (bpf_map_lookup_elem(map, &id, &lease) == 0)
+			(void)printf("%llu %lld\n", (unsigned long long)id, ((long long)lease - (long long)now) / 1000000);
+	}
 	return 0;
 }
 
@@ -85,6 +111,8 @@ int main(int argc, char **argv)
 			(void)printf("%d %s\n", r, why);
 	} else {
 		r = cgroup_layer_open(&l, &o, &d);
+		if (r >= 0 && strcmp(verb, "newborns") == 0)
+			r = print_newborns(argv[1]);
 		if (r >= 0 && argc > 5)
 			r = cgroup_id(argv[5], &id, &d);
 		if (r >= 0 && strcmp(verb, "allow") == 0)

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers outside of the tasks' slice, from their first instruction on: refused as they are born,
+until Docker has told who they are. Under a real dockerd, and case by case under a stand-in."""
+import json
+import os
+import shutil
+import signal
+import struct
+
+import pytest
+
+import groups
+import lab
+import programs
+import task_host
+from test_imds_docker import UNIFIED, Real
+
+# Tries before anything else, then for a while, so that a gap of a moment is hit. The C library has not
+# even been asked for a buffer by then.
+FIRST = """
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+static int attempt(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(0xa9fea9fe) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), r = connect(fd, (void *)&to, sizeof(to)) < 0 ? errno : 0;
+	close(fd);
+	return r;
+}
+int main(int argc, char **argv)
+{
+	int first = attempt(), n = 1, open = first == 0, last = first;
+	time_t end = time(0) + 2;
+	if (argc > 1)
+		for (; n < 2000 && time(0) < end; n++, usleep(100))
+			open += (last = attempt()) == 0;
+	printf("{\\"first\\": %d, \\"tries\\": %d, \\"open\\": %d, \\"last\\": %d}\\n", first, n, open, last);
+	return 0;
+}
+"""
+EPERM = 1
+RUNS = 20
+
+
+@pytest.fixture
+def real(docker_host, scratch):
+    with lab.Spaces() as spaces:
+        client = programs.build(scratch, "first", FIRST, "-static")
+        docker_host.make_image("first", extra=lambda root: shutil.copy2(client, root / "bin" / "first"))
+        r = Real(docker_host, scratch, spaces)
+        try:
+            yield r
+        finally:
+            r.close(["one"])
+
+
+def tries(real, *arguments):
+    p = real.docker.docker("run", "--rm", "--network", "host", "--cgroup-parent", f"/{real.parent}", "first", "/bin/first",
+                           *arguments)
+    return json.loads(p.stdout)
+
+
+def follows(real):
+    return json.loads(real.batten("status", "--json", check=False).stdout)["docker"]["followed"]
+
+
+def test_docker_run_is_refused_from_its_first_instruction_on(real):
+    lab.wait_for(lambda: follows(real), "the daemon to follow Docker")
+    seen = [tries(real, "on") for _ in range(RUNS)]
+    assert [t["first"] for t in seen] == [EPERM] * RUNS, seen
+    assert sum(t["open"] for t in seen) == 0 and sum(t["tries"] for t in seen) > 10 * RUNS, seen
+    # The same with the switch off: what this test looks for is there to be found.
+    real.config.write_text(real.config.read_text() + "runtimes =\n")
+    real.daemon.send_signal(signal.SIGHUP)
+    lab.wait_for(lambda: "runtimes is empty" in real.batten("imds", "status").stdout, "the switch")
+    assert tries(real)["first"] == 0
+
+
+def test_an_exception_opens_when_docker_has_told_of_it(real):
+    lab.wait_for(lambda: follows(real), "the daemon to follow Docker")
+    real.batten("imds", "allow", "add", "image:first")
+    seen = tries(real, "on")
+    assert seen["first"] == EPERM and seen["last"] == 0, seen
+    assert not list((UNIFIED / real.parent).glob("*/cgroup.procs")), "the container's group is gone"
+
+
+# ---- case by case ------------------------------------------------------------------------------
+
+@pytest.fixture
+def h(spaces, scratch):
+    with task_host.make(spaces, scratch) as host:
+        yield host
+
+
+def tcp4(h, group):
+    return groups.roads(group, h.host, "tcp4")["tcp4"]
+
+
+NAMES = {
+    "system.slice/docker-{}.scope": "EPERM",      # Docker with the systemd driver
+    "docker/{}": "EPERM",                         # with cgroupfs
+    "any/where/docker-{}.scope": "EPERM",         # --cgroup-parent
+    "kubepods.slice/pod1.slice/cri-containerd-{}.scope": "OK",  # not in the list
+    "machine.slice/libpod-{}.scope": "OK",
+    "system.slice/docker-{}.service": "OK",
+    "system.slice/docker{}.scope": "OK",
+    "system.slice/docker-{}.scopes": "OK",
+    "system.slice/docker-{}0.scope": "OK",
+    "system.slice/amazon-ssm-agent.service": "OK",
+    "system.slice/docker.service": "OK",
+    "system.slice/docker-builder.scope": "OK",
+    "user.slice/user-1000.slice/session-3.scope": "OK",
+}
+
+
+def make_all(h, names):
+    return {name: tcp4(h, h.tree.make(name.format(f"{i + 10:064x}"))) for i, name in enumerate(names)}
+
+
+def test_whose_names_are_known(h):
+    """Only groups of containers: a service, a session or an unknown runtime is never touched."""
+    h.daemon()
+    assert make_all(h, NAMES) == NAMES
+    digits = h.tree.make(f"system.slice/docker-{'X' * 64}.scope")
+    assert tcp4(h, digits) == "OK"
+
+
+def test_the_list_is_a_setting(h):
+    h.configure("runtimes = libpod, cri-containerd")
+    p = h.daemon()
+    wanted = {**NAMES, "system.slice/docker-{}.scope": "OK", "any/where/docker-{}.scope": "OK",
+              "machine.slice/libpod-{}.scope": "EPERM", "kubepods.slice/pod1.slice/cri-containerd-{}.scope": "EPERM"}
+    assert make_all(h, NAMES) == wanted
+    h.configure("runtimes =")
+    p.send_signal(signal.SIGHUP)
+    lab.wait_for(lambda: "runtimes is empty" in (h.layers()["cgroup-ebpf", "ipv4"].get("reason") or ""), "the new setting")
+    assert h.layers()["cgroup-ebpf", "ipv4"]["state"] == "active", "as it was asked for"
+    assert tcp4(h, h.tree.make(f"docker/{'e' * 64}")) == "OK"
+
+
+@pytest.mark.parametrize("value", ["a/b", ".x", "docker,,podman", "x" * 31])
+def test_a_bad_list_is_named_with_its_line(h, value):
+    h.configure(f"runtimes = {value}")
+    p = h.batten("imds", "block", check=False)
+    assert p.returncode == 2 and "no beginning of a group's name" in p.stderr and p.stderr.count("\n") == 1, p.stderr
+
+
+def test_what_is_born_in_a_container_is_the_container_s(h):
+    h.configure("allow = container:outer")
+    h.daemon()
+    outer = h.tasks.run("outer", h.host, role="plain")
+    lab.wait_for(lambda: h.roads(outer, "tcp4") == {"tcp4": "OK"}, "the exception")
+    inside = h.tree.make(h.tasks.group(outer).relative_to(h.tree.root) / "docker" / ("d" * 64))
+    assert tcp4(h, inside) == "OK"
+    task = h.tree.make(f"{groups.SLICE}/ecstasks-1.slice/docker-{'c' * 64}.scope")
+    assert tcp4(h, task) == "EPERM" and h.tree.guard("newborns").stdout == "", "the slice's row is enough"
+
+
+def make_agent(h, name="ecs-agent"):
+    """As ecs-init does: made, then started."""
+    id = h.docker.add(name, network="host", image="amazon/amazon-ecs-agent:latest", mounts=[
+        {"Type": "bind", "Source": s, "Destination": d} for s, d in (
+            ("/var/lib/ecs/data", "/data"), ("/var/log/ecs", "/log"), ("/proc", "/host/proc"))])
+    h.docker.event("create", id)
+    return id
+
+
+def test_the_ecs_agent_is_never_refused(h):
+    """Docker tells of it when it is made, which is before it can run; its first connect gets through."""
+    h.daemon()
+    for i in range(5):
+        agent = make_agent(h, f"agent{i}")
+        # Inspected one after another: when the next is asked for, this one has been taken in.
+        other = h.docker.add(f"other{i}", network="host")
+        h.docker.event("create", other)
+        lab.wait_for(lambda: any(other in path for path in h.docker.asked), "the daemon to ask", timeout=60)
+        assert tcp4(h, h.tree.make(f"system.slice/docker-{agent}.scope")) == "OK"
+        assert tcp4(h, h.tree.make(f"system.slice/docker-{other}.scope")) == "EPERM"
+
+
+def test_an_agent_that_came_too_soon_is_let_go(h):
+    """Born before Docker was asked about it: refused for a moment, which its client tries again after."""
+    h.daemon()
+    agent = h.tasks.run("ecs-agent", h.host, role="plain", start=False, mounts=[
+        {"Type": "bind", "Source": s, "Destination": d} for s, d in (
+            ("/var/lib/ecs/data", "/data"), ("/var/log/ecs", "/log"), ("/proc", "/host/proc"))])
+    assert h.roads(agent, "tcp4") == {"tcp4": "EPERM"}
+    h.docker.event("start", agent)
+    lab.wait_for(lambda: h.roads(agent, "tcp4", "tcp6", "icmp_raw") == {"tcp4": "OK", "tcp6": "OK", "icmp_raw": "OK"}, "its release")
+    assert h.tree.guard("newborns").stdout == ""
+
+
+def test_without_a_daemon_nobody_is_refused_at_birth(h):
+    """The other programs outlive the daemon; this one must not, for nobody could let the agent go."""
+    daemon = h.daemon()
+    early = h.tree.make(f"docker/{'1' * 64}")
+    assert tcp4(h, early) == "EPERM"
+    daemon.kill()
+    daemon.wait()
+    assert tcp4(h, h.tree.make(f"docker/{'2' * 64}")) == "OK"
+    assert tcp4(h, h.tree.make(f"{groups.SLICE}/ecstasks-1.slice")) == "EPERM", "a slice is refused by whoever is left"
+    # Born just before: refused while the lease lasts, and not for good.
+    assert tcp4(h, early) == "EPERM"
+    left, = [int(line.split()[1]) for line in h.tree.guard("newborns").stdout.splitlines()]
+    assert 0 < left <= 30000, "milliseconds"
+    key = " ".join(f"{b:#x}" for b in struct.pack("=Q", os.stat(early).st_ino))
+    h.host.run("bpftool", "map", "update", "pinned", h.tree.pins / "newborns", "key", *key.split(), "value", *["0"] * 8)
+    assert tcp4(h, early) == "OK", "the lease has ended"
+
+
+def test_the_next_daemon_takes_over(h):
+    daemon = h.daemon()
+    early = h.tree.make(f"docker/{'1' * 64}")
+    daemon.kill()
+    daemon.wait()
+    h.daemon()
+    assert tcp4(h, early) == "EPERM" and tcp4(h, h.tree.make(f"docker/{'2' * 64}")) == "EPERM"
+    for group in (early, early.parent / ("2" * 64)):
+        group.rmdir()
+    lab.wait_for(lambda: h.tree.guard("newborns").stdout == "", "the newborns to go with their groups")
+
+
+def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
+    h.daemon()
+    soon = h.tasks.run("soon", h.host, role="plain", start=False)
+    assert h.roads(soon, "tcp4") == {"tcp4": "EPERM"}
+    h.docker.event("start", soon)
+    e = lab.wait_for(lambda: next((e for e in h.events() if e["kind"] == "imds.blocked"), None), "the event", timeout=60)
+    assert e["container"] == "soon" and e["container_id"] == soon and e["count"] == 1, e
+    # Whoever never gets a name is told of all the same.
+    assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
+    lab.wait_for(lambda: any("outside of all known" in e["message"] for e in h.events()), "the nameless one's", timeout=60)
+
+
+def test_a_container_whose_first_process_stands_deeper(h):
+    """As systemd in a container does it: the row is for the whole container."""
+    h.daemon()
+    id = h.docker.new_id()
+    whole = h.tree.make(f"system.slice/docker-{id}.scope")
+    p = groups.start(h.tree.make(f"system.slice/docker-{id}.scope/init.scope"), h.host, "sleep", "1000")
+    beside = h.tree.make(f"system.slice/docker-{id}.scope/system.slice")
+    h.docker.add("deep", p.pid, "host", id=id)
+    h.docker.start(id, p.pid)
+    h.wait_known("deep")
+    assert h.tree.guard("newborns").stdout == ""
+    assert tcp4(h, whole) == tcp4(h, beside) == "EPERM"
+
+
+def test_a_kernel_that_cannot_trace(h):
+    """Refused once Docker has told of them, slices renewed by the daemon; and the status says both."""
+    h.daemon("--assume-feature=-cgroup-tracing")
+    plain = h.tasks.run("plain", h.host, role="plain", start=False)
+    assert h.roads(plain, "tcp4") == {"tcp4": "OK"}
+    h.docker.event("start", plain)
+    lab.wait_for(lambda: h.roads(plain, "tcp4") == {"tcp4": "EPERM"}, "the row")
+    for family in ("ipv4", "ipv6"):
+        row = h.layers()["cgroup-ebpf", family]
+        assert row["state"] == "degraded" and "turned off by --assume-feature" in row["reason"], row
+        assert "a slice that is made anew is open until the guard is renewed" in row["reason"], row
+    web = h.tasks.run("web", h.host)
+    lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "EPERM", "tcp6": "EPERM"}, "the slice's row")
