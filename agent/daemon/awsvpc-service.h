@@ -16,9 +16,18 @@ struct awsvpc_service;
 struct awsvpc_service *awsvpc_service_new(sd_event *event, struct event_log *log);
 struct awsvpc_service *awsvpc_service_free(struct awsvpc_service *s);
 
-/* A container runs: looks, in a worker, if it is of an awsvpc task and @mode is not "no". */
-void awsvpc_service_runs(struct awsvpc_service *s, const struct container *c, enum imds_awsvpc mode);
+/*
+ * What is wanted, from here on
+ * @cgroups: the cgroup programs stand, and refuse whoever is not allowed whatever the routes say
+ */
+void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups);
+
+/*
+ * A container runs, or is allowed what it was not, or the other way round: looks, in a worker, if it
+ * is of an awsvpc task and the mode is not "no". A namespace with an allowed container is left open.
+ */
+void awsvpc_service_runs(struct awsvpc_service *s, const struct container *c, bool allowed);
 void awsvpc_service_ended(struct awsvpc_service *s, const struct container *c);
 
 /* Adds the layer's two rows to those of a status. */
-void awsvpc_service_status(const struct awsvpc_service *s, enum imds_awsvpc mode, json_t *layers);
+void awsvpc_service_status(const struct awsvpc_service *s, json_t *layers);

@@ -343,10 +343,9 @@ static void on_runs(void *user, struct container *c)
 	e = exception_of(s, c);
 	if (e || known)
 		set_openings(s, NULL);
-	if (!e) {
-		awsvpc_service_runs(s->awsvpc, c, s->imds.awsvpc);
+	awsvpc_service_runs(s->awsvpc, c, e);
+	if (!e)
 		return;
-	}
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
 		  "exception", e->rule, "by", e->by);
 }
@@ -419,8 +418,10 @@ static void set_everything(struct host_service *s)
 
 	if (r < 0)
 		log_event(LOG_ERR, &msg_row, "reason", strerror(-r));
-	host_model_each(pos, host_watch_model(s->watch))
+	host_model_each(pos, host_watch_model(s->watch)) {
 		set_row(s, host_container(pos));
+		awsvpc_service_runs(s->awsvpc, host_container(pos), exception_of(s, host_container(pos)));
+	}
 	set_openings(s, NULL);
 }
 
@@ -601,6 +602,7 @@ void host_service_configure(struct host_service *s, const struct settings *setti
 {
 	s->imds = settings->imds;
 	open_layer(s);
+	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer);
 	open_nflog(s);
 	open_observer(s, &settings->seccomp);
 	untold_start(s->untold);
@@ -675,7 +677,7 @@ struct host_service *host_service_free(struct host_service *s)
 
 void host_service_status(const struct host_service *s, json_t *status)
 {
-	awsvpc_service_status(s->awsvpc, s->imds.awsvpc, json_object_get(status, "layers"));
+	awsvpc_service_status(s->awsvpc, json_object_get(status, "layers"));
 	newborns_status(s->newborns, json_object_get(status, "layers"));
 	self_test_status(s->self_test, s->imds.self_test, status);
 }

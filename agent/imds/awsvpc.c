@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The worker. It answers by its exit status: two bits for each family, one for "added". The kernel is
- * asked which route a packet would take, and none is sent.
+ * The worker. It answers by its exit status: two bits for each family, one for "added", one for "removed".
+ * The kernel is asked which route a packet would take, and none is sent. Our routes are known by a
+ * protocol number of their own: those of ECS, or of the task, are never removed or replaced.
  */
 #include "batten/imds/awsvpc.h"
 
@@ -22,6 +23,9 @@
 #include "batten/kernel/netlink.h"
 
 #define ADDED 0x10
+#define REMOVED 0x20
+#define PROTOCOL_OURS 180 /* of a route; nobody's in rt_protos */
+#define METRIC6 1	  /* before the route of a task, which has 1024 unless it says otherwise */
 
 static struct rtmsg *put_route(void *buf, uint16_t type, uint16_t flags, const struct ip_address *to)
 {
@@ -67,18 +71,32 @@ static enum awsvpc_road look(const struct ip_address *imds)
 	}
 }
 
-static int add_blackhole(const struct ip_address *imds)
+/* Before a route of the same length that the task has: with the same metric the newer one is in front. */
+static int put_blackhole(uint16_t type, uint16_t flags, const struct ip_address *imds)
 {
 	char buf[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct rtmsg *m = put_route(buf, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, imds);
+	struct rtmsg *m = put_route(buf, type, flags, imds);
 
 	m->rtm_table = RT_TABLE_MAIN;
-	m->rtm_protocol = RTPROT_STATIC;
+	m->rtm_protocol = PROTOCOL_OURS;
 	m->rtm_type = RTN_BLACKHOLE;
+	if (type == RTM_NEWROUTE)
+		m->rtm_scope = RT_SCOPE_UNIVERSE;
+	else
+		m->rtm_scope = RT_SCOPE_NOWHERE; /* any */
+	if (imds->family == AF_INET6)
+		mnl_attr_put_u32((struct nlmsghdr *)buf, RTA_PRIORITY, METRIC6);
 	return request(buf);
 }
 
-static void worker(int netns, bool enforce, pid_t parent)
+static unsigned int act(enum awsvpc_action action, const struct ip_address *imds)
+{
+	if (action == AWSVPC_CLOSE && look(imds) == AWSVPC_OPEN && put_blackhole(RTM_NEWROUTE, NLM_F_CREATE, imds) == 0)
+		return ADDED;
+	return action == AWSVPC_LEAVE && put_blackhole(RTM_DELROUTE, 0, imds) == 0 ? REMOVED : 0;
+}
+
+static void worker(int netns, enum awsvpc_action action, pid_t parent)
 {
 	unsigned int status = AWSVPC_UNKNOWN | AWSVPC_UNKNOWN << 2;
 	sigset_t none;
@@ -90,18 +108,13 @@ static void worker(int netns, bool enforce, pid_t parent)
 		_exit((int)status);
 	status = 0;
 	for (unsigned int i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
-		enum awsvpc_road road = look(&imds_addresses[i]);
-
-		if (road == AWSVPC_OPEN && enforce && add_blackhole(&imds_addresses[i]) == 0) {
-			road = look(&imds_addresses[i]);
-			status |= ADDED;
-		}
-		status |= (unsigned int)road << 2 * i;
+		status |= act(action, &imds_addresses[i]);
+		status |= (unsigned int)look(&imds_addresses[i]) << 2 * i;
 	}
 	_exit((int)status);
 }
 
-int awsvpc_start(int netns, bool enforce, pid_t *ret_pid, struct diag *d)
+int awsvpc_start(int netns, enum awsvpc_action action, pid_t *ret_pid, struct diag *d)
 {
 	pid_t self = getpid(), pid = fork();
 	int fd;
@@ -109,7 +122,7 @@ int awsvpc_start(int netns, bool enforce, pid_t *ret_pid, struct diag *d)
 	if (pid < 0)
 		return diag_errno(d, -errno, "awsvpc", "cannot start a worker");
 	if (pid == 0)
-		worker(netns, enforce, self);
+		worker(netns, action, self);
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0) {
 		fd = -errno;
@@ -133,4 +146,5 @@ void awsvpc_finish(pid_t pid, struct awsvpc_result *ret)
 	ret->road[0] = (enum awsvpc_road)(code & 3);
 	ret->road[1] = (enum awsvpc_road)(code >> 2 & 3);
 	ret->added = code & ADDED;
+	ret->removed = code & REMOVED;
 }

@@ -37,7 +37,7 @@ def test_deleted_pins_are_put_back_without_a_gap(h):
     web = h.tasks.run("web", h.host)
     assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
     all_of_it, programs = pinned(h), attached(h)
-    assert len(all_of_it) == 12 and len(programs) == 5
+    assert len(all_of_it) == 13 and len(programs) == 5
     hammer = groups.start(h.tasks.group(web), h.host, lab.TOOLS / "hammer", "-t", "200", lab.IMDS4, "80", stdout=-1)
     assert hammer.stdout.readline() == "up\n"
     for what in ("imds_connect4", "groups", ""):

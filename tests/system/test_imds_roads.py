@@ -280,6 +280,90 @@ def test_routes_of_awsvpc_tasks(h, mode):
         lab.wait_for(lambda: h.layers()["awsvpc", "ipv6"]["state"] == "active", "the blackholes to be found")
 
 
+def blackholes(space):
+    return sum(space.run("ip", f"-{v}", "route", "show", "type", "blackhole").stdout.count("blackhole") for v in (4, 6))
+
+
+def awsvpc(h, *names):
+    """A task of containers that share an interface of their own: its namespace, and their ids."""
+    own = ecs_host.awsvpc_task(h.spaces, h.ecs)
+    pause = h.tasks.run("pause", own, network="none")
+    return own, [h.tasks.run(name, own, network=f"container:{pause}") for name in names]
+
+
+def of(h, id, space):
+    return h.roads(id, "tcp4", "tcp6", space=space)
+
+
+OPEN, CLOSED, REFUSED = ({"tcp4": e, "tcp6": e} for e in ("OK", "EINVAL", "EPERM"))
+
+
+def test_enforced_routes_do_not_close_an_exception(h):
+    """Routes belong to all containers of a task: where one is allowed ours go, and the programs refuse the others."""
+    h.configure("awsvpc = enforce")
+    h.daemon()
+    own, (web, side) = awsvpc(h, "web", "side")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes")
+    h.batten("imds", "allow", "add", "container:web")
+    lab.wait_for(lambda: blackholes(own) == 0, "ours to go")
+    lab.wait_for(lambda: of(h, web, own) == OPEN, "the exception")
+    assert of(h, side, own) == REFUSED
+    row = lab.wait_for(lambda: next((r for r in [h.layers()["awsvpc", "ipv6"]] if "left open" in r.get("reason", "")), None),
+                       "the status to say so")
+    assert row["state"] == "active" and "left open for web" in row["reason"] and "cgroup-ebpf" in row["reason"], row
+    assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
+    # Back again, by the end of the exception and by that of the container.
+    h.batten("imds", "allow", "remove", "container:web")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
+    h.batten("imds", "allow", "add", "container:web")
+    lab.wait_for(lambda: blackholes(own) == 0, "ours to go again")
+    h.tasks.stop(web)
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
+    # Allowed from its start.
+    h.batten("imds", "allow", "add", "container:late")
+    late = h.tasks.run("late", own, network=f"container:{next(iter(h.docker.containers))}")
+    lab.wait_for(lambda: of(h, late, own) == OPEN, "the exception of who came later")
+    assert of(h, side, own) == REFUSED
+
+
+def test_routes_that_are_not_ours_stay(h):
+    """Those of ECS_AWSVPC_BLOCK_IMDS close the exception as well: the status says whose they are."""
+    h.configure("awsvpc = enforce", "allow = container:web")
+    h.daemon()
+    own = ecs_host.awsvpc_task(h.spaces, h.ecs)
+    ecs_host.commands(own, f"route add blackhole {lab.IMDS4}", f"route add blackhole {lab.IMDS6}")
+    h.tasks.run("web", own, network="container:" + h.tasks.run("pause", own, network="none"))
+    for family in ("ipv4", "ipv6"):
+        lab.wait_for(lambda: "not batten's" in h.layers()["awsvpc", family].get("reason", ""), "the status to say whose")
+    assert blackholes(own) == 2
+
+
+def test_a_task_s_own_route_is_neither_kept_nor_lost(h):
+    """A host route to the service: ours comes before it, and leaves it behind."""
+    h.configure("awsvpc = enforce", "cgroup-ebpf = no")
+    h.daemon()
+    own = ecs_host.awsvpc_task(h.spaces, h.ecs)
+    gateway4 = own.run("ip", "-4", "route", "show", "default").stdout.split()[2]
+    gateway6 = own.run("ip", "-6", "route", "show", "default").stdout.split()[2]
+    ecs_host.commands(own, f"route add {lab.IMDS4} via {gateway4}", f"route add {lab.IMDS6} via {gateway6}")
+    web = h.tasks.run("web", own, network="container:" + h.tasks.run("pause", own, network="none"))
+    lab.wait_for(lambda: of(h, web, own) == CLOSED, "our routes")
+    h.batten("imds", "allow", "add", "container:web")
+    lab.wait_for(lambda: of(h, web, own) == OPEN, "ours to go")
+    assert f"{lab.IMDS4} via {gateway4}" in own.run("ip", "-4", "route").stdout
+    assert f"{lab.IMDS6} via {gateway6}" in own.run("ip", "-6", "route").stdout
+
+
+def test_without_the_programs_a_shared_namespace_stays_closed(h):
+    h.configure("awsvpc = enforce", "cgroup-ebpf = no", "allow = container:web")
+    h.daemon()
+    own, (web, side) = awsvpc(h, "web", "side")
+    lab.wait_for(lambda: "without cgroup-ebpf" in h.layers()["awsvpc", "ipv4"].get("reason", ""), "the status to say why")
+    assert of(h, web, own) == of(h, side, own) == CLOSED
+    h.tasks.stop(side)
+    lab.wait_for(lambda: of(h, web, own) == OPEN, "the last container's road")
+
+
 def test_the_capabilities_of_the_unit_are_enough(h):
     """With what systemd/batten.service leaves of root: programs, exceptions, awsvpc namespaces."""
     unit = (pathlib.Path(__file__).parent.parent.parent / "systemd" / "batten.service").read_text()
