@@ -165,6 +165,16 @@ static void add_reset(struct nft_chain *chain, int family, const char *comment)
 	nft_rule_add(r, (struct nft_statement){ .kind = STMT_REJECT_RESET });
 }
 
+static const char *why_no_log(const struct imds_config *c, const struct imds_features *f)
+{
+	if (!c->log)
+		return "log = no";
+	if (!f->have[FEATURE_LOG])
+		return imds_feature_lack(f, FEATURE_LOG);
+	/* Without a bound a flood would cost as much as its sender likes. */
+	return f->have[FEATURE_LIMIT] ? NULL : imds_feature_lack(f, FEATURE_LIMIT);
+}
+
 /* @reset: refuse TCP at once */
 static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, const struct imds_features *f,
 			      bool reset)
@@ -172,7 +182,7 @@ static void add_verdict_chain(struct nft_table *t, const struct imds_config *c, 
 	struct nft_chain *chain = nft_table_chain(t, "verdict", -1, 0, "what happens to a packet that is not allowed");
 	struct nft_rule *r;
 
-	if (c->log && f->have[FEATURE_LOG] && f->have[FEATURE_LIMIT]) {
+	if (!why_no_log(c, f)) {
 		struct nft_statement log = named(STMT_LOG, "imds");
 
 		log.number = c->log_group;
@@ -580,6 +590,8 @@ int imds_plan_new(struct imds_plan **ret, const struct imds_config *c, const str
 		return -ENOMEM;
 	p->enabled = c->enabled;
 	choose_owner(p, c, f, can_keep_socket);
+	p->log_reason = !c->enabled ? "enabled = no" : !f->have[FEATURE_NFTABLES] ? imds_feature_lack(f, FEATURE_NFTABLES) :
+										      why_no_log(c, f);
 	if (!c->enabled) {
 		add_no_table(p, "enabled = no");
 		add_layer_off(p, LAYER_ROUTING_RULES, "enabled = no");

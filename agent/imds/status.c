@@ -156,6 +156,7 @@ int imds_guard_status(struct imds_guard *g, struct imds_status *ret, struct diag
 	s.persist = look.table.flags & NFT_F_PERSIST;
 	(void)snprintf(s.owner_reason, sizeof(s.owner_reason), "%s",
 		       !look.table.present ? "there is no table" : g->plan->owner_reason);
+	(void)snprintf(s.log_reason, sizeof(s.log_reason), "%s", g->plan->log_reason ? g->plan->log_reason : "");
 	s.closed = closed[0] && closed[1];
 	*ret = s;
 	return 0;
@@ -163,8 +164,10 @@ int imds_guard_status(struct imds_guard *g, struct imds_status *ret, struct diag
 
 json_t *imds_status_json(const struct imds_status *s)
 {
-	json_t *layers = json_array();
+	json_t *layers = json_array(), *log = json_pack("{s:s}", "state", s->log_reason[0] ? "off" : "active");
 
+	if (log && s->log_reason[0])
+		json_object_set_new(log, "reason", json_text(s->log_reason));
 	for (size_t i = 0; i < s->n_layers; i++) {
 		const struct imds_layer_status *l = &s->layers[i];
 		json_t *j = json_pack("{s:s, s:s, s:s}", "layer", imds_layer_name(l->layer), "family",
@@ -178,8 +181,8 @@ json_t *imds_status_json(const struct imds_status *s)
 		}
 		json_array_append_new(layers, j);
 	}
-	return json_pack("{s:s, s:b, s:o, s:I, s:{s:b, s:b, s:s}}", "schema", "batten.imds-status/1", "closed",
-			 s->closed, "layers", layers, "heals", (json_int_t)s->heals, "table", "owner", s->owner,
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:{s:b, s:b, s:s}}", "schema", "batten.imds-status/1", "closed",
+			 s->closed, "layers", layers, "log", log, "heals", (json_int_t)s->heals, "table", "owner", s->owner,
 			 "persist", s->persist, "reason", s->owner_reason);
 }
 
@@ -210,6 +213,7 @@ int imds_status_print(const json_t *status, FILE *f)
 	static const char *const heads[] = { "LAYER", "FAMILY", "STATE", "BLOCKED", "REASON" };
 	_cleanup_(table_freep) struct table *t = table_new(ARRAY_SIZE(heads));
 	const json_t *table = json_object_get(status, "table"), *layers = json_object_get(status, "layers");
+	const json_t *log = json_object_get(status, "log");
 	bool closed = json_is_true(json_object_get(status, "closed"));
 	const json_t *l;
 	size_t i;
@@ -232,6 +236,8 @@ int imds_status_print(const json_t *status, FILE *f)
 		return -ENOMEM;
 	(void)fprintf(f, "\nTable: %s.\nHeals: %lld.\n", member(table, "reason"),
 		      (long long)json_integer_value(json_object_get(status, "heals")));
+	if (member(log, "reason")[0])
+		(void)fprintf(f, "Packets that the table refuses are not told of: %s.\n", member(log, "reason"));
 	(void)fprintf(f, "%sIMDS is %s bridged containers.%s\n", style_begin(f, closed ? STYLE_GOOD : STYLE_BAD),
 		      closed ? "closed to" : "NOT closed to", style_end(f, STYLE_GOOD));
 	return 0;

@@ -119,6 +119,7 @@ struct imds_status {
 	size_t n_layers;
 	bool owner, persist;
 	char owner_reason[200];
+	char log_reason[200]; /* why packets that the tables refuse are not told of; "": they are */
 	bool closed;	/* in both families some layer closes the road for forwarded packets */
 	uint64_t heals; /* since the daemon started; set by the daemon */
 };

@@ -73,6 +73,7 @@ struct imds_plan {
 	size_t n_layers;
 	bool owner, persist;
 	const char *owner_reason; /* why the table is or is not owned */
+	const char *log_reason;	  /* why blocked packets are not told of; NULL: they are */
 	bool cgroup_ebpf;
 	bool by_slice_id; /* the slices' ids are a part of it: plan anew when a slice is made */
 	struct imds_slices slices;
