@@ -24,6 +24,7 @@
 #include "cli/guard-options.h"
 
 #define MAX_TIMEOUT_MS 60000
+#define AGENT_TIMEOUT_MS 50 /* for names that Docker's labels lack */
 
 /* What a target is, for the reader. */
 struct subject {
@@ -83,6 +84,15 @@ static void name_namespace(struct subject *s, int netns)
 		(void)snprintf(s->name, sizeof(s->name), "net:[%llu]", (unsigned long long)st.st_ino);
 }
 
+/* Only then is the ECS agent asked: its labels are on whatever it starts. */
+static bool has_nameless(const struct host_model *m)
+{
+	host_model_each(pos, m)
+		if (host_container(pos)->role == ROLE_PLAIN)
+			return true;
+	return false;
+}
+
 static int add_containers(struct probe_run *p, const char *docker_url, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *k = NULL;
@@ -93,6 +103,8 @@ static int add_containers(struct probe_run *p, const char *docker_url, struct di
 		r = host_model_snapshot(&p->model, k, false, 0, d);
 	if (r < 0)
 		return r;
+	if (has_nameless(&p->model))
+		(void)!host_model_introspect(&p->model, AGENT_TIMEOUT_MS, NULL); /* without it they have no task */
 	host_model_each(pos, &p->model) {
 		const struct container *c = host_container(pos);
 		struct subject s = { .container = c, .may = imds_may_reach(&p->settings.imds, &p->stored, c) };

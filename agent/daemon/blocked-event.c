@@ -71,7 +71,12 @@ void blocked_event_cgroup(struct event_log *log, const struct host_model *m, con
 
 static const char *layer_of(unsigned int hook)
 {
-	return hook == NF_INET_PRE_ROUTING ? "prerouting" : hook == NF_INET_FORWARD ? "forward" : "postrouting";
+	static const char *const names[] = {
+		[NF_INET_PRE_ROUTING] = "prerouting", [NF_INET_LOCAL_IN] = "input",	      [NF_INET_FORWARD] = "forward",
+		[NF_INET_LOCAL_OUT] = "output",	      [NF_INET_POST_ROUTING] = "postrouting",
+	};
+
+	return hook < ARRAY_SIZE(names) ? names[hook] : "unknown";
 }
 
 void blocked_event_packet(struct event_log *log, const struct host_model *m, const struct nflog_packet *p,

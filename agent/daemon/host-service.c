@@ -32,6 +32,7 @@
 #include "daemon/reopened.h"
 #include "daemon/seccomp-event.h"
 #include "daemon/self-test.h"
+#include "daemon/tried.h"
 #include "daemon/untold.h"
 
 #define DRAIN_TRIES 1024 /* of 64 datagrams: more than the socket's buffer holds */
@@ -677,8 +678,13 @@ struct host_service *host_service_free(struct host_service *s)
 
 void host_service_status(const struct host_service *s, json_t *status)
 {
+	json_t *tried;
+
 	awsvpc_service_status(s->awsvpc, json_object_get(status, "layers"));
 	newborns_status(s->newborns, json_object_get(status, "layers"));
+	tried = tried_json(s->layer, host_watch_model(s->watch));
+	if (tried)
+		json_object_set_new(status, "tried", tried);
 	self_test_status(s->self_test, s->imds.self_test, status);
 }
 

@@ -72,6 +72,22 @@ const char *imds_layer_name(enum imds_layer layer)
 	return layer_names[layer];
 }
 
+static const char *const covers[_LAYER_MAX] = {
+	[LAYER_PREROUTING] = "bridges, refused before a route is looked up",
+	[LAYER_TRANSLATED] = "what the host's own DNAT leads there",
+	[LAYER_FORWARD] = "bridges, whatever their name",
+	[LAYER_POSTROUTING] = "source routes",
+	[LAYER_OUTPUT] = "host-network tasks in the slices",
+	[LAYER_BRIDGE_PORTS] = "borrowed addresses on bridges",
+	[LAYER_ROUTING_RULES] = "bridges, also while there is no table",
+	[LAYER_CGROUP_EBPF] = "containers in every network mode",
+};
+
+const char *imds_layer_covers(enum imds_layer layer)
+{
+	return covers[layer];
+}
+
 struct imds_plan *imds_plan_free(struct imds_plan *p)
 {
 	if (!p)
@@ -331,7 +347,7 @@ static int add_output(struct imds_plan *p, const struct imds_config *c, const st
 		l->table = p->table;
 		l->chain = chain - p->table->chains;
 		l->counter = (ssize_t)p->table->n_counters - 1;
-		l->reason = weak;
+		l->reason = weak ? weak : "a slice that is made anew is open until its rule is renewed";
 	}
 	return 0;
 }

@@ -170,8 +170,9 @@ json_t *imds_status_json(const struct imds_status *s)
 		json_object_set_new(log, "reason", json_text(s->log_reason));
 	for (size_t i = 0; i < s->n_layers; i++) {
 		const struct imds_layer_status *l = &s->layers[i];
-		json_t *j = json_pack("{s:s, s:s, s:s}", "layer", imds_layer_name(l->layer), "family",
-				      family_name(l->family), "state", state_names[l->state]);
+		json_t *j = json_pack("{s:s, s:s, s:s, s:s}", "layer", imds_layer_name(l->layer), "family",
+				      family_name(l->family), "state", state_names[l->state], "covers",
+				      imds_layer_covers(l->layer));
 
 		if (j && l->reason[0])
 			json_object_set_new(j, "reason", json_text(l->reason));
@@ -208,9 +209,27 @@ static const char *member(const json_t *j, const char *name)
 	return text ? text : "";
 }
 
+static void print_tried(const json_t *tried, FILE *f)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach (tried, i, row) {
+		const char *name = member(row, "container");
+
+		(void)fprintf(f, "%s", i == 0 ? "Refused by cgroup-ebpf: " : ", ");
+		if (name[0])
+			(void)fprintf(f, "%s", name);
+		else
+			(void)fprintf(f, "cgroup %lld", (long long)json_integer_value(json_object_get(row, "cgroup")));
+		(void)fprintf(f, " %lld%s", (long long)json_integer_value(json_object_get(row, "count")),
+			      i + 1 == json_array_size(tried) ? ".\n" : "");
+	}
+}
+
 int imds_status_print(const json_t *status, FILE *f)
 {
-	static const char *const heads[] = { "LAYER", "FAMILY", "STATE", "BLOCKED", "REASON" };
+	static const char *const heads[] = { "LAYER", "FAMILY", "STATE", "BLOCKED", "COVERS", "REASON" };
 	_cleanup_(table_freep) struct table *t = table_new(ARRAY_SIZE(heads));
 	const json_t *table = json_object_get(status, "table"), *layers = json_object_get(status, "layers");
 	const json_t *log = json_object_get(status, "log");
@@ -230,12 +249,14 @@ int imds_status_print(const json_t *status, FILE *f)
 			table_cellf(t, STYLE_PLAIN, "%lld", (long long)json_integer_value(packets));
 		else
 			table_cell(t, STYLE_DIM, "-");
+		table_cell(t, STYLE_PLAIN, member(l, "covers"));
 		table_cell(t, STYLE_PLAIN, member(l, "reason"));
 	}
 	if (table_print(t, f) < 0)
 		return -ENOMEM;
 	(void)fprintf(f, "\nTable: %s.\nHeals: %lld.\n", member(table, "reason"),
 		      (long long)json_integer_value(json_object_get(status, "heals")));
+	print_tried(json_object_get(status, "tried"), f);
 	if (member(log, "reason")[0])
 		(void)fprintf(f, "Packets that the table refuses are not told of: %s.\n", member(log, "reason"));
 	(void)fprintf(f, "%sIMDS is %s bridged containers.%s\n", style_begin(f, closed ? STYLE_GOOD : STYLE_BAD),

@@ -51,7 +51,8 @@ ROWS = {
     "bridge": Row({"bridge-ports": ("off", OFF), "forward": ("active", "")}),
     "cgroup-tracing": Row({"cgroup-ebpf": ("degraded", OFF)}),
     "socket-cgroup": Row({"output": ("off", "not needed: cgroup-ebpf"), "cgroup-ebpf": ("active", "")}),
-    "cgroup-ebpf": Row({"cgroup-ebpf": ("off", OFF), "output": ("active", ""), "awsvpc": ("active", "")},
+    "cgroup-ebpf": Row({"cgroup-ebpf": ("off", OFF), "output": ("degraded", "until its rule is renewed"),
+                        "awsvpc": ("active", "")},
                        hosted=RESET, awsvpc=BLACKHOLE, config=("awsvpc = enforce",)),
 }
 

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import sys
 import threading
 import time
 
@@ -12,6 +13,7 @@ import docker_standin
 import ecs_host
 import groups
 import lab
+from test_host_model import AGENT
 
 
 def links(directory, **namespaces):
@@ -103,6 +105,20 @@ def test_containers_are_tried_in_their_own_cgroup(spaces, scratch):
         r = probe(h.host, "--docker", docker.url, code=3)
         assert set(outcomes(r, "web").values()) == {"failed"} and time.monotonic() - begin < 10
         (tasks.group(web) / "cgroup.freeze").write_text("0")
+
+
+def test_the_agent_tells_what_labels_lack(spaces, scratch):
+    """A container without labels, of which the ECS agent's introspection says whose it is."""
+    h = ecs_host.EcsHost(spaces, mounts=True)
+    with groups.Groups(h.host, scratch) as tree, docker_standin.DockerStandin(scratch / "d.sock") as docker:
+        bare = docker_standin.Tasks(tree, docker).run("bare", h.host, role="plain")
+        tasks = {"Tasks": [{"Arn": "arn:x", "Family": "late", "Containers": [{"DockerId": bare, "Name": "bare"}]}]}
+        r = probe(h.host, "--docker", docker.url, code=1)
+        assert "family" not in r["results"][0], "nobody answers there, and nobody is waited for"
+        p = h.host.start(sys.executable, "-S", "-E", "-c", AGENT, json.dumps(tasks), "well", stdout=-1)
+        assert p.stdout.readline() == "up\n"
+        r = probe(h.host, "--docker", docker.url, code=1)
+        assert (r["results"][0]["family"], r["results"][0]["task_arn"]) == ("late", "arn:x"), r["results"][0]
 
 
 def test_a_hundred_namespaces(spaces, scratch):

@@ -165,6 +165,11 @@ def test_who_tried(h):
     assert groups.roads(nested, h.host, "icmp_raw") == {"icmp_raw": "EPERM"}
     e = lab.wait_for(lambda: next((e for e in h.events() if e["hook"] == "egress4"), None), "the nested group's event")
     assert e["container"] == "web", "what a container makes inside its group is the container's"
+    for _ in range(3):  # counted, whatever the events leave out
+        h.roads(web, "tcp4")
+    p = h.host.json(lab.BATTEN, "imds", "status", "--json", "--config", h.config, "--runtime-dir", h.runtime)
+    assert [(row["container"], row["count"]) for row in p["tried"] if "container" in row] == [("web", 4)], p["tried"]
+    assert sum(row["count"] for row in p["tried"]) == 5 and "Refused by cgroup-ebpf: web 4" in h.batten("imds", "status").stdout
     assert "container=web" in h.log() and "web tried to reach" in h.batten("events").stdout
 
 
@@ -238,7 +243,10 @@ def test_without_ebpf_the_output_hook_takes_over(h):
     lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}, "the rule")
     assert groups.roads(h.tree.make("system.slice/ssm.service"), h.host, "tcp4", "tcp6") == {"tcp4": "OK", "tcp6": "OK"}
     layers = h.layers()
-    assert layers["output", "ipv4"]["state"] == "active" and layers["output", "ipv4"]["packets"] > 0
+    assert layers["output", "ipv4"]["state"] == "degraded" and layers["output", "ipv4"]["packets"] > 0
+    assert layers["output", "ipv4"]["reason"] == "a slice that is made anew is open until its rule is renewed"
+    e = lab.wait_for(lambda: next((e for e in h.events() if e["destination"] == lab.IMDS6), None), "an event")
+    assert e["layer"] == "output" and e["certainty"] == "claimed" and e["port"] == 80, e
     assert layers["cgroup-ebpf", "ipv4"]["state"] == "off"
     h.tasks.stop(web)
     h.tree._remove(h.tree.root / groups.SLICE)
@@ -389,5 +397,5 @@ def test_programs_that_cannot_be_installed_leave_the_output_hook(h):
     layers = h.layers()
     assert layers["cgroup-ebpf", "ipv4"]["state"] == "off"
     assert "cannot pin" in layers["cgroup-ebpf", "ipv4"]["reason"]
-    assert layers["output", "ipv4"]["state"] == "active"
+    assert layers["output", "ipv4"]["state"] == "degraded"
     assert h.roads(web, "tcp4", "tcp6") == {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}

@@ -52,6 +52,9 @@ enum imds_layer {
 
 const char *imds_layer_name(enum imds_layer layer);
 
+/* Whom it keeps out, for a human. */
+const char *imds_layer_covers(enum imds_layer layer);
+
 /* What the plan wants of a layer in one family. */
 struct imds_layer_plan {
 	enum imds_layer layer;
