@@ -352,7 +352,7 @@ void awsvpc_service_status(const struct awsvpc_service *s, json_t *layers)
 			state = "degraded";
 		}
 		j = json_pack("{s:s, s:s, s:s, s:s}", "layer", "awsvpc", "family", family == 0 ? "ipv4" : "ipv6", "state",
-			      state, "covers", "routes inside awsvpc tasks");
+			      state, "covers", "awsvpc tasks' routes");
 		if (j && reason[0])
 			json_object_set_new(j, "reason", json_text(reason));
 		json_array_append_new(layers, j);

@@ -73,14 +73,14 @@ const char *imds_layer_name(enum imds_layer layer)
 }
 
 static const char *const covers[_LAYER_MAX] = {
-	[LAYER_PREROUTING] = "bridges, refused before a route is looked up",
-	[LAYER_TRANSLATED] = "what the host's own DNAT leads there",
-	[LAYER_FORWARD] = "bridges, whatever their name",
+	[LAYER_PREROUTING] = "bridges, at once",
+	[LAYER_TRANSLATED] = "bridges, by a host DNAT",
+	[LAYER_FORWARD] = "bridges",
 	[LAYER_POSTROUTING] = "source routes",
-	[LAYER_OUTPUT] = "host-network tasks in the slices",
-	[LAYER_BRIDGE_PORTS] = "borrowed addresses on bridges",
-	[LAYER_ROUTING_RULES] = "bridges, also while there is no table",
-	[LAYER_CGROUP_EBPF] = "containers in every network mode",
+	[LAYER_OUTPUT] = "host-network tasks",
+	[LAYER_BRIDGE_PORTS] = "borrowed addresses",
+	[LAYER_ROUTING_RULES] = "bridges, without a table",
+	[LAYER_CGROUP_EBPF] = "every network mode",
 };
 
 const char *imds_layer_covers(enum imds_layer layer)
