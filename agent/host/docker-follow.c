@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * First the version, then the events, then the list, so that nothing that starts in between is missed;
- * each name leads to one inspect, one at a time.
+ * each name leads to one inspect, one at a time. Whoever starts now goes before those that the list named:
+ it is refused, or not, until it is known.
  */
 #include "batten/host/docker-follow.h"
 
@@ -24,8 +25,8 @@ struct docker_follow {
 	bool followed, told;
 	const struct docker_follow_calls *calls;
 	void *user;
-	/* Ids to be inspected, in order, each once. Last: pages that nobody touches are none. */
-	size_t n_queue;
+	/* Ids to be inspected, in order, each once; first those of events. Last: pages that nobody touches are none. */
+	size_t n_urgent, n_queue;
 	char queue[MAX_CONTAINERS][CONTAINER_ID_SIZE];
 };
 
@@ -68,7 +69,7 @@ static void start_over(struct docker_follow *f, const struct diag *d)
 {
 	f->events = docker_async_free(f->events);
 	f->question = docker_async_free(f->question);
-	f->n_queue = 0;
+	f->n_queue = f->n_urgent = 0;
 	tell(f, false, d);
 	if (!f->calls->await(f->user))
 		arm_again(f);
@@ -82,14 +83,34 @@ static int ask(struct docker_follow *f, struct docker_async **ret, enum follow_q
 	return fd < 0 ? fd : docker_async_new(ret, f->event, f->docker, q, fd, fn, f, d);
 }
 
-static void enqueue(struct docker_follow *f, const char *id)
+static void take_out(struct docker_follow *f, size_t i)
 {
-	if (!id || !container_id_ok(id) || f->n_queue >= MAX_CONTAINERS)
+	f->n_queue--;
+	memmove(f->queue + i, f->queue + i + 1, (f->n_queue - i) * sizeof(*f->queue));
+	if (i < f->n_urgent)
+		f->n_urgent--;
+}
+
+static void enqueue(struct docker_follow *f, const char *id, bool urgent)
+{
+	size_t at;
+
+	if (!id || !container_id_ok(id))
 		return;
-	for (size_t i = 0; i < f->n_queue; i++)
-		if (strcmp(f->queue[i], id) == 0)
+	for (size_t i = 0; i < f->n_queue; i++) {
+		if (strcmp(f->queue[i], id) != 0)
+			continue;
+		if (!urgent || i < f->n_urgent)
 			return;
-	memcpy(f->queue[f->n_queue++], id, CONTAINER_ID_SIZE);
+		take_out(f, i);
+		break;
+	}
+	if (f->n_queue >= MAX_CONTAINERS)
+		return;
+	at = urgent ? f->n_urgent++ : f->n_queue;
+	memmove(f->queue + at + 1, f->queue + at, (f->n_queue - at) * sizeof(*f->queue));
+	memcpy(f->queue[at], id, CONTAINER_ID_SIZE);
+	f->n_queue++;
 }
 
 static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
@@ -120,8 +141,7 @@ static void next_inspect(struct docker_follow *f)
 	if (f->question || f->n_queue == 0)
 		return;
 	memcpy(id, f->queue[0], sizeof(id));
-	f->n_queue--;
-	memmove(f->queue, f->queue + 1, f->n_queue * sizeof(*f->queue));
+	take_out(f, 0);
 	if (ask(f, &f->question, FOLLOW_INSPECT, id, on_inspect, &d) < 0)
 		start_over(f, &d);
 }
@@ -140,7 +160,7 @@ static int take_list(struct docker_follow *f, const json_t *list)
 		if (!id || !container_id_ok(id))
 			continue;
 		memcpy(ids[n_ids++], id, CONTAINER_ID_SIZE);
-		enqueue(f, id);
+		enqueue(f, id, false);
 	}
 	f->calls->listed(f->user, (const char(*)[CONTAINER_ID_SIZE])ids, n_ids);
 	return 0;
@@ -182,7 +202,7 @@ static void take_event(struct docker_follow *f, const json_t *event)
 		return;
 	if (strcmp(type, "network") == 0) {
 		if (strcmp(action, "connect") == 0 || strcmp(action, "disconnect") == 0)
-			enqueue(f, json_string_value(json_object_get(json_object_get(actor, "Attributes"), "container")));
+			enqueue(f, json_string_value(json_object_get(json_object_get(actor, "Attributes"), "container")), true);
 		return;
 	}
 	if (strcmp(type, "container") != 0)
@@ -191,11 +211,11 @@ static void take_event(struct docker_follow *f, const json_t *event)
 		f->calls->ended(f->user, id);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		if (strcmp(action, changes[i]) == 0)
-			enqueue(f, id);
+			enqueue(f, id, true);
 	/* Made, and not by the ECS agent: perhaps it is the agent. */
 	if (strcmp(action, "create") == 0 &&
 	    !json_object_get(json_object_get(actor, "Attributes"), "com.amazonaws.ecs.task-arn"))
-		enqueue(f, id);
+		enqueue(f, id, true);
 }
 
 static void on_event(void *user, int error, const char *text, size_t n, const struct diag *d)

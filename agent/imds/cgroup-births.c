@@ -52,8 +52,9 @@ static int set_runtimes(struct cgroup_bpf *s, const char *const *names, struct d
 			return diag_fail(d, -EINVAL, *names, "is too long, or one runtime too many (at most %d)",
 					 CGROUP_MAX_RUNTIMES - 1);
 		memcpy(r.prefixes[r.n].text, *names, n);
-		r.prefixes[r.n].text[n] = '-';
-		r.prefixes[r.n++].n = (__u32)n + 1;
+		memcpy((char *)r.prefixes[r.n].text + n, "-", 1);
+		memset(r.prefixes[r.n].mask, 0xff, n + 1);
+		r.prefixes[r.n++].n = n + 1;
 	}
 	if (bpf_map_update_elem(bpf_map__fd(s->maps.runtimes), &zero, &r, BPF_ANY) < 0)
 		return bpf_fail(d, -errno, "write the names of containers' groups");

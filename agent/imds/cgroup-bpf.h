@@ -57,9 +57,11 @@ struct cgroup_settings {
 /* Whose containers are known by the names of their groups: [PREFIX]ID[.scope]. */
 struct cgroup_runtimes {
 	__u32 n;
+	__u32 pad;
 	struct {
-		__u32 n; /* bytes */
-		char text[CGROUP_PREFIX_SIZE]; /* with the hyphen: "docker-"; "" */
+		__u64 text[CGROUP_PREFIX_SIZE / 8]; /* bytes, with the hyphen: "docker-"; "" */
+		__u64 mask[CGROUP_PREFIX_SIZE / 8]; /* all bits of those that count */
+		__u64 n;			    /* how many count */
 	} prefixes[CGROUP_MAX_RUNTIMES];
 };
 

@@ -348,7 +348,8 @@ static __always_inline int container_name(const char *name, char id[CGROUP_ID_DI
 {
 	const char scope[] = ".scope";
 	struct cgroup_runtimes *r;
-	char text[128] = { 0 }, tail[sizeof(scope)] = { 0 };
+	__u64 text[16] = { 0 }; /* compared in words: a branch for each byte is much to verify */
+	char tail[sizeof(scope)] = { 0 };
 	__u32 zero = 0;
 	long n;
 
@@ -357,13 +358,12 @@ static __always_inline int container_name(const char *name, char id[CGROUP_ID_DI
 	if (!r || n < CGROUP_ID_DIGITS)
 		return 0;
 	for (__u32 i = 0; i < CGROUP_MAX_RUNTIMES; i++) {
-		int same = i < r->n;
-		__u32 n_prefix = r->prefixes[i].n;
+		__u64 n_prefix = r->prefixes[i].n & (CGROUP_PREFIX_SIZE - 1), differ = i >= r->n;
+		int same;
 
-		for (__u32 k = 0; same && k < CGROUP_PREFIX_SIZE && k < n_prefix; k++)
-			same = text[k] == r->prefixes[i].text[k];
-		n_prefix &= CGROUP_PREFIX_SIZE - 1;
-		if (!same || (n != n_prefix + CGROUP_ID_DIGITS && n != n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1))
+		for (int k = 0; k < CGROUP_PREFIX_SIZE / 8; k++)
+			differ |= (text[k] ^ r->prefixes[i].text[k]) & r->prefixes[i].mask[k];
+		if (differ || (n != n_prefix + CGROUP_ID_DIGITS && n != n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1))
 			continue;
 		if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id))
 			continue;

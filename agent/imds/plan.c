@@ -295,7 +295,7 @@ static const char *why_no_output(struct imds_plan *p, const struct imds_config *
 	if (cgroup_ebpf_possible(c, f))
 		return "not needed: cgroup-ebpf refuses before there is a packet";
 	if (!f->on_host && !c->cgroup_root[0])
-		return "not in the host's own network, and no cgroup-root is set";
+		return "not in the host's network, and no cgroup-root";
 	if (!f->have[FEATURE_SOCKET_CGROUP])
 		return imds_feature_lack(f, FEATURE_SOCKET_CGROUP);
 	p->by_slice_id = true;
@@ -559,7 +559,7 @@ static void add_cgroup_layer(struct imds_plan *p, const struct imds_config *c, c
 	} else if (!f->have[FEATURE_CGROUP_EBPF]) {
 		add_layer_off(p, LAYER_CGROUP_EBPF, imds_feature_lack(f, FEATURE_CGROUP_EBPF));
 	} else if (!f->on_host && !c->cgroup_root[0]) {
-		add_layer_off(p, LAYER_CGROUP_EBPF, "not in the host's own network, and no cgroup-root is set");
+		add_layer_off(p, LAYER_CGROUP_EBPF, "not in the host's network, and no cgroup-root");
 	} else {
 		p->cgroup_ebpf = true;
 		for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++)

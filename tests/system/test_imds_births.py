@@ -183,6 +183,23 @@ def test_the_ecs_agent_is_never_refused(h):
         assert tcp4(h, h.tree.make(f"system.slice/docker-{other}.scope")) == "EPERM"
 
 
+def test_who_is_made_now_goes_before_who_was_there(h):
+    """With many containers to ask about after its start, the daemon asks about the agent next."""
+    asleep = h.host.start("sleep", "1000")
+    there = {h.docker.add(f"old{i}", asleep.pid, "host") for i in range(400)}
+
+    def asked():
+        return [path.split("/")[1] for path in list(h.docker.asked) if path.endswith("/json") and path.count("/") == 2]
+    h.daemon()
+    lab.wait_for(asked, "the daemon to ask about the first")
+    agent = make_agent(h)
+    lab.wait_for(lambda: agent in asked(), "the daemon to ask about the agent", timeout=60)
+    before = asked()[:asked().index(agent)]
+    assert len(set(before) & there) < 350, f"{len(before)} came first"
+    lab.wait_for(lambda: there <= set(asked()), "all the others to be asked about, too", timeout=60)
+    assert len(asked()) == len(set(asked())), "each once"
+
+
 def test_an_agent_that_came_too_soon_is_let_go(h):
     """Born before Docker was asked about it: refused for a moment, which its client tries again after."""
     h.daemon()

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+import docker_standin
 import ecs_host
 import groups
 import lab
@@ -92,6 +93,22 @@ def test_an_exception_follows_its_container(h):
     assert not h.reach(successor, space)
     h.batten("imds", "allow", "remove", "family:web")
     assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
+
+
+def test_every_kind_of_exception(h):
+    h.daemon()
+    web = h.tasks.run("web", h.host, labels={"team": "ops", f"{docker_standin.ECS}container-name": "app"})
+    h.wait_known("web")
+    for rule, matches in (("container:web", True), ("container:app", True), ("container:we", False), ("family:web", True),
+                          ("family:app", False), ("image:busybox:1", True), ("image:busybox", False),
+                          (f"image:sha256:{'1' * 64}", True), (f"image:sha256:{'2' * 64}", False),
+                          ("label:team=ops", True), ("label:team=dev", False), ("label:team=", False)):
+        h.batten("imds", "allow", "add", rule)
+        assert h.roads(web, "tcp4") == {"tcp4": "OK" if matches else "EPERM"}, rule
+        row, = json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]
+        assert row["rule"] == rule and row["containers"] == (["web"] if matches else []) and row["by"] and row["since"] > 0
+        h.batten("imds", "allow", "remove", rule)
+        assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}, rule
 
 
 def test_an_exception_survives_the_daemon(h):
