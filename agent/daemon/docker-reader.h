@@ -32,7 +32,7 @@ enum reader_message {
 struct reader_ask {
 	uint32_t question; /* enum follow_question */
 	uint32_t api_minor;
-	char id[READER_ID_BYTES]; /* of FOLLOW_INSPECT, else zeros */
+	char id[READER_ID_BYTES]; /* of FOLLOW_INSPECT and FOLLOW_MADE, else zeros */
 };
 
 struct reader_answer {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The role never has Docker's socket, only connections on which the core has asked one of four
+ * The role never has Docker's socket, only connections on which the core has asked one of five
  * questions. Where there is no socket, its directory is watched here, for the role sees no files.
  */
 #include "daemon/docker-service.h"
@@ -47,7 +47,7 @@ static int on_ask(struct docker_service *s, const struct reader_ask *q)
 	char id[CONTAINER_ID_SIZE] = "";
 
 	if (q->question >= _FOLLOW_QUESTION_MAX || q->api_minor > MAX_API_MINOR ||
-	    (q->question == FOLLOW_INSPECT && take_id(id, q->id) < 0))
+	    ((q->question == FOLLOW_INSPECT || q->question == FOLLOW_MADE) && take_id(id, q->id) < 0))
 		return -EBADMSG;
 	fd = docker_follow_ask(s->docker, (enum follow_question)q->question, q->api_minor, id, &answer.why);
 	answer.error = MIN(fd, 0);

@@ -15,6 +15,7 @@ static const size_t max_bytes[_FOLLOW_QUESTION_MAX] = {
 	[FOLLOW_EVENTS] = 256 * 1024, /* of a line: an event carries the container's labels */
 	[FOLLOW_LIST] = DOCKER_MAX_ANSWER,
 	[FOLLOW_INSPECT] = 2 * 1024 * 1024,
+	[FOLLOW_MADE] = 2 * 1024 * 1024,
 };
 
 #define MAX_STEPS 64 /* pieces of an answer in one turn of the loop: a flood waits like everybody */

@@ -15,22 +15,24 @@
 
 #define FIRST_PAUSE_US 200000ull
 #define LONGEST_PAUSE_US 30000000ull
+#define MAX_MADE 64 /* that wait to be asked about; the others are known when they run */
 
 struct docker_follow {
 	sd_event *event; /* referenced */
 	struct docker *docker;
-	struct docker_async *events, *question; /* the question: ping, list or inspect */
+	struct docker_async *events, *question; /* the question: any other */
 	sd_event_source *again;
 	uint64_t pause_us;
 	bool followed, told;
 	const struct docker_follow_calls *calls;
 	void *user;
 	/* Ids to be inspected, in order, each once; first those of events. Last: pages that nobody touches are none. */
-	size_t n_urgent, n_queue;
+	size_t n_made, n_urgent, n_queue;
+	char made[MAX_MADE][CONTAINER_ID_SIZE]; /* before all others */
 	char queue[MAX_CONTAINERS][CONTAINER_ID_SIZE];
 };
 
-static void next_inspect(struct docker_follow *f);
+static void next_question(struct docker_follow *f);
 static int on_again(sd_event_source *source, uint64_t usec, void *data);
 
 static void tell(struct docker_follow *f, bool followed, const struct diag *d)
@@ -69,7 +71,7 @@ static void start_over(struct docker_follow *f, const struct diag *d)
 {
 	f->events = docker_async_free(f->events);
 	f->question = docker_async_free(f->question);
-	f->n_queue = f->n_urgent = 0;
+	f->n_queue = f->n_urgent = f->n_made = 0;
 	tell(f, false, d);
 	if (!f->calls->await(f->user))
 		arm_again(f);
@@ -113,6 +115,12 @@ static void enqueue(struct docker_follow *f, const char *id, bool urgent)
 	f->n_queue++;
 }
 
+static bool is_lost(int error)
+{
+	return error == -ETIMEDOUT || error == -ECONNRESET || error == -EHOSTDOWN;
+}
+
+/* What it says of one container is its own affair: nonsense there does not stop the others. */
 static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
 {
 	struct docker_follow *f = user;
@@ -121,28 +129,64 @@ static void on_inspect(void *user, int error, const char *text, size_t n, const 
 	struct container *c;
 
 	(void)done;
-	if (error == -ETIMEDOUT || error == -ECONNRESET || error == -EHOSTDOWN) {
+	if (is_lost(error)) {
 		start_over(f, d);
 		return;
 	}
-	/* What it says of one container is its own affair: nonsense there does not stop the others. */
 	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0) {
 		c->inspect_text = strndup(text, n);
 		f->calls->container(f->user, c);
 	}
-	next_inspect(f);
+	next_question(f);
 }
 
-static void next_inspect(struct docker_follow *f)
+/* A row of Docker's list, in the shape of an inspect as far as it goes. NULL: it runs, or is no row. */
+static json_t *as_inspect(json_t *row)
+{
+	const char *state = json_string_value(json_object_get(row, "State"));
+
+	if (!state || strcmp(state, "created") != 0)
+		return NULL;
+	return json_pack("{s:O?, s:O?, s:O?, s:{s:O?, s:O?}, s:{s:b, s:i}, s:O?, s:O?}", "Id", json_object_get(row, "Id"),
+			 "Name", json_array_get(json_object_get(row, "Names"), 0), "Image", json_object_get(row, "ImageID"),
+			 "Config", "Image", json_object_get(row, "Image"), "Labels", json_object_get(row, "Labels"), "State",
+			 "Running", 0, "Pid", 0, "HostConfig", json_object_get(row, "HostConfig"), "Mounts",
+			 json_object_get(row, "Mounts"));
+}
+
+static void on_made(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	struct docker_follow *f = user;
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(f->question); /* has @text */
+	_cleanup_(json_freep) json_t *list = NULL, *row = NULL;
+	struct container *c;
+
+	(void)done;
+	if (is_lost(error)) {
+		start_over(f, d);
+		return;
+	}
+	if (error == 0 && json_parse_answer(text, n, "container", &list, NULL) == 0)
+		row = as_inspect(json_array_get(list, 0));
+	if (row && container_parse(&c, row, 0, NULL) == 0)
+		f->calls->container(f->user, c);
+	next_question(f);
+}
+
+static void next_question(struct docker_follow *f)
 {
 	char id[CONTAINER_ID_SIZE];
 	struct diag d = { 0 };
+	bool made = f->n_made > 0;
 
-	if (f->question || f->n_queue == 0)
+	if (f->question || (!made && f->n_queue == 0))
 		return;
-	memcpy(id, f->queue[0], sizeof(id));
-	take_out(f, 0);
-	if (ask(f, &f->question, FOLLOW_INSPECT, id, on_inspect, &d) < 0)
+	memcpy(id, made ? f->made[0] : f->queue[0], sizeof(id));
+	if (made)
+		memmove(f->made, f->made + 1, --f->n_made * sizeof(*f->made));
+	else
+		take_out(f, 0);
+	if (ask(f, &f->question, made ? FOLLOW_MADE : FOLLOW_INSPECT, id, made ? on_made : on_inspect, &d) < 0)
 		start_over(f, &d);
 }
 
@@ -186,7 +230,7 @@ static void on_list(void *user, int error, const char *text, size_t n, const str
 	}
 	f->pause_us = FIRST_PAUSE_US;
 	tell(f, true, NULL);
-	next_inspect(f);
+	next_question(f);
 }
 
 /* Of Docker's many actions, those after which something that we know is different. */
@@ -213,9 +257,9 @@ static void take_event(struct docker_follow *f, const json_t *event)
 		if (strcmp(action, changes[i]) == 0)
 			enqueue(f, id, true);
 	/* Made, and not by the ECS agent: perhaps it is the agent. */
-	if (strcmp(action, "create") == 0 &&
+	if (strcmp(action, "create") == 0 && f->n_made < MAX_MADE && container_id_ok(id) &&
 	    !json_object_get(json_object_get(actor, "Attributes"), "com.amazonaws.ecs.task-arn"))
-		enqueue(f, id, true);
+		memcpy(f->made[f->n_made++], id, CONTAINER_ID_SIZE);
 }
 
 static void on_event(void *user, int error, const char *text, size_t n, const struct diag *d)
@@ -238,7 +282,7 @@ static void on_event(void *user, int error, const char *text, size_t n, const st
 	if (json_parse_answer(text, n, "event", &event, NULL) == 0) {
 		take_event(f, event);
 		if (f->followed)
-			next_inspect(f);
+			next_question(f);
 	}
 }
 

@@ -174,11 +174,15 @@ static int connect_now(const struct docker *k)
 int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *id,
 		      struct diag *d)
 {
-	static const char *const paths[_FOLLOW_QUESTION_MAX] = {
-		[FOLLOW_PING] = "/_ping",
-		[FOLLOW_EVENTS] = "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D",
-		[FOLLOW_LIST] = "/containers/json",
-		[FOLLOW_INSPECT] = "/containers/",
+	/* Before the id, where there is one, and behind it. */
+	static const struct {
+		const char *path, *rest;
+	} questions[_FOLLOW_QUESTION_MAX] = {
+		[FOLLOW_PING] = { "/_ping", NULL },
+		[FOLLOW_EVENTS] = { "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D", NULL },
+		[FOLLOW_LIST] = { "/containers/json", NULL },
+		[FOLLOW_INSPECT] = { "/containers/", "/json" },
+		[FOLLOW_MADE] = { "/containers/json?all=true&filters=%7B%22id%22%3A%5B%22", "%22%5D%7D" },
 	};
 	_cleanup_(fd_closep) int fd = connect_now(k);
 	char version[16] = "", head[256];
@@ -189,7 +193,7 @@ int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned i
 	if (q != FOLLOW_PING)
 		(void)snprintf(version, sizeof(version), "/v1.%u", api_minor);
 	n = snprintf(head, sizeof(head), "GET %s%s%s%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n", version,
-		     paths[q], q == FOLLOW_INSPECT ? id : "", q == FOLLOW_INSPECT ? "/json" : "");
+		     questions[q].path, questions[q].rest ? id : "", questions[q].rest ? questions[q].rest : "");
 	/* Nothing was sent before it: the socket has room for all of it. */
 	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
 		return docker_fail(k, -ECONNRESET, d);

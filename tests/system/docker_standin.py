@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import socketserver
 import threading
 import time
@@ -128,6 +129,9 @@ class DockerStandin:
             self._answer(h, "OK")
         elif path.startswith("containers/json"):
             running = [c for c in self.containers.values() if c["State"]["Running"] or "all=true" in path]
+            if wanted := re.search("%22([0-9a-f]{64})%22", path):
+                self._answer(h, [self._row(c) for c in running if c["Id"] == wanted[1]])
+                return
             self._answer(h, [{"Id": c["Id"]} for c in running])
         elif path.startswith("containers/"):
             c = self.containers.get(path.split("/")[1])
@@ -136,6 +140,12 @@ class DockerStandin:
             self._stream(h)
         else:
             self._answer(h, {"message": "page not found"}, 404)
+
+    @staticmethod
+    def _row(c):
+        return {"Id": c["Id"], "Names": [c["Name"]], "Image": c["Config"]["Image"], "ImageID": c["Image"],
+                "Labels": c["Config"]["Labels"], "State": "running" if c["State"]["Running"] else "created",
+                "HostConfig": {"NetworkMode": c["HostConfig"]["NetworkMode"]}, "Mounts": c["Mounts"]}
 
     @staticmethod
     def _answer(h, body, status=200):

@@ -3,6 +3,7 @@
 until Docker has told who they are. Under a real dockerd, and case by case under a stand-in."""
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -59,9 +60,9 @@ def real(docker_host, scratch):
             r.close(["one"])
 
 
-def tries(real, *arguments):
-    p = real.docker.docker("run", "--rm", "--network", "host", "--cgroup-parent", f"/{real.parent}", "first", "/bin/first",
-                           *arguments)
+def tries(real, *arguments, options=()):
+    p = real.docker.docker("run", "--rm", "--network", "host", "--cgroup-parent", f"/{real.parent}", *options, "first",
+                           "/bin/first", *arguments)
     return json.loads(p.stdout)
 
 
@@ -87,6 +88,21 @@ def test_an_exception_opens_when_docker_has_told_of_it(real):
     seen = tries(real, "on")
     assert seen["first"] == EPERM and seen["last"] == 0, seen
     assert not list((UNIFIED / real.parent).glob("*/cgroup.procs")), "the container's group is gone"
+
+
+def test_the_agent_is_known_before_it_runs(real):
+    """Made and started in one go, as ecs-init does it: Docker takes longer to start it than the daemon to hear of it."""
+    lab.wait_for(lambda: follows(real), "the daemon to follow Docker")
+    for directory in ("/var/lib", "/var/log"):  # in dockerd's view alone
+        real.host.run("mount", "-t", "tmpfs", "tmpfs", directory)
+    try:
+        options = [f"-v{s}:{d}" for s, d in (("/var/lib/ecs/data", "/data"), ("/var/log/ecs", "/log"), ("/proc", "/host/proc:ro"))]
+        seen = [tries(real, "on", options=options) for _ in range(RUNS // 2)]
+    finally:
+        for directory in ("/var/lib", "/var/log"):
+            real.host.run("umount", "-l", directory)
+    assert [t["last"] for t in seen] == [0] * len(seen), seen
+    assert [t["first"] for t in seen].count(0) >= len(seen) - 1, seen
 
 
 # ---- case by case ------------------------------------------------------------------------------
@@ -175,7 +191,7 @@ def test_the_ecs_agent_is_never_refused(h):
     h.daemon()
     for i in range(5):
         agent = make_agent(h, f"agent{i}")
-        # Inspected one after another: when the next is asked for, this one has been taken in.
+        # Asked about one after another: when the next is asked about, this one has been taken in.
         other = h.docker.add(f"other{i}", network="host")
         h.docker.event("create", other)
         lab.wait_for(lambda: any(other in path for path in h.docker.asked), "the daemon to ask", timeout=60)
@@ -189,7 +205,8 @@ def test_who_is_made_now_goes_before_who_was_there(h):
     there = {h.docker.add(f"old{i}", asleep.pid, "host") for i in range(400)}
 
     def asked():
-        return [path.split("/")[1] for path in list(h.docker.asked) if path.endswith("/json") and path.count("/") == 2]
+        """About whom: by inspect, and by the list of one that is asked for what does not run yet."""
+        return re.findall("(?:/|%22)([0-9a-f]{64})", " ".join(list(h.docker.asked)))
     h.daemon()
     lab.wait_for(asked, "the daemon to ask about the first")
     agent = make_agent(h)

@@ -18,13 +18,14 @@ enum follow_question {
 	FOLLOW_EVENTS,
 	FOLLOW_LIST,
 	FOLLOW_INSPECT,
+	FOLLOW_MADE, /* a list of one that does not run yet: Docker would keep an inspect waiting while it starts */
 	_FOLLOW_QUESTION_MAX,
 };
 
 /*
  * docker_follow_ask - connect and send a question; never waits
  * @api_minor: of the version, as of docker_api_minor(); of no meaning for FOLLOW_PING
- * @id: of FOLLOW_INSPECT; container_id_ok()
+ * @id: of FOLLOW_INSPECT and FOLLOW_MADE; container_id_ok()
  * Return: a descriptor from which the answer is read, or a negative errno of docker.h
  */
 int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *id,
@@ -42,7 +43,7 @@ struct docker_follow_calls {
 	/* All that run. Whoever is not among them has ended. */
 	void (*listed)(void *user, const char (*ids)[CONTAINER_ID_SIZE], size_t n);
 	void (*ended)(void *user, const char *id);
-	/* @c is the callee's; it runs, or did when Docker answered, or was just made. */
+	/* @c is the callee's; it runs, or did when Docker answered, or was just made: then little is told of it. */
 	void (*container)(void *user, struct container *c);
 };
 
