@@ -56,36 +56,27 @@ static const char *const port_sets[2] = { "ports4", "ports6" };
 /* Devices through which a container's packets enter the host. */
 static const char *const container_kinds[] = { "bridge", "veth", "macvlan", "ipvlan" };
 
-static const char *const layer_names[_LAYER_MAX] = {
-	[LAYER_PREROUTING] = "prerouting",
-	[LAYER_TRANSLATED] = "translated",
-	[LAYER_FORWARD] = "forward",
-	[LAYER_POSTROUTING] = "postrouting",
-	[LAYER_OUTPUT] = "output",
-	[LAYER_BRIDGE_PORTS] = "bridge-ports",
-	[LAYER_ROUTING_RULES] = "routing-rules",
-	[LAYER_CGROUP_EBPF] = "cgroup-ebpf",
+static const struct {
+	const char *name, *covers;
+} layer_texts[_LAYER_MAX] = {
+	[LAYER_PREROUTING] = { "prerouting", "bridges, at once" },
+	[LAYER_TRANSLATED] = { "translated", "bridges, by a host DNAT" },
+	[LAYER_FORWARD] = { "forward", "bridges" },
+	[LAYER_POSTROUTING] = { "postrouting", "source routes" },
+	[LAYER_OUTPUT] = { "output", "host-network tasks" },
+	[LAYER_BRIDGE_PORTS] = { "bridge-ports", "borrowed addresses" },
+	[LAYER_ROUTING_RULES] = { "routing-rules", "bridges, without a table" },
+	[LAYER_CGROUP_EBPF] = { "cgroup-ebpf", "every network mode" },
 };
 
 const char *imds_layer_name(enum imds_layer layer)
 {
-	return layer_names[layer];
+	return layer_texts[layer].name;
 }
-
-static const char *const covers[_LAYER_MAX] = {
-	[LAYER_PREROUTING] = "bridges, at once",
-	[LAYER_TRANSLATED] = "bridges, by a host DNAT",
-	[LAYER_FORWARD] = "bridges",
-	[LAYER_POSTROUTING] = "source routes",
-	[LAYER_OUTPUT] = "host-network tasks",
-	[LAYER_BRIDGE_PORTS] = "borrowed addresses",
-	[LAYER_ROUTING_RULES] = "bridges, without a table",
-	[LAYER_CGROUP_EBPF] = "every network mode",
-};
 
 const char *imds_layer_covers(enum imds_layer layer)
 {
-	return covers[layer];
+	return layer_texts[layer].covers;
 }
 
 struct imds_plan *imds_plan_free(struct imds_plan *p)
@@ -141,7 +132,7 @@ static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int p
 		     const struct nft_statement *verdict, const char *weakness)
 {
 	struct nft_table *t = p->table;
-	struct nft_chain *c = nft_table_chain(t, layer_names[layer], hook, priority, comment);
+	struct nft_chain *c = nft_table_chain(t, layer_texts[layer].name, hook, priority, comment);
 
 	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
 		int family = imds_addresses[i].family;
@@ -150,7 +141,7 @@ static void add_hook(struct imds_plan *p, enum imds_layer layer, int hook, int p
 		struct nft_statement s;
 		char counter[NFT_NAME_SIZE];
 
-		(void)snprintf(counter, sizeof(counter), "%s_ip%d", layer_names[layer],
+		(void)snprintf(counter, sizeof(counter), "%s_ip%d", layer_texts[layer].name,
 			       family == AF_INET ? 4 : 6);
 		nft_table_counter(t, counter);
 		nft_rule_add(r, (struct nft_statement){ .kind = STMT_DADDR, .address = imds_addresses[i] });
@@ -318,7 +309,7 @@ static int add_output(struct imds_plan *p, const struct imds_config *c, const st
 		if (r < 0)
 			return r;
 	}
-	chain = nft_table_chain(p->table, layer_names[LAYER_OUTPUT], NF_INET_LOCAL_OUT, PRIORITY_BEFORE_FILTER,
+	chain = nft_table_chain(p->table, layer_texts[LAYER_OUTPUT].name, NF_INET_LOCAL_OUT, PRIORITY_BEFORE_FILTER,
 				"tasks in host network mode, known by their cgroup");
 	for (size_t i = 0; i < ARRAY_SIZE(imds_addresses); i++) {
 		int family = imds_addresses[i].family;
