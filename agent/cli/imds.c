@@ -262,6 +262,17 @@ const struct command cmd_imds_plan = {
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
+/* The program that refuses newborn containers ends with its daemon. */
+static void tell_no_daemon(struct imds_status *s)
+{
+	for (size_t i = 0; i < s->n_layers; i++) {
+		struct imds_layer_status *l = &s->layers[i];
+
+		if (l->layer == LAYER_CGROUP_EBPF && l->state == IMDS_ACTIVE && !l->reason[0])
+			(void)snprintf(l->reason, sizeof(l->reason), "no daemon runs: containers that start in no slice are open");
+	}
+}
+
 int guard_status_here(const struct invocation *inv, json_t **ret, struct diag *d)
 {
 	_cleanup_(imds_guard_freep) struct imds_guard *g = NULL;
@@ -273,6 +284,7 @@ int guard_status_here(const struct invocation *inv, json_t **ret, struct diag *d
 		r = imds_guard_status(g, &s, d);
 	if (r < 0)
 		return r;
+	tell_no_daemon(&s);
 	*ret = imds_status_json(&s);
 	return *ret ? 0 : -ENOMEM;
 }

@@ -237,6 +237,7 @@ def test_without_a_daemon_nobody_is_refused_at_birth(h):
     daemon.kill()
     daemon.wait()
     assert tcp4(h, h.tree.make(f"docker/{'2' * 64}")) == "OK"
+    assert "no daemon runs" in h.layers()["cgroup-ebpf", "ipv4"]["reason"]
     assert tcp4(h, h.tree.make(f"{groups.SLICE}/ecstasks-1.slice")) == "EPERM", "a slice is refused by whoever is left"
     # Born just before: refused while the lease lasts, and not for good.
     assert tcp4(h, early) == "EPERM"

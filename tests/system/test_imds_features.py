@@ -105,6 +105,12 @@ def test_what_takes_over_and_what_the_status_says(h, feature):
     assert daemon.poll() is None
 
 
+def test_a_log_that_was_switched_off_is_said(h):
+    h.configure("log = no")
+    h.daemon()
+    check_status(h, Row({"forward": ("active", "")}, log="log = no"))
+
+
 def test_without_both_nobody_pretends_that_host_network_is_closed(h):
     h.daemon("--assume-feature=-cgroup-ebpf", "--assume-feature=-socket-cgroup")
     layers = h.layers()
