@@ -10,6 +10,7 @@ import struct
 
 import pytest
 
+import docker_standin
 import groups
 import lab
 import programs
@@ -269,6 +270,22 @@ def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
     # Whoever never gets a name is told of all the same.
     assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
     lab.wait_for(lambda: any("outside of all known" in e["message"] for e in h.events()), "the nameless one's", timeout=60)
+
+
+def test_a_task_without_a_slice_of_its_own(h):
+    """ECS_ENABLE_TASK_CPU_MEM_LIMIT=false: Docker puts the task's containers where it puts all others."""
+    h.daemon()
+    id = h.docker.new_id()
+    group = h.tree.make(f"system.slice/docker-{id}.scope")
+    p = groups.start(group, h.host, "sleep", "1000")
+    assert tcp4(h, group) == "EPERM", "from its birth"
+    h.docker.add("web", p.pid, "host", id=id, labels={f"{docker_standin.ECS}task-arn": "arn:aws:ecs:x:0:task/blue/1",
+                                                      f"{docker_standin.ECS}task-definition-family": "web"})
+    h.docker.start(id, p.pid)
+    h.wait_known("web")
+    assert tcp4(h, group) == "EPERM" and h.tree.guard("newborns").stdout == "", "and by a row of its own"
+    h.batten("imds", "allow", "add", "family:web")
+    lab.wait_for(lambda: tcp4(h, group) == "OK", "the exception")
 
 
 def test_a_container_whose_first_process_stands_deeper(h):

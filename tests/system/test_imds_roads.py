@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every road, through the commands and the daemon: host-network tasks, awsvpc tasks, exceptions."""
 import json
+import os
 import pathlib
 import signal
+import time
 
 import pytest
 
@@ -109,6 +111,21 @@ def test_every_kind_of_exception(h):
         assert row["rule"] == rule and row["containers"] == (["web"] if matches else []) and row["by"] and row["since"] > 0
         h.batten("imds", "allow", "remove", rule)
         assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}, rule
+
+
+def test_the_list_says_who_allowed_what_and_when(h):
+    h.configure("allow = container:tool")
+    h.daemon()
+    h.tasks.run("web", h.host)
+    h.wait_known("web")
+    begin = time.time()
+    h.batten("imds", "allow", "add", "family:web", env={**os.environ, "SUDO_USER": "alice"})
+    rows = {r["rule"]: r for r in json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]}
+    assert rows["family:web"]["by"] == "alice" and begin - 1 <= rows["family:web"]["since"] <= time.time() + 1
+    assert "since" not in rows["container:tool"] and rows["container:tool"]["by"]
+    text = {line.split()[0]: line for line in h.batten("imds", "allow", "list").stdout.splitlines()}
+    assert "alice" in text["family:web"] and "web" in text["family:web"].split("alice")[1], text
+    assert time.strftime("%Y-", time.gmtime(begin)) in text["family:web"] and rows["container:tool"]["by"] in text["container:tool"], text
 
 
 def test_an_exception_survives_the_daemon(h):
