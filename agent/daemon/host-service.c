@@ -111,7 +111,7 @@ static bool in_slice(const struct host_service *s, const struct container *c)
 
 static int guard_row(struct host_service *s, const struct container *c)
 {
-	uint64_t whole;
+	uint64_t whole = 0;
 	int r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_GUARD);
 
 	/* Its first process may stand in a group that it made itself, beside others. */
