@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Copying to the bit. As long as both sides stand on a byte boundary bytes are copied; behind the
- * first edit that moved the stream every byte is shifted, 32 bits at a time.
+ * first edit that moved the stream every byte is shifted, 64 bits at a time.
  */
 #include "image/splice-internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "batten/base/fd.h"
@@ -79,42 +80,65 @@ int splice_put(struct splice *s, uint32_t bits, unsigned int n, struct diag *d)
 
 static uint64_t load64le(const uint8_t *p)
 {
-	uint64_t v = 0;
+	uint64_t v;
 
-	for (unsigned int i = 0; i < 8; i++)
-		v |= (uint64_t)p[i] << 8 * i;
+	memcpy(&v, p, sizeof(v));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
 	return v;
 }
 
-/* The bits of s->in from @bit on, @n of them; the buffer has 8 readable bytes behind its end. */
+static void store64le(uint8_t *p, uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	v = __builtin_bswap64(v);
+#endif
+	memcpy(p, &v, sizeof(v));
+}
+
+/* Eight bytes at a time, from @shift bits into the first of them. */
+static void shift_words(uint8_t *restrict out, const uint8_t *restrict in, size_t n_words, unsigned int shift)
+{
+	if (shift == 0) {
+		memcpy(out, in, 8 * n_words);
+		return;
+	}
+	for (size_t i = 0; i < n_words; i++)
+		store64le(out + 8 * i, load64le(in + 8 * i) >> shift | (uint64_t)in[8 * i + 8] << (64 - shift));
+}
+
+/* Up to 32 bits of s->in from @bit on. */
+static int shift_few(struct splice *s, uint64_t bit, unsigned int n, struct diag *d)
+{
+	return splice_put(s, (uint32_t)(load64le(s->in + bit / 8) >> bit % 8 & ((1ULL << n) - 1)), n, d);
+}
+
+/* The bits of s->in from @bit on, @n of them; the buffer has 16 readable bytes behind its end. */
 static int shift_copy(struct splice *s, uint64_t bit, uint64_t n, struct diag *d)
 {
+	unsigned int few = (unsigned int)MIN(n, (uint64_t)(-s->n_acc & 7));
 	int r = 0;
 
-	while (n >= 32 && r >= 0) {
-		size_t room = (SPLICE_BUFFER - s->n_out) / 4,
-		       steps = (size_t)MIN(n / 32, (uint64_t)room);
-		uint64_t acc = s->acc;
+	/* Up to a byte of the output: from there on all words are shifted alike. */
+	if (few > 0)
+		r = shift_few(s, bit, few, d);
+	for (bit += few, n -= few; n >= 64 && r >= 0;) {
+		size_t n_words = (size_t)MIN(n / 64, (uint64_t)(SPLICE_BUFFER - s->n_out) / 8);
 
-		if (steps == 0) {
+		if (n_words == 0) {
 			r = flush(s, d);
 			continue;
 		}
-		for (size_t i = 0; i < steps; i++, bit += 32) {
-			acc |= (load64le(s->in + bit / 8) >> bit % 8 & 0xffffffff) << s->n_acc;
-			for (unsigned int k = 0; k < 4; k++)
-				s->out[s->n_out + k] = (uint8_t)(acc >> 8 * k);
-			s->n_out += 4;
-			acc >>= 32;
-		}
-		s->acc = acc;
-		n -= 32 * (uint64_t)steps;
+		shift_words(s->out + s->n_out, s->in + bit / 8, n_words, bit % 8);
+		s->n_out += 8 * n_words;
+		bit += 64 * (uint64_t)n_words;
+		n -= 64 * (uint64_t)n_words;
 	}
-	if (r >= 0 && n > 0)
-		r = splice_put(s,
-			       (uint32_t)(load64le(s->in + bit / 8) >> bit % 8) &
-				       (uint32_t)((1ULL << n) - 1),
-			       (unsigned int)n, d);
+	for (; n > 0 && r >= 0; bit += few, n -= few) {
+		few = (unsigned int)MIN(n, (uint64_t)32);
+		r = shift_few(s, bit, few, d);
+	}
 	return r;
 }
 
