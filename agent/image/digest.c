@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * SHA-256 through libcrypto, which uses the processor's instructions for it. A failure of the
- * library is remembered and told at the end.
+ * SHA-256 through libcrypto, which uses the processor's instructions for it. By its old interface:
+ * the new one hides the state, which two sums of the same bytes need. A failure of the library is
+ * remembered and told at the end.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "batten/image/digest.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 
+#include "image/digest-pair.h"
+
 struct digester {
-	EVP_MD_CTX *ctx;
+	SHA256_CTX ctx;
 	bool failed;
 };
 
@@ -59,40 +63,65 @@ struct digester *digester_new(void)
 {
 	struct digester *s = calloc(1, sizeof(*s));
 
-	if (!s)
-		return NULL;
-	s->ctx = EVP_MD_CTX_new();
-	if (!s->ctx)
-		return digester_free(s);
-	s->failed = EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) != 1;
+	if (s)
+		s->failed = SHA256_Init(&s->ctx) != 1;
 	return s;
 }
 
 struct digester *digester_free(struct digester *s)
 {
-	if (s)
-		EVP_MD_CTX_free(s->ctx);
 	free(s);
 	return NULL;
 }
 
 void digester_add(struct digester *s, const void *data, size_t n)
 {
-	s->failed |= EVP_DigestUpdate(s->ctx, data, n) != 1;
+	s->failed |= SHA256_Update(&s->ctx, data, n) != 1;
+}
+
+static void count_bytes(SHA256_CTX *c, uint64_t n)
+{
+	uint64_t bits = ((uint64_t)c->Nh << 32 | c->Nl) + 8 * n;
+
+	c->Nl = (SHA_LONG)bits;
+	c->Nh = (SHA_LONG)(bits >> 32);
+}
+
+void digester_add_both(struct digester *a, struct digester *b, const void *data, size_t n)
+{
+	static int possible = -1;
+	const uint8_t *p = data;
+	size_t first = MIN(n, (size_t)(-a->ctx.num & (DIGEST_BLOCK - 1))), n_blocks;
+
+	if (possible < 0)
+		possible = digest_pair_possible();
+	/* What was removed in between may have moved their blocks against each other. */
+	n_blocks = possible && a->ctx.num == b->ctx.num ? (n - first) / DIGEST_BLOCK : 0;
+	if (n_blocks > 0) {
+		digester_add(a, p, first);
+		digester_add(b, p, first);
+		p += first;
+		n -= first;
+		digest_pair_blocks(a->ctx.h, b->ctx.h, p, n_blocks);
+		count_bytes(&a->ctx, (uint64_t)n_blocks * DIGEST_BLOCK);
+		count_bytes(&b->ctx, (uint64_t)n_blocks * DIGEST_BLOCK);
+		p += n_blocks * DIGEST_BLOCK;
+		n -= n_blocks * DIGEST_BLOCK;
+	}
+	digester_add(a, p, n);
+	digester_add(b, p, n);
 }
 
 void digester_copy(struct digester *to, const struct digester *from)
 {
-	to->failed = from->failed | (EVP_MD_CTX_copy_ex(to->ctx, from->ctx) != 1);
+	*to = *from;
 }
 
 int digester_end(struct digester *s, struct digest *ret)
 {
-	unsigned int n = 0;
-	bool ok;
+	bool ok = !s->failed && SHA256_Final(ret->bytes, &s->ctx) == 1;
 
-	ok = !s->failed && EVP_DigestFinal_ex(s->ctx, ret->bytes, &n) == 1 && n == DIGEST_SIZE;
-	s->failed = EVP_DigestInit_ex(s->ctx, NULL, NULL) != 1;
+	s->failed = SHA256_Init(&s->ctx) != 1;
 	return ok ? 0 : -EIO;
 }
 

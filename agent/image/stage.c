@@ -107,13 +107,40 @@ void stage_copy_new(const struct stage *s, uint64_t from, uint64_t to, uint8_t *
 	}
 }
 
+/* Edited bytes, summed already. */
 static int hand_on(struct stage *s, const uint8_t *p, size_t n, stage_sink *sink, void *arg,
 		   struct diag *d)
 {
-	if (s->changed)
-		digester_add(s->new_sum, p, n);
 	s->n_new += n;
 	return sink && n > 0 ? sink(arg, p, n, d) : 0;
+}
+
+/* Bytes that stay what they are: both sums are about them, and are one before the first edit. */
+static int keep(struct stage *s, const uint8_t *p, size_t n, stage_sink *sink, void *arg,
+		struct diag *d)
+{
+	if (s->changed)
+		digester_add_both(s->old_sum, s->new_sum, p, n);
+	else
+		digester_add(s->old_sum, p, n);
+	return hand_on(s, p, n, sink, arg, d);
+}
+
+/* The part of an edit from @from up to @to. */
+static int exchange(struct stage *s, const struct stage_edit *e, uint64_t from, uint64_t to, stage_sink *sink,
+		    void *arg, struct diag *d)
+{
+	const uint8_t *new = e->bytes + (from - e->from);
+	size_t n = (size_t)(to - from);
+
+	if (!s->changed)
+		digester_copy(s->new_sum, s->old_sum);
+	s->changed = true;
+	digester_add(s->old_sum, s->data + (from - s->base), n);
+	if (e->remove)
+		return 0;
+	digester_add(s->new_sum, new, n);
+	return hand_on(s, new, n, sink, arg, d);
 }
 
 static void forget_edits(struct stage *s)
@@ -127,47 +154,27 @@ static void forget_edits(struct stage *s)
 	s->n_edits -= n;
 }
 
-/* Where the first edit at or behind @from begins, or @to. */
-static uint64_t next_edit(const struct stage *s, uint64_t from, uint64_t to)
-{
-	for (size_t i = 0; i < s->n_edits; i++)
-		if (s->edits[i].to > from)
-			return MIN(to, MAX(s->edits[i].from, from));
-	return to;
-}
-
 int stage_commit(struct stage *s, uint64_t upto, stage_sink *sink, void *arg, struct diag *d)
 {
 	const uint8_t *data = s->data - s->base;
-	uint64_t at = s->committed, first;
+	uint64_t at = s->committed;
 	int r = 0;
 
 	if (upto <= at)
 		return 0;
-	if (!s->changed) {
-		first = next_edit(s, at, upto);
-		digester_add(s->old_sum, data + at, (size_t)(first - at));
-		if (first < upto)
-			digester_copy(s->new_sum, s->old_sum);
-		r = hand_on(s, data + at, (size_t)(first - at), sink, arg, d);
-		s->changed = first < upto;
-		at = first;
-	}
-	digester_add(s->old_sum, data + at, (size_t)(upto - at));
 	for (size_t i = 0; i < s->n_edits && at < upto && r >= 0; i++) {
 		const struct stage_edit *e = &s->edits[i];
 		uint64_t from = MAX(e->from, at), to = MIN(e->to, upto);
 
 		if (from >= to)
 			continue;
-		r = hand_on(s, data + at, (size_t)(from - at), sink, arg, d);
-		if (r >= 0 && !e->remove)
-			r = hand_on(s, e->bytes + (from - e->from), (size_t)(to - from), sink, arg,
-				    d);
+		r = keep(s, data + at, (size_t)(from - at), sink, arg, d);
+		if (r >= 0)
+			r = exchange(s, e, from, to, sink, arg, d);
 		at = to;
 	}
 	if (r >= 0 && at < upto)
-		r = hand_on(s, data + at, (size_t)(upto - at), sink, arg, d);
+		r = keep(s, data + at, (size_t)(upto - at), sink, arg, d);
 	if (r < 0)
 		return r;
 	s->committed = upto;
