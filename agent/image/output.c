@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "batten/base/fd.h"
+#include "image/keeper.h"
 #include "image/layer-internal.h"
 #include "image/tar-internal.h"
 
@@ -211,21 +212,7 @@ int output_archive(const struct model *m, int fd, uint64_t *ret_size, struct dia
 	return r;
 }
 
-/* "blobs/sha256/HEX": makes the directories on the way. */
-static int create_below(int top, char *path, struct diag *d)
-{
-	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdirat(top, path, 0755) < 0 && errno != EEXIST)
-			return diag_errno(d, -errno, path, "cannot make the directory");
-		*slash = '/';
-	}
-	int fd = openat(top, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-
-	return fd < 0 ? diag_errno(d, -errno, path, "cannot create") : fd;
-}
-
-static int directory_file(const struct model *m, uint32_t entry, int top, struct diag *d)
+static int directory_file(const struct model *m, uint32_t entry, const struct keeper *k, struct diag *d)
 {
 	_cleanup_(freep) char *path = strdup(m->store->entries[entry].name);
 	_cleanup_(fd_closep) int to = -1, from = -1;
@@ -235,7 +222,7 @@ static int directory_file(const struct model *m, uint32_t entry, int top, struct
 	if (!path)
 		return -ENOMEM;
 	(void)model_renamed(m, path, strlen(path));
-	to = create_below(top, path, d);
+	to = keeper_create(k, path, d);
 	if (to < 0)
 		return to;
 	if (!c.changed) {
@@ -250,23 +237,13 @@ static int directory_file(const struct model *m, uint32_t entry, int top, struct
 	return r;
 }
 
-static int sync_directory(int top, const char *path)
+int output_directory(const struct model *m, const struct keeper *k, struct diag *d)
 {
-	_cleanup_(fd_closep) int fd = openat(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 && errno == ENOENT ? 0 : fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-int output_directory(const struct model *m, int dirfd, struct diag *d)
-{
-	static const char *const dirs[] = { "blobs/sha256", "blobs", "." };
 	_cleanup_(freep) bool *used = model_used(m);
 	int r = used ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; i < m->store->n && r >= 0; i++)
 		if (used[i] && m->store->entries[i].type == STORE_FILE)
-			r = directory_file(m, i, dirfd, d);
-	for (size_t i = 0; i < ARRAY_SIZE(dirs) && r >= 0; i++)
-		r = sync_directory(dirfd, dirs[i]);
+			r = directory_file(m, i, k, d);
 	return r;
 }

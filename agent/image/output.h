@@ -12,5 +12,7 @@
  */
 int output_archive(const struct model *m, int fd, uint64_t *ret_size, struct diag *d) _must_check_;
 
-/* The files of an OCI layout below @dirfd, an empty directory; all of them synced. */
-int output_directory(const struct model *m, int dirfd, struct diag *d) _must_check_;
+struct keeper;
+
+/* The files of an OCI layout into the directory that the keeper has made; all of them synced. */
+int output_directory(const struct model *m, const struct keeper *k, struct diag *d) _must_check_;

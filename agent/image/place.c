@@ -15,6 +15,7 @@
 #include <zstd.h>
 
 #include "batten/base/fd.h"
+#include "image/keeper.h"
 
 #define MAX_WINDOW_LOG 23 /* as for layers */
 
@@ -205,7 +206,7 @@ static int spool_zstd(int from, int to, const char *name, struct diag *d)
 }
 
 /* A regular file that can be read at any place; @fd is consumed. Return: a descriptor or error. */
-static int seekable(int fd, const char *name, struct diag *d)
+static int seekable(int fd, const char *name, const struct keeper *k, struct diag *d)
 {
 	_cleanup_(fd_closep) int own = fd, spool = -1;
 	uint8_t magic[4] = { 0 };
@@ -215,7 +216,7 @@ static int seekable(int fd, const char *name, struct diag *d)
 	if (fstat(own, &st) < 0)
 		return diag_errno(d, -errno, name, "cannot stat");
 	if (!S_ISREG(st.st_mode)) {
-		spool = place_spool(NULL, d);
+		spool = keeper_spool(k, d);
 		r = spool < 0 ? spool : spool_plain(own, spool, name, d);
 		if (r < 0)
 			return r;
@@ -225,12 +226,12 @@ static int seekable(int fd, const char *name, struct diag *d)
 	if (fd_pread(own, magic, sizeof(magic), 0) < 0)
 		return diag_errno(d, -errno, name, "cannot read");
 	if (magic[0] == 0x1f && magic[1] == 0x8b) {
-		spool = place_spool(NULL, d);
+		spool = keeper_spool(k, d);
 		r = spool < 0 ? spool : spool_gzip(own, spool, name, d);
 		return r < 0 ? r : fd_take(&spool);
 	}
 	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0) {
-		spool = place_spool(NULL, d);
+		spool = keeper_spool(k, d);
 		r = spool < 0 ? spool : spool_zstd(own, spool, name, d);
 		return r < 0 ? r : fd_take(&spool);
 	}
@@ -244,32 +245,53 @@ static int seekable(int fd, const char *name, struct diag *d)
 	return fd_take(&own);
 }
 
-int place_open(const struct place *p, const char *docker_url, struct store *ret, struct diag *d)
+static const char *name_of(const struct place *p)
 {
-	const char *name = p->path;
+	return p->kind != PLACE_OCI && p->kind != PLACE_DAEMON && strcmp(p->path, "-") == 0 ? "standard input" : p->path;
+}
+
+int place_open(const struct place *p, const char *docker_url, struct diag *d)
+{
 	int fd, r;
 
-	if (p->kind == PLACE_OCI)
-		return store_open_directory(ret, p->path, d);
+	if (p->kind == PLACE_OCI) {
+		fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		return fd < 0 ? diag_errno(d, -errno, p->path, "cannot open the layout") : fd;
+	}
 	if (p->kind == PLACE_DAEMON) {
 		fd = place_spool(NULL, d);
-		if (fd < 0)
-			return fd;
-		r = place_export(p->path, docker_url, fd, d);
-		if (r < 0) {
+		r = fd < 0 ? fd : place_export(p->path, docker_url, fd, d);
+		if (r < 0)
 			(void)fd_close(fd);
-			return r;
-		}
-	} else if (strcmp(p->path, "-") == 0) {
-		name = "standard input";
-		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-	} else {
-		fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		return r < 0 ? r : fd;
 	}
+	fd = strcmp(p->path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+				       : open(p->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? diag_errno(d, -errno, name_of(p), "cannot open") : fd;
+}
+
+static int from_keeper(void *arg, const char *name, struct diag *d)
+{
+	return keeper_source(arg, name, d);
+}
+
+int place_read(const struct place *p, int fd, struct keeper *k, struct store *ret, struct diag *d)
+{
+	if (p->kind == PLACE_OCI)
+		return store_open_directory(ret, fd, p->path, from_keeper, k, d);
+	fd = seekable(fd, name_of(p), k, d);
+	return fd < 0 ? fd : store_open_archive(ret, fd, name_of(p), d);
+}
+
+int place_again(const struct store *s, struct store *ret, struct diag *d)
+{
+	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
+
 	if (fd < 0)
-		return diag_errno(d, -errno, name, "cannot open");
-	fd = seekable(fd, name, d);
-	return fd < 0 ? fd : store_open_archive(ret, fd, name, d);
+		return diag_errno(d, -errno, s->name, "cannot duplicate its descriptor");
+	if (s->archive)
+		return store_open_archive(ret, fd, s->name, d);
+	return store_open_directory(ret, fd, s->name, s->open, s->open_arg, d);
 }
 
 int place_fits(const struct place *p, const struct model *m, struct diag *d)

@@ -33,9 +33,16 @@ void place_done(struct place *p);
 /* An unlinked file for what does not fit in memory. @dir: where, or NULL for TMPDIR or /var/tmp */
 int place_spool(const char *dir, struct diag *d);
 
-/* Opens an image for reading; a pipe, a compressed archive or a daemon is spooled first. */
-int place_open(const struct place *p, const char *docker_url, struct store *ret,
-	       struct diag *d) _must_check_;
+struct keeper;
+
+/* Opens a place for reading; a daemon is spooled. Return: a descriptor or a negative errno. */
+int place_open(const struct place *p, const char *docker_url, struct diag *d);
+
+/* The image that was opened so; @fd is consumed. A pipe or a compressed archive is spooled first. */
+int place_read(const struct place *p, int fd, struct keeper *k, struct store *ret, struct diag *d) _must_check_;
+
+/* The same image once more. */
+int place_again(const struct store *s, struct store *ret, struct diag *d) _must_check_;
 
 /* Can an image with these descriptions be put there? Return: 0 or -EINVAL. */
 int place_fits(const struct place *p, const struct model *m, struct diag *d) _must_check_;

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The order of things: open, read the descriptions, let workers walk the layers, check that all of
- * it agrees, and for strip write new descriptions, write the image beside its place, read it again,
- * and only then put it into its place.
+ * The order of things: open, leave a keeper behind and give up every right, read the descriptions, let
+ * workers walk the layers, check that all of it agrees, and for strip write new descriptions, write
+ * the image beside its place, read it again, and only then have it put into its place.
  */
 #include "image/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "batten/base/fd.h"
-#include "batten/base/random.h"
 #include "image/layer-internal.h"
 #include "image/output.h"
 
@@ -31,6 +28,7 @@ struct image_run *image_run_free(struct image_run *run)
 	free(run->tasks);
 	model_done(&run->model);
 	store_done(&run->store);
+	keeper_end(&run->keeper);
 	free(run->name);
 	free(run->old_name);
 	free(run);
@@ -44,6 +42,7 @@ static struct image_run *run_new(const struct image_options *o)
 	if (!run)
 		return NULL;
 	run->store.fd = -1;
+	run->keeper = KEEPER_NONE;
 	run->policy = o->policy;
 	run->name = strdup(o->source);
 	return run->name ? run : image_run_free(run);
@@ -51,7 +50,7 @@ static struct image_run *run_new(const struct image_options *o)
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-static int make_tasks(struct image_run *run, bool write, bool names, struct diag *d)
+static int make_tasks(struct image_run *run, const struct keeper *k, bool write, bool names, struct diag *d)
 {
 	struct model *m = &run->model;
 	int r = 0;
@@ -74,11 +73,11 @@ static int make_tasks(struct image_run *run, bool write, bool names, struct diag
 		t->source.toc_size = m->layers[i].toc_size;
 		r = store_range(m->store, m->layers[i].entry, &t->source.fd, &t->source.offset, d);
 		if (r >= 0)
-			r = t->findings_fd = place_spool(NULL, d);
+			r = t->findings_fd = keeper_spool(k, d);
 		if (r >= 0 && names)
-			r = t->names_fd = place_spool(NULL, d);
+			r = t->names_fd = keeper_spool(k, d);
 		if (r >= 0 && write)
-			r = m->layers[i].new_fd = place_spool(NULL, d);
+			r = m->layers[i].new_fd = keeper_spool(k, d);
 		t->out_fd = m->layers[i].new_fd;
 	}
 	return r < 0 ? r : 0;
@@ -138,17 +137,37 @@ static int count(struct image_run *run)
 	return r;
 }
 
-static int open_source(struct image_run *run, const struct image_options *o, struct place *place,
-		       struct diag *d)
+/* From here on nothing is left to whoever could make us run his program by what he wrote into an image. */
+static int open_source(struct image_run *run, const struct image_options *o, const struct place *from,
+		       const struct place *to, struct diag *d)
 {
-	int r;
+	struct target_charge charge = { .from = from, .to = to, .source = -1, .docker_url = o->docker_url };
+	int fd = place_open(from, o->docker_url, d), r;
 
-	r = place_parse(o->source, NULL, place, d);
+	if (fd < 0)
+		return fd;
+	if (from->kind == PLACE_OCI)
+		charge.source = fd;
+	r = keeper_start(&run->keeper, &charge, d);
 	if (r >= 0)
-		r = place_open(place, o->docker_url, &run->store, d);
+		r = run_confine(run->keeper.fd, d);
+	if (r < 0) {
+		(void)fd_close(fd);
+		return r;
+	}
+	r = place_read(from, fd, &run->keeper, &run->store, d);
 	if (r >= 0)
-		r = model_load(&run->model, &run->store, place->tag, d);
-	return r < 0 ? r : place_fits(place, &run->model, d);
+		r = model_load(&run->model, &run->store, from->tag, d);
+	return r < 0 ? r : place_fits(from, &run->model, d);
+}
+
+static int look(struct image_run *run, const struct image_options *o, const struct keeper *k, struct diag *d)
+{
+	int r = make_tasks(run, k, false, true, d);
+
+	if (r >= 0)
+		r = walk(run, o, "reading", d);
+	return r < 0 ? r : count(run);
 }
 
 int image_inspect(const struct image_options *o, struct image_run **ret, struct diag *d)
@@ -159,15 +178,13 @@ int image_inspect(const struct image_options *o, struct image_run **ret, struct 
 
 	if (!run)
 		return -ENOMEM;
-	r = open_source(run, o, &source, d);
+	r = place_parse(o->source, NULL, &source, d);
+	if (r >= 0)
+		r = open_source(run, o, &source, NULL, d);
 	run->model.tag = NULL;
 	place_done(&source);
 	if (r >= 0)
-		r = make_tasks(run, false, true, d);
-	if (r >= 0)
-		r = walk(run, o, "reading", d);
-	if (r >= 0)
-		r = count(run);
+		r = look(run, o, &run->keeper, d);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(run);
@@ -238,11 +255,17 @@ static int merge_view(struct image_run *looked, const struct model_image *image,
 /* A look at all layers first, for what an upper one hides is known only then. */
 static int find_spared(struct image_run *run, const struct image_options *o, struct diag *d)
 {
-	_cleanup_(image_run_freep) struct image_run *looked = NULL;
+	_cleanup_(image_run_freep) struct image_run *looked = run_new(o);
 	uint8_t **all = NULL;
 	int r;
 
-	r = image_inspect(o, &looked, d);
+	if (!looked)
+		return -ENOMEM;
+	r = place_again(&run->store, &looked->store, d);
+	if (r >= 0)
+		r = model_load(&looked->model, &looked->store, run->model.tag, d);
+	if (r >= 0)
+		r = look(looked, o, &run->keeper, d);
 	if (r < 0)
 		return r;
 	if (looked->model.n_layers != run->model.n_layers)
@@ -276,7 +299,7 @@ static int verify(const struct store *opened, const char *tag, const struct imag
 	again->store = *opened;
 	r = model_load(&again->model, &again->store, tag, &why);
 	if (r >= 0)
-		r = make_tasks(again, false, false, &why);
+		r = make_tasks(again, &run->keeper, false, false, &why);
 	if (r >= 0)
 		r = walk(again, o, "verifying", &why);
 	if (r >= 0)
@@ -305,231 +328,79 @@ static int verify_archive(int fd, const struct image_run *run, const struct imag
 	return r < 0 ? r : verify(&s, NULL, run, o, d);
 }
 
-/* The directory that a path stands in, and its last part. */
-static int open_parent(const char *path, const char **ret_base, struct diag *d)
+/* An archive into @fd, which is empty. */
+static int put_archive(struct image_run *run, const struct image_options *o, int fd, uint64_t *ret_size, struct diag *d)
 {
-	const char *slash = strrchr(path, '/');
-	_cleanup_(freep) char *dir = NULL;
-	int fd;
+	int r = output_archive(&run->model, fd, ret_size, d);
 
-	*ret_base = slash ? slash + 1 : path;
-	dir = !slash          ? strdup(".")
-	      : slash == path ? strdup("/")
-			      : strndup(path, (size_t)(slash - path));
-	if (!dir)
-		return -ENOMEM;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? diag_errno(d, -errno, dir, "cannot open the destination's directory") : fd;
+	return r >= 0 && !o->no_verify && run->totals.changed ? verify_archive(fd, run, o, d) : r;
 }
 
-static int temporary_name(const char *base, char *name, size_t size)
+/* A pipe or a device gets the image when it is whole. */
+static int put_stream(struct image_run *run, const struct image_options *o, int to, const char *name, struct diag *d)
 {
-	uint64_t tag;
-	int n;
-
-	n = random_fill(&tag, sizeof(tag));
-	if (n < 0)
-		return n;
-	n = snprintf(name, size, ".%.200s.%016llx", base, (unsigned long long)tag);
-	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
-}
-
-/* Nameless as long as it is being written: nothing is left of it when we are killed. */
-static int put_archive(struct image_run *run, const struct image_options *o, const char *path,
-		       struct diag *d)
-{
-	_cleanup_(fd_closep) int parent = -1, fd = -1;
-	char name[256], link[64];
-	const char *base;
-	bool named = false;
+	_cleanup_(fd_closep) int fd = keeper_spool(&run->keeper, d);
 	uint64_t size;
-	mode_t mask;
-	int r;
-
-	parent = open_parent(path, &base, d);
-	if (parent < 0)
-		return parent;
-	r = temporary_name(base, name, sizeof(name));
-	if (r < 0)
-		return r;
-	fd = openat(parent, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		fd = openat(parent, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		named = fd >= 0;
-	}
-	if (fd < 0)
-		return diag_errno(d, -errno, path, "cannot make a temporary file beside it");
-	mask = umask(0);
-	(void)umask(mask);
-	r = output_archive(&run->model, fd, &size, d);
-	if (r >= 0 && !o->no_verify && run->totals.changed)
-		r = verify_archive(fd, run, o, d);
-	if (r >= 0 && (fchmod(fd, 0666 & ~mask) < 0 || fsync(fd) < 0))
-		r = diag_errno(d, -errno, path, "cannot sync");
-	if (r >= 0 && !named) {
-		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-		named = linkat(AT_FDCWD, link, parent, name, AT_SYMLINK_FOLLOW) == 0;
-		r = named ? 0 : diag_errno(d, -errno, path, "cannot name the temporary file");
-	}
-	if (r >= 0 && renameat(parent, name, parent, base) < 0)
-		r = diag_errno(d, -errno, path, "cannot put the new image into its place");
-	if (r < 0) {
-		if (named)
-			(void)unlinkat(parent, name, 0);
-		return r;
-	}
-	return fsync(parent) < 0 ? diag_errno(d, -errno, path, "cannot sync its directory") : 0;
-}
-
-static int put_spooled(struct image_run *run, const struct image_options *o, int *ret_fd,
-		       uint64_t *ret_size, struct diag *d)
-{
-	_cleanup_(fd_closep) int fd = place_spool(NULL, d);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = output_archive(&run->model, fd, ret_size, d);
-	if (r >= 0 && !o->no_verify && run->totals.changed)
-		r = verify_archive(fd, run, o, d);
-	if (r < 0)
-		return r;
-	*ret_fd = fd_take(&fd);
-	return 0;
+	r = put_archive(run, o, fd, &size, d);
+	return r < 0 ? r : layer_copy(fd, 0, size, to, name, d);
 }
 
-/* A pipe or a device gets the image when it is whole. */
-static int put_stream(struct image_run *run, const struct image_options *o, int to, struct diag *d)
+static int written(void *arg, const char *name, struct diag *d)
 {
-	_cleanup_(fd_closep) int fd = -1;
-	uint64_t size;
-	int r;
-
-	if (isatty(to))
-		return diag_fail(d, -EINVAL, "-",
-				 "an image is nothing for a terminal; redirect standard output");
-	r = put_spooled(run, o, &fd, &size, d);
-	return r < 0 ? r : layer_copy(fd, 0, size, to, "standard output", d);
+	return keeper_written(arg, name, d);
 }
 
-static void remove_directory(int parent, const char *name)
+static int put_directory(struct image_run *run, const struct image_options *o, int fd, struct diag *d)
 {
-	static const char *const dirs[] = { "blobs/sha256", "blobs", "" };
+	int r = output_directory(&run->model, &run->keeper, d), copy;
 	struct store s;
 
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		char path[512];
-
-		if (i == 0) {
-			(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", parent, name);
-			if (store_open_directory(&s, path, NULL) < 0)
-				return;
-			for (uint32_t k = 0; k < s.n; k++)
-				(void)unlinkat(s.fd, s.entries[k].name, 0);
-			store_done(&s);
-		}
-		(void)snprintf(path, sizeof(path), "%s/%s", name, dirs[i]);
-		(void)unlinkat(parent, path, AT_REMOVEDIR);
-	}
+	if (r < 0 || o->no_verify || !run->totals.changed)
+		return r;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	r = store_open_directory(&s, copy, o->destination, written, &run->keeper, d);
+	return r < 0 ? r : verify(&s, NULL, run, o, d);
 }
 
-/* A new layout, or one in the place of the very one that it was made from. */
-static int put_directory(struct image_run *run, const struct image_options *o,
-			 const struct place *place, struct diag *d)
+static bool is_stdout(const struct place *to)
 {
-	_cleanup_(fd_closep) int parent = -1, fd = -1;
-	struct stat there, ours;
-	const char *base;
-	char name[256];
-	bool exists, exchange;
-	struct store s;
-	int r;
-
-	if (place->tag && (!run->model.tag || strcmp(place->tag, run->model.tag) != 0))
-		return diag_fail(d, -EINVAL, o->destination,
-				 "a tag cannot be given or changed here; leave it out");
-	parent = open_parent(place->path, &base, d);
-	if (parent < 0)
-		return parent;
-	exists = fstatat(parent, base, &there, AT_SYMLINK_NOFOLLOW) == 0;
-	exchange = exists && !run->store.archive && fstat(run->store.fd, &ours) == 0 &&
-		   ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
-	if (exchange && run->model.tag)
-		return diag_fail(d, -EINVAL, o->destination,
-				 "holds other images too; name another directory");
-	if (exists && !exchange && unlinkat(parent, base, AT_REMOVEDIR) < 0)
-		return diag_fail(d, -EEXIST, o->destination,
-				 "is there already; name a new directory, or the source itself");
-	r = temporary_name(base, name, sizeof(name));
-	if (r < 0)
-		return r;
-	if (mkdirat(parent, name, 0755) < 0)
-		return diag_errno(d, -errno, place->path, "cannot make a directory beside it");
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? diag_errno(d, -errno, place->path, "cannot open the new directory")
-		   : output_directory(&run->model, fd, d);
-	if (r >= 0 && !o->no_verify && run->totals.changed) {
-		char path[64];
-
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		r = store_open_directory(&s, path, d);
-		if (r >= 0)
-			r = verify(&s, NULL, run, o, d);
-	}
-	if (r >= 0 && renameat2(parent, name, parent, base,
-				exchange ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0)
-		r = diag_errno(d, -errno, place->path, "cannot put the new image into its place");
-	/* After an exchange it is the old layout that bears the temporary name. */
-	if (r < 0 || exchange)
-		remove_directory(parent, name);
-	if (r >= 0 && fsync(parent) < 0)
-		r = diag_errno(d, -errno, place->path, "cannot sync its directory");
-	return r;
-}
-
-static int put_daemon(struct image_run *run, const struct image_options *o,
-		      const struct place *from, const struct place *to, struct diag *d)
-{
-	const struct model_doc *config = &run->model.docs[run->model.images[0].config];
-	const char *source = from->kind == PLACE_DAEMON ? from->path : NULL;
-	_cleanup_(fd_closep) int fd = -1;
-	uint64_t size;
-	int r;
-
-	if (!run->totals.changed && source && strcmp(source, to->path) == 0)
-		return 0;
-	r = put_spooled(run, o, &fd, &size, d);
-	if (r < 0)
-		return r;
-	return place_load(to->path, source, o->docker_url, fd, size,
-			  config->changed ? &config->new_digest : &config->digest, &run->old_name,
-			  d);
+	return to->kind != PLACE_OCI && to->kind != PLACE_DAEMON && strcmp(to->path, "-") == 0;
 }
 
 static int put(struct image_run *run, const struct image_options *o, const struct place *from,
 	       const struct place *to, struct diag *d)
 {
-	struct stat st;
+	const struct model_doc *config = &run->model.docs[run->model.images[0].config];
+	_cleanup_(fd_closep) int fd = -1;
+	enum target_kind kind;
+	uint64_t size = 0;
 	int r;
 
-	if (to->kind == PLACE_OCI)
-		return put_directory(run, o, to, d);
-	if (to->kind == PLACE_DAEMON)
-		return put_daemon(run, o, from, to, d);
-	if (!run->store.archive)
+	if (to->kind == PLACE_DAEMON && from->kind == PLACE_DAEMON && !run->totals.changed &&
+	    strcmp(from->path, to->path) == 0)
+		return 0;
+	if (to->kind != PLACE_OCI && to->kind != PLACE_DAEMON && !run->store.archive)
 		return diag_fail(d, -EINVAL, o->destination,
 				 "a layout directory goes to oci:DIR; pack it with tar if an "
 				 "archive is needed");
-	if (strcmp(to->path, "-") == 0)
-		return put_stream(run, o, STDOUT_FILENO, d);
-	if (stat(to->path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		_cleanup_(fd_closep) int fd = open(to->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-		r = fd < 0 ? diag_errno(d, -errno, to->path, "cannot open")
-			   : put_stream(run, o, fd, d);
+	if (is_stdout(to))
+		return put_stream(run, o, STDOUT_FILENO, "standard output", d);
+	fd = keeper_target(&run->keeper, &kind, d);
+	if (fd < 0)
+		return fd;
+	if (kind == TARGET_STREAM)
+		return put_stream(run, o, fd, to->path, d);
+	r = kind == TARGET_DIRECTORY ? put_directory(run, o, fd, d) : put_archive(run, o, fd, &size, d);
+	if (r < 0)
 		return r;
-	}
-	return put_archive(run, o, to->path, d);
+	return keeper_place(&run->keeper, size, config->changed ? &config->new_digest : &config->digest,
+			    &run->old_name, d);
 }
 
 /* @to: NULL: nothing is written */
@@ -546,7 +417,7 @@ static int strip(struct image_run *run, const struct image_options *o, const str
 		if (r < 0)
 			return r;
 	}
-	r = make_tasks(run, to != NULL, true, d);
+	r = make_tasks(run, &run->keeper, to != NULL, true, d);
 	if (r >= 0 && o->effective_only)
 		r = find_spared(run, o, d);
 	if (r >= 0)
@@ -575,9 +446,13 @@ int image_strip(const struct image_options *o, struct image_run **ret, struct di
 
 	if (!run)
 		return -ENOMEM;
-	r = open_source(run, o, &from, d);
+	r = place_parse(o->source, NULL, &from, d);
 	if (r >= 0 && !o->dry_run)
 		r = place_parse(o->destination, &from, &to, d);
+	if (r >= 0 && !o->dry_run && is_stdout(&to) && isatty(STDOUT_FILENO))
+		r = diag_fail(d, -EINVAL, "-", "an image is nothing for a terminal; redirect standard output");
+	if (r >= 0)
+		r = open_source(run, o, &from, o->dry_run ? NULL : &to, d);
 	if (r >= 0)
 		r = strip(run, o, &from, o->dry_run ? NULL : &to, d);
 	run->model.tag = NULL;

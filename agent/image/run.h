@@ -4,11 +4,13 @@
  * One run over an image: what was opened, what the workers found, what became of it.
  */
 #include "batten/image/image.h"
+#include "image/keeper.h"
 #include "image/model.h"
 #include "image/place.h"
 #include "image/worker.h"
 
 struct image_run {
+	struct keeper keeper; /* of its own; a second look borrows that of the first */
 	struct store store;
 	struct model model;
 	struct worker_task *tasks; /* one per layer of the model */
@@ -18,6 +20,9 @@ struct image_run {
 	char *old_name;
 	char new_digest[DIGEST_TEXT_SIZE];
 };
+
+/* Gives up every right but those over what is held, and the keeper. Return: 0 or a negative errno. */
+int run_confine(int keeper_fd, struct diag *d) _must_check_;
 
 /* One finding read back; memory belongs to the reader until the next one. */
 struct finding {

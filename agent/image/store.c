@@ -176,6 +176,42 @@ int store_open_archive(struct store *ret, int fd, const char *name, struct diag 
 
 /* ---- directories ---------------------------------------------------------------------------- */
 
+int store_open_below(int top, const char *name)
+{
+	_cleanup_(fd_closep) int at = -1;
+
+	for (;;) {
+		size_t n = strcspn(name, "/");
+		char part[256];
+		int next;
+
+		if (n >= sizeof(part))
+			return -ENAMETOOLONG;
+		memcpy(part, name, n);
+		part[n] = '\0';
+		next = openat(at < 0 ? top : at, part,
+			      O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
+				      (name[n] ? O_DIRECTORY : 0));
+		if (next < 0)
+			return -errno;
+		if (!name[n])
+			return next;
+		(void)fd_close(at);
+		at = next;
+		name += n + 1;
+	}
+}
+
+static int open_file(const struct store *s, const char *name, struct diag *d)
+{
+	int fd;
+
+	if (s->open)
+		return s->open(s->open_arg, name, d);
+	fd = store_open_below(s->fd, name);
+	return fd < 0 ? diag_errno(d, fd, name, "cannot open") : fd;
+}
+
 /* Files of one directory; @depth 0 is the top, 1 is blobs, 2 an algorithm's. */
 static int list(struct store *s, int fd, const char *prefix, unsigned int depth, struct diag *d)
 {
@@ -187,6 +223,7 @@ static int list(struct store *s, int fd, const char *prefix, unsigned int depth,
 		(void)fd_close(fd);
 		return diag_errno(d, r, s->name, "cannot read the directory");
 	}
+	rewinddir(dir); /* a duplicate has the place of its original */
 	for (struct dirent *e; r >= 0 && (e = readdir(dir));) {
 		_cleanup_(freep) char *path = NULL;
 		struct store_entry entry = { .type = STORE_FILE };
@@ -204,12 +241,11 @@ static int list(struct store *s, int fd, const char *prefix, unsigned int depth,
 			r = depth == 1 ? 0 : add(s, path, &entry, d);
 		} else if (S_ISDIR(st.st_mode) &&
 			   (depth == 1 || (depth == 0 && strcmp(path, "blobs") == 0))) {
-			int sub = openat(dirfd(dir), e->d_name,
-					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			_cleanup_(freep) char *below = NULL;
+			int sub = open_file(s, path, d);
 
 			if (sub < 0) {
-				r = diag_errno(d, -errno, path, "cannot open");
+				r = sub;
 			} else if (asprintf(&below, "%s/", path) < 0) {
 				below = NULL;
 				(void)fd_close(sub);
@@ -226,19 +262,19 @@ static int list(struct store *s, int fd, const char *prefix, unsigned int depth,
 	return r;
 }
 
-int store_open_directory(struct store *ret, const char *path, struct diag *d)
+int store_open_directory(struct store *ret, int fd, const char *name, store_open_fn *open, void *arg,
+			 struct diag *d)
 {
-	struct store s = { .fd = -1, .name = strdup(path) };
-	int r, sub;
+	struct store s = { .fd = fd, .open = open, .open_arg = arg, .name = strdup(name) };
+	int r, top;
 
+	top = s.name ? fcntl(s.fd, F_DUPFD_CLOEXEC, 3) : -1;
 	if (!s.name)
-		return -ENOMEM;
-	s.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	sub = s.fd < 0 ? -1 : openat(s.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sub < 0)
-		r = diag_errno(d, -errno, path, "cannot open the layout");
+		r = -ENOMEM;
+	else if (top < 0)
+		r = diag_errno(d, -errno, name, "cannot open the layout");
 	else
-		r = list(&s, sub, "", 0, d);
+		r = list(&s, top, "", 0, d);
 	if (r >= 0)
 		r = sort(&s, d);
 	if (r < 0)
@@ -288,33 +324,6 @@ uint32_t blob_store_find(const struct store *s, const char *name)
 	return i != STORE_NONE && s->entries[i].type == STORE_FILE ? i : STORE_NONE;
 }
 
-/* Down through the directories, none of which may be a link. */
-static int open_below(int top, const char *name)
-{
-	_cleanup_(fd_closep) int at = -1;
-
-	for (;;) {
-		size_t n = strcspn(name, "/");
-		char part[256];
-		int next;
-
-		if (n >= sizeof(part))
-			return -ENAMETOOLONG;
-		memcpy(part, name, n);
-		part[n] = '\0';
-		next = openat(at < 0 ? top : at, part,
-			      O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
-				      (name[n] ? O_DIRECTORY : 0));
-		if (next < 0)
-			return -errno;
-		if (!name[n])
-			return next;
-		(void)fd_close(at);
-		at = next;
-		name += n + 1;
-	}
-}
-
 int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *ret_offset,
 		struct diag *d)
 {
@@ -330,9 +339,9 @@ int store_range(const struct store *s, uint32_t index, int *ret_fd, uint64_t *re
 		*ret_offset = e->data;
 		return 0;
 	}
-	fd = open_below(s->fd, e->name);
+	fd = open_file(s, e->name, d);
 	if (fd < 0)
-		return diag_errno(d, fd, e->name, "cannot open");
+		return fd;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != e->size) {
 		(void)fd_close(fd);
 		return diag_fail(d, -EIO, e->name, "changed while it was being read");

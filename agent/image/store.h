@@ -23,10 +23,15 @@ struct store_entry {
 	uint64_t head, data, size, end; /* of an archive's member; a directory has size alone */
 };
 
+/* Opens what stands at a place in a layout. Return: a descriptor or a negative errno. */
+typedef int store_open_fn(void *arg, const char *name, struct diag *d);
+
 struct store {
 	char *name;   /* for people */
 	bool archive; /* else a directory */
 	int fd;
+	store_open_fn *open; /* of a directory, for those who may open nothing themselves; or NULL */
+	void *open_arg;
 	uint64_t size;               /* of the archive */
 	uint64_t tail;               /* where the last member ends */
 	struct store_entry *entries; /* as they stand in the archive */
@@ -41,8 +46,17 @@ struct store {
  */
 int store_open_archive(struct store *ret, int fd, const char *name, struct diag *d) _must_check_;
 
-/* An OCI layout: the files at its top, and blobs/ALGORITHM/NAME. Symbolic links are refused. */
-int store_open_directory(struct store *ret, const char *path, struct diag *d) _must_check_;
+/*
+ * store_open_directory - an OCI layout: the files at its top, and blobs/ALGORITHM/NAME
+ * @fd:   the directory, owned by the store afterwards, also on failure
+ * @open: opens what is in it, as long as the store lives; NULL: openat()
+ * Return: 0 or a negative errno; symbolic links are refused
+ */
+int store_open_directory(struct store *ret, int fd, const char *name, store_open_fn *open, void *arg,
+			 struct diag *d) _must_check_;
+
+/* Down through the directories below @top, none of which may be a link. Return: a descriptor or a negative errno. */
+int store_open_below(int top, const char *name);
 
 void store_done(struct store *s);
 

@@ -30,6 +30,12 @@ struct message {
 	struct layer_result result;
 };
 
+/* What workers and their parent see of each other. */
+struct shared {
+	volatile bool stop;	 /* nobody wants the rest: the parent may signal nobody */
+	volatile uint64_t done[]; /* per task */
+};
+
 struct worker {
 	pid_t pid; /* 0: free */
 	int pipe;
@@ -44,6 +50,7 @@ struct reporter {
 	struct worker_set found; /* what the tar has, by name */
 	uint64_t ordinal;
 	size_t spared;
+	struct shared *shared;
 	volatile uint64_t *done;
 };
 
@@ -154,7 +161,11 @@ static void on_again(void *arg)
 
 static void on_tick(void *arg, uint64_t done)
 {
-	*((struct reporter *)arg)->done = done;
+	struct reporter *w = arg;
+
+	*w->done = done;
+	if (w->shared->stop)
+		_exit(1);
 }
 
 /* A worker holds what it needs, and no other descriptor of its parent. */
@@ -179,9 +190,9 @@ static void close_others(const struct worker_task *t, int pipe)
 	}
 }
 
-static void work(struct worker_task *t, volatile uint64_t *done, struct message *ret)
+static void work(struct worker_task *t, struct shared *shared, volatile uint64_t *done, struct message *ret)
 {
-	struct reporter w = { .task = t, .done = done };
+	struct reporter w = { .task = t, .shared = shared, .done = done };
 	struct layer_watch watch = {
 		.member = on_member, .again = on_again, .tick = on_tick, .arg = &w
 	};
@@ -203,7 +214,7 @@ static void work(struct worker_task *t, volatile uint64_t *done, struct message 
 
 /* ---- the pool ------------------------------------------------------------------------------- */
 
-static int start(struct worker *w, struct worker_task *tasks, size_t task, volatile uint64_t *done,
+static int start(struct worker *w, struct worker_task *tasks, size_t task, struct shared *shared,
 		 struct diag *d)
 {
 	pid_t parent = getpid();
@@ -227,7 +238,7 @@ static int start(struct worker *w, struct worker_task *tasks, size_t task, volat
 		if (getppid() != parent)
 			_exit(1);
 		close_others(&tasks[task], ends[1]);
-		work(&tasks[task], &done[task], &m);
+		work(&tasks[task], shared, &shared->done[task], &m);
 		_exit(fd_write_all(ends[1], &m, sizeof(m)) < 0 ? 1 : 0);
 	}
 	(void)fd_close(ends[1]);
@@ -270,12 +281,12 @@ static int collect(struct worker *w, struct worker_task *tasks, struct diag *d)
 	return 0;
 }
 
-static void stop_all(struct worker *workers, size_t n)
+static void stop_all(struct worker *workers, size_t n, struct shared *shared)
 {
+	shared->stop = true;
 	for (size_t i = 0; i < n; i++) {
 		if (workers[i].pid == 0)
 			continue;
-		(void)kill(workers[i].pid, SIGKILL);
 		workers[i].pipe = fd_close(workers[i].pipe);
 		while (waitpid(workers[i].pid, NULL, 0) < 0 && errno == EINTR)
 			;
@@ -306,7 +317,7 @@ static void tell(worker_progress_fn *progress, void *arg, const struct worker_ta
 	progress(arg, sum, total);
 }
 
-static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done,
+static int pool(struct worker_task *tasks, size_t n, struct shared *shared,
 		worker_progress_fn *progress, void *arg, struct diag *d)
 {
 	struct worker workers[MAX_WORKERS] = { 0 };
@@ -319,7 +330,7 @@ static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done,
 		for (size_t i = 0; i < n_workers && next < n && r >= 0; i++) {
 			if (workers[i].pid != 0)
 				continue;
-			r = start(&workers[i], tasks, next, done, d);
+			r = start(&workers[i], tasks, next, shared, d);
 			next += r >= 0;
 			running += r >= 0;
 		}
@@ -334,24 +345,24 @@ static int pool(struct worker_task *tasks, size_t n, volatile uint64_t *done,
 			r = collect(&workers[i], tasks, d);
 			running--;
 		}
-		tell(progress, arg, tasks, n, done);
+		tell(progress, arg, tasks, n, shared->done);
 	}
-	stop_all(workers, n_workers);
+	stop_all(workers, n_workers, shared);
 	return r;
 }
 
 int worker_run(struct worker_task *tasks, size_t n, worker_progress_fn *progress, void *arg,
 	       struct diag *d)
 {
-	size_t size = MAX(n, (size_t)1) * sizeof(uint64_t);
-	uint64_t *done;
+	size_t size = sizeof(struct shared) + n * sizeof(uint64_t);
+	struct shared *shared;
 	int r;
 
 	/* cppcheck-suppress invalidFunctionArg ; an anonymous mapping has no descriptor */
-	done = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (done == MAP_FAILED)
+	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		return -ENOMEM;
-	r = pool(tasks, n, done, progress, arg, d);
-	(void)munmap(done, size);
+	r = pool(tasks, n, shared, progress, arg, d);
+	(void)munmap(shared, size);
 	return r;
 }

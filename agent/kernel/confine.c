@@ -12,10 +12,15 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+/* A limit that is tighter already stays. */
 static int limit(int resource, rlim_t max)
 {
-	struct rlimit l = { max, max };
+	struct rlimit l;
 
+	if (getrlimit((__rlimit_resource_t)resource, &l) < 0)
+		return -errno;
+	l.rlim_max = MIN(l.rlim_max, max);
+	l.rlim_cur = MIN(l.rlim_cur, l.rlim_max);
 	return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? -errno : 0;
 }
 
@@ -53,6 +58,12 @@ static int load_filter(const struct confinement *c)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), c->refused[i], 0);
 	for (size_t i = 0; i < c->n_on_fd && r >= 0; i++)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->on_fd[i], 1, &is_fd);
+	for (size_t i = 0; i < c->n_exactly && r >= 0; i++) {
+		const struct scmp_arg_cmp is = { .arg = c->exactly[i].argument, .op = SCMP_CMP_MASKED_EQ,
+						 .datum_a = UINT32_MAX, .datum_b = c->exactly[i].value };
+
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->exactly[i].call, 1, &is);
+	}
 	if (r >= 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

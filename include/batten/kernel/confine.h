@@ -21,6 +21,13 @@
 #define CONFINE_SANITIZED 0
 #endif
 
+/* A system call that is allowed with one value of one argument, an int. */
+struct confined_call {
+	int call;
+	unsigned int argument;
+	unsigned int value;
+};
+
 struct confinement {
 	size_t max_data_bytes;
 	size_t max_files; /* descriptors; 0: as it is */
@@ -34,6 +41,8 @@ struct confinement {
 	const int *on_fd;
 	size_t n_on_fd;
 	int fd;
+	const struct confined_call *exactly;
+	size_t n_exactly;
 };
 
 /*

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the process that reads an image's descriptions may still do: work with what it holds, fork
+ * workers that give up more, and ask its keeper. It opens nothing, connects to nothing, starts no
+ * program and signals nobody.
+ */
+#include <linux/sched.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "batten/base/json.h"
+#include "batten/kernel/confine.h"
+#include "image/run.h"
+
+#define MAX_DATA_BYTES (64UL * 1024 * 1024)
+
+/* As the C library forks. */
+#define FORK_FLAGS (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
+
+int run_confine(int keeper_fd, struct diag *d)
+{
+	static const int calls[] = {
+		SCMP_SYS(read),           SCMP_SYS(pread64),         SCMP_SYS(write),
+		SCMP_SYS(writev),         SCMP_SYS(lseek),           SCMP_SYS(copy_file_range),
+		SCMP_SYS(fsync),          SCMP_SYS(ftruncate),       SCMP_SYS(fstat),
+		SCMP_SYS(newfstatat),     SCMP_SYS(getdents64),      SCMP_SYS(fcntl),
+		SCMP_SYS(close),          SCMP_SYS(close_range),     SCMP_SYS(pipe2),
+		SCMP_SYS(poll),           SCMP_SYS(ppoll),           SCMP_SYS(recvmsg),
+		SCMP_SYS(brk),            SCMP_SYS(mmap),            SCMP_SYS(munmap),
+		SCMP_SYS(mremap),         SCMP_SYS(madvise),         SCMP_SYS(futex),
+		SCMP_SYS(rt_sigreturn),   SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigaction),
+		SCMP_SYS(wait4),          SCMP_SYS(waitid),          SCMP_SYS(set_robust_list),
+		SCMP_SYS(rseq),           SCMP_SYS(exit_group),      SCMP_SYS(exit),
+		SCMP_SYS(getpid),         SCMP_SYS(getppid),         SCMP_SYS(gettid),
+		SCMP_SYS(getuid),         SCMP_SYS(geteuid),         SCMP_SYS(getrandom),
+		SCMP_SYS(sysinfo),        SCMP_SYS(sched_getaffinity), SCMP_SYS(restart_syscall),
+		SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday),
+		/* for the workers, which confine themselves again */
+		SCMP_SYS(prctl),          SCMP_SYS(seccomp),         SCMP_SYS(capget),
+		SCMP_SYS(capset),         SCMP_SYS(getrlimit),       SCMP_SYS(setrlimit),
+	};
+	/* What libraries ask for and can do without: a seed, the number of the last capability. */
+	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(clone3) };
+	const struct confined_call exactly[] = {
+		{ SCMP_SYS(sendmsg), 0, (unsigned int)keeper_fd },
+		{ SCMP_SYS(clone), 0, FORK_FLAGS },
+		{ SCMP_SYS(prlimit64), 0, 0 },
+		{ SCMP_SYS(ioctl), 1, TCGETS },
+		{ SCMP_SYS(ioctl), 1, TIOCGWINSZ },
+	};
+	const struct confinement c = {
+		.max_data_bytes = MAX_DATA_BYTES,
+		.calls = calls,
+		.n_calls = ARRAY_SIZE(calls),
+		.refused = refused,
+		.n_refused = ARRAY_SIZE(refused),
+		.exactly = exactly,
+		.n_exactly = ARRAY_SIZE(exactly),
+	};
+
+	json_object_seed(0); /* while there is a /dev/urandom */
+	return confine(&c, d);
+}
