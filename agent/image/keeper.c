@@ -144,7 +144,7 @@ static void keep(int fd, const struct target_charge *c)
 
 	for (;;) {
 		struct reply p = { 0 };
-		ssize_t n = recv(fd, &q, sizeof(q), 0);
+		ssize_t n = recv(fd, &q, sizeof(q), MSG_TRUNC);
 		bool own = false;
 		int pass = -1;
 

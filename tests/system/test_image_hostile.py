@@ -215,6 +215,8 @@ def test_killed_at_random_moments(scratch):
         time.sleep(r.random() * whole)
         p.send_signal(r.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         killed += p.wait() != 0
+        # The keeper has nobody to work for now: it ends what it was doing, and goes.
+        lab.wait_for(lambda: not running(source), "the keeper and the workers to end")
         assert source.read_bytes() in (before, good)
         left = set(os.listdir(scratch)) - {"in.tar", "good.tar"}
         # Between getting its name and taking the place there is one moment; what is there is whole.
@@ -222,8 +224,33 @@ def test_killed_at_random_moments(scratch):
             assert name.startswith(".in.tar.") and (scratch / name).read_bytes() == good
             (scratch / name).unlink()
     assert killed > 0
-    lab.wait_for(lambda: not [1 for c in lab.pathlib.Path("/proc").glob("[0-9]*/cmdline")
-                              if str(source).encode() in _read(c)], "the workers to end")
+
+
+def test_killed_while_a_layout_is_written(scratch):
+    """A layout has a name from the beginning; whoever kills the run leaves none of it, or all."""
+    r = random.Random(12)
+    files = {f"f{n}": (0o4755, bytes(r.randrange(256) for _ in range(300)) * 200) for n in range(60)}
+    source = images.write_dir(scratch / "in", images.oci_files([images.layer(files)]))
+    start = time.monotonic()
+    assert run("strip", f"oci:{source}", f"oci:{scratch}/good").returncode == 0
+    whole = time.monotonic() - start
+    good = images.read(scratch / "good")
+    killed = 0
+    for _ in range(15):
+        subprocess.run(["rm", "-rf", scratch / "out"], check=True)
+        p = subprocess.Popen([lab.BATTEN, "image", "strip", f"oci:{source}", f"oci:{scratch}/out"], stderr=subprocess.DEVNULL)
+        time.sleep(r.random() * whole)
+        p.send_signal(r.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+        killed += p.wait() != 0
+        lab.wait_for(lambda: not running(source), "the keeper and the workers to end")
+        assert set(os.listdir(scratch)) - {"out"} == {"in", "good"}
+        assert not (scratch / "out").exists() or images.read(scratch / "out") == good
+    assert killed > 0
+
+
+def running(source):
+    """Processes that have it on their command line."""
+    return [c for c in lab.pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(source).encode() in _read(c)]
 
 
 def _read(path):
@@ -238,19 +265,22 @@ def test_workers_are_confined(scratch, spaces):
     """Under strace: every worker drops its capabilities and installs a filter before it reads."""
     lab.need(lab.pathlib.Path("/usr/bin/strace").exists(), "strace is not installed")
     source = images.docker_25(scratch / "in.tar", [SUID])
-    p = subprocess.run(["strace", "-f", "-qq", "-e", "trace=capset,seccomp,prctl,pread64,copy_file_range", "-o", scratch / "log",
+    p = subprocess.run(["strace", "-f", "-qq", "-y", "-e", "trace=capset,seccomp,prctl,pread64,copy_file_range", "-o", scratch / "log",
                         lab.BATTEN, "image", "strip", source, scratch / "out.tar"], capture_output=True)
     assert p.returncode == 0, p.stderr
     by_pid = {}
     for line in (scratch / "log").read_text().splitlines():
         pid, call = line.split(None, 1)
-        by_pid.setdefault(pid, []).append(call)
+        if ".so" not in call:  # the loader's
+            by_pid.setdefault(pid, []).append(call)
     workers = [calls for calls in by_pid.values() if any("seccomp(SECCOMP_SET_MODE_FILTER" in c for c in calls)]
-    assert len(workers) == 2  # one that strips, one that verifies
+    assert len(workers) == 3  # the one that reads the descriptions, one that strips, one that verifies
     for calls in workers:
-        order = [next(i for i, c in enumerate(calls) if word in c) for word in ("capset(", "NO_NEW_PRIVS", "SET_MODE_FILTER", "pread64(")]
+        order = [next(i for i, c in enumerate(calls) if word in c) for word in ("capset(", "PR_SET_NO_NEW_PRIVS", "SET_MODE_FILTER", "pread64(")]
         assert order == sorted(order)
         assert "effective=0, permitted=0, inheritable=0" in next(c for c in calls if c.startswith("capset("))
+    # The first of them is the one that reads the descriptions: it reads nothing of the image before.
+    assert len(by_pid) == len(workers) + 1  # and the keeper
 
 
 def children(pid):
@@ -271,7 +301,7 @@ def stopped_worker(source):
             for child in children(p.pid):
                 os.kill(int(child), signal.SIGSTOP)
                 status = (lab.pathlib.Path("/proc") / child / "status").read_text()
-                if filters(status) == filters() + 1:
+                if filters(status) == filters() + 2:
                     return p, child, status
                 os.kill(int(child), signal.SIGCONT)
                 time.sleep(0.001)
@@ -296,6 +326,12 @@ def test_a_worker_as_the_kernel_sees_it(scratch):
         limits = (lab.pathlib.Path("/proc") / worker / "limits").read_text()
         assert "Max data size             67108864             67108864" in limits
         assert "Max core file size        0                    0" in limits
+        # Its parent reads the descriptions, and has no more rights.
+        parent = (lab.pathlib.Path("/proc") / str(p.pid) / "status").read_text()
+        fields = dict(line.split(":\t", 1) for line in parent.splitlines() if ":\t" in line)
+        assert [int(fields[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")] == [0] * 5
+        assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2" and filters(parent) == filters() + 1
+        assert "Max data size             67108864 " in (lab.pathlib.Path("/proc") / str(p.pid) / "limits").read_text()
         held = {os.readlink(f) for f in (lab.pathlib.Path("/proc") / worker / "fd").iterdir()}
         assert len(held) <= 5 and not any("socket" in f for f in held), held
         assert [f for f in held if "in.tar" in f]
@@ -303,6 +339,23 @@ def test_a_worker_as_the_kernel_sees_it(scratch):
         p.kill()
         os.kill(int(worker), signal.SIGKILL)
         p.wait()
+
+
+@pytest.mark.no_sanitizer  # LeakSanitizer does not work under strace
+@pytest.mark.parametrize("calls", ["capset", "prctl", "prlimit64", "seccomp,prctl"])
+def test_a_right_that_cannot_be_given_up(scratch, calls):
+    """Then nothing is read and nothing is written: one line, and the end."""
+    lab.need(lab.pathlib.Path("/usr/bin/strace").exists(), "strace is not installed")
+    source = images.docker_25(scratch / "in.tar", [SUID])
+    for command in (("inspect", source), ("strip", source, scratch / "out.tar"), ("strip", source, "-")):
+        log = scratch / "log"
+        p = subprocess.run(["strace", "-f", "-qq", "-y", "-e", f"trace={calls},read,pread64", "-e", f"inject={calls}:error=EPERM", "-o", log,
+                            lab.BATTEN, "image", *command], capture_output=True)
+        assert p.returncode == 3 and p.stdout == b"" and p.stderr.count(b"\n") == 1, p.stderr
+        assert b"cannot confine" in p.stderr
+        assert "read(" not in "".join(l for l in log.read_text().splitlines() if "in.tar>" in l)
+        log.unlink()
+        assert os.listdir(scratch) == ["in.tar"]
 
 
 def test_without_root(scratch):

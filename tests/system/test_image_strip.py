@@ -180,6 +180,17 @@ def test_scope_effective(scratch):
     assert images.marked(layers[2]) == {}
 
 
+def test_scope_effective_of_a_pipe(scratch):
+    """It looks twice; a pipe can be read once."""
+    for name, make in (("in.tar", images.docker_25), ("layout", lambda p, l: images.write_dir(p, images.oci_files(l)))):
+        source = make(scratch / name, some_layers())
+        strip(source, scratch / "out", "--scope", "effective")
+        if source.is_file():
+            p = batten_run("image", "strip", "--scope", "effective", "-", "-", input=source.read_bytes())
+            assert p.returncode == 0 and p.stdout == (scratch / "out").read_bytes()
+            (scratch / "out").unlink()
+
+
 EFFECTIVE = {
     "replaced": ({"a/s": (0o4755, b"x")}, {"a/s": (0o644, b"y")}, False),
     "whiteout": ({"a/s": (0o4755, b"x")}, {"a/.wh.s": (0o644, b"")}, False),
