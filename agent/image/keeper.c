@@ -260,7 +260,7 @@ static int ask_for_fd(const struct keeper *k, enum op op, const char *name, uint
 	memcpy(q.name, name, strlen(name) + 1);
 	r = ask(k, &q, &p, &fd, d);
 	if (r >= 0 && fd < 0)
-		r = diag_fail(d, -EMFILE, name[0] ? name : NULL, "no descriptor came: too many open files?");
+		r = diag_fail(d, -EMFILE, name[0] ? name : NULL, "too many open files; raise their limit, with ulimit -n for one");
 	if (r < 0) {
 		(void)fd_close(fd);
 		return r;

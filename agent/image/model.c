@@ -79,7 +79,7 @@ static int load_doc(struct model *m, uint32_t entry, enum doc_kind kind,
 	if (m->n_docs == MODEL_MAX_DOCS)
 		return diag_fail(d, -E2BIG, m->store->name,
 				 "more than %d manifests and configurations", MODEL_MAX_DOCS);
-	r = store_read(m->store, entry, MIN((size_t)SPAN_MAX_TEXT, MODEL_MAX_TEXT - m->n_text),
+	r = store_read(m->store, entry, MIN((size_t)SPAN_MAX_TEXT, (MODEL_MAX_BYTES - m->n_bytes) / 2),
 		       &doc.text, &n, d);
 	if (r >= 0)
 		r = digest_of(doc.text, n, &doc.digest);
@@ -87,13 +87,18 @@ static int load_doc(struct model *m, uint32_t entry, enum doc_kind kind,
 		r = diag_fail(d, -EBADMSG, name, "has another digest than a description says");
 	if (r >= 0)
 		r = span_parse(doc.text, n, name, &doc.spans, d);
+	if (r >= 0) {
+		m->n_bytes += 2 * n + doc.spans.n_values * sizeof(*doc.spans.values);
+		if (m->n_bytes > MODEL_MAX_BYTES)
+			r = diag_fail(d, -E2BIG, name, "with it manifests and configurations take more than %d bytes",
+				      MODEL_MAX_BYTES);
+	}
 	grown = r < 0 ? NULL : reallocarray(m->docs, m->n_docs + 1, sizeof(*grown));
 	if (!grown) {
 		span_doc_done(&doc.spans);
 		free(doc.text);
 		return r < 0 ? r : -ENOMEM;
 	}
-	m->n_text += n;
 	m->docs = grown;
 	grown[m->n_docs] = doc;
 	*ret = m->n_docs++;
@@ -625,14 +630,22 @@ int model_load(struct model *m, const struct store *store, const char *tag, stru
 	return 0;
 }
 
-void model_done(struct model *m)
+void model_shed(struct model *m)
 {
 	for (uint32_t i = 0; i < m->n_docs; i++) {
 		free(m->docs[i].text);
-		free(m->docs[i].refs);
-		free(m->docs[i].children);
+		m->docs[i].text = NULL;
 		span_doc_done(&m->docs[i].spans);
 		bytes_done(&m->docs[i].new_text);
+	}
+}
+
+void model_done(struct model *m)
+{
+	model_shed(m);
+	for (uint32_t i = 0; i < m->n_docs; i++) {
+		free(m->docs[i].refs);
+		free(m->docs[i].children);
 	}
 	for (uint32_t i = 0; i < m->n_layers; i++)
 		m->layers[i].new_fd = fd_close(m->layers[i].new_fd);

@@ -10,7 +10,7 @@
 #include "image/store.h"
 
 #define MODEL_MAX_DOCS 4096
-#define MODEL_MAX_TEXT (6 * 1024 * 1024) /* of all documents together */
+#define MODEL_MAX_BYTES (8 * 1024 * 1024) /* of memory: texts, the new ones too, and their values */
 #define MODEL_MAX_LAYERS 4096
 #define MODEL_MAX_DEPTH 8
 
@@ -65,7 +65,7 @@ struct model {
 	struct model_image *images;
 	uint32_t n_docs, n_layers, n_images;
 	uint32_t index, docker, repositories; /* documents, or STORE_NONE */
-	size_t n_text;
+	size_t n_bytes; /* what they take */
 	const char *tag; /* only this reference of index.json, or NULL */
 	char **notes;    /* for people: what was left alone, dropped or tolerated */
 	size_t n_notes;
@@ -81,6 +81,8 @@ struct model {
 int model_load(struct model *m, const struct store *store, const char *tag,
 	       struct diag *d) _must_check_;
 void model_done(struct model *m);
+/* Forgets the texts: nothing will be asked any more but digests, results and notes. */
+void model_shed(struct model *m);
 void model_note(struct model *m, const char *fmt, ...) _printf_(2, 3);
 
 /* After the layers were walked: are they what the descriptions say? */

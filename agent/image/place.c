@@ -283,17 +283,6 @@ int place_read(const struct place *p, int fd, struct keeper *k, struct store *re
 	return fd < 0 ? fd : store_open_archive(ret, fd, name_of(p), d);
 }
 
-int place_again(const struct store *s, struct store *ret, struct diag *d)
-{
-	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
-
-	if (fd < 0)
-		return diag_errno(d, -errno, s->name, "cannot duplicate its descriptor");
-	if (s->archive)
-		return store_open_archive(ret, fd, s->name, d);
-	return store_open_directory(ret, fd, s->name, s->open, s->open_arg, d);
-}
-
 int place_fits(const struct place *p, const struct model *m, struct diag *d)
 {
 	if (p->kind == PLACE_DOCKER_ARCHIVE || p->kind == PLACE_DAEMON) {

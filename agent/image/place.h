@@ -41,9 +41,6 @@ int place_open(const struct place *p, const char *docker_url, struct diag *d);
 /* The image that was opened so; @fd is consumed. A pipe or a compressed archive is spooled first. */
 int place_read(const struct place *p, int fd, struct keeper *k, struct store *ret, struct diag *d) _must_check_;
 
-/* The same image once more. */
-int place_again(const struct store *s, struct store *ret, struct diag *d) _must_check_;
-
 /* Can an image with these descriptions be put there? Return: 0 or -EINVAL. */
 int place_fits(const struct place *p, const struct model *m, struct diag *d) _must_check_;
 

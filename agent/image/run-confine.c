@@ -4,17 +4,20 @@
  * workers that give up more, and ask its keeper. It opens nothing, connects to nothing, starts no
  * program and signals nobody.
  */
+#include <errno.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "batten/base/json.h"
 #include "batten/kernel/confine.h"
 #include "image/run.h"
 
+#define MAX_FILES (4 * MODEL_MAX_LAYERS + 64)
 #define MAX_DATA_BYTES (64UL * 1024 * 1024)
 
 /* As the C library forks. */
@@ -60,7 +63,14 @@ int run_confine(int keeper_fd, struct diag *d)
 		.exactly = exactly,
 		.n_exactly = ARRAY_SIZE(exactly),
 	};
+	struct rlimit files;
 
+	/* An image of many platforms has some hundred layers, each with a few files of its own. */
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return diag_errno(d, -errno, NULL, "cannot learn the limit of open files");
+	files.rlim_cur = MIN(files.rlim_max, MAX(files.rlim_cur, (rlim_t)MAX_FILES));
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return diag_errno(d, -errno, NULL, "cannot raise the limit of open files");
 	json_object_seed(0); /* while there is a /dev/urandom */
 	return confine(&c, d);
 }

@@ -15,17 +15,22 @@
 #include "image/layer-internal.h"
 #include "image/output.h"
 
+static void tasks_free(struct worker_task *tasks, uint32_t n)
+{
+	for (uint32_t i = 0; tasks && i < n; i++) {
+		(void)fd_close(tasks[i].source.fd);
+		(void)fd_close(tasks[i].findings_fd);
+		(void)fd_close(tasks[i].names_fd);
+		free((void *)(uintptr_t)tasks[i].spared);
+	}
+	free(tasks);
+}
+
 struct image_run *image_run_free(struct image_run *run)
 {
 	if (!run)
 		return NULL;
-	for (uint32_t i = 0; run->tasks && i < run->model.n_layers; i++) {
-		(void)fd_close(run->tasks[i].source.fd);
-		(void)fd_close(run->tasks[i].findings_fd);
-		(void)fd_close(run->tasks[i].names_fd);
-		free((void *)(uintptr_t)run->tasks[i].spared);
-	}
-	free(run->tasks);
+	tasks_free(run->tasks, run->model.n_layers);
 	model_done(&run->model);
 	store_done(&run->store);
 	keeper_end(&run->keeper);
@@ -161,15 +166,6 @@ static int open_source(struct image_run *run, const struct image_options *o, con
 	return r < 0 ? r : place_fits(from, &run->model, d);
 }
 
-static int look(struct image_run *run, const struct image_options *o, const struct keeper *k, struct diag *d)
-{
-	int r = make_tasks(run, k, false, true, d);
-
-	if (r >= 0)
-		r = walk(run, o, "reading", d);
-	return r < 0 ? r : count(run);
-}
-
 int image_inspect(const struct image_options *o, struct image_run **ret, struct diag *d)
 {
 	_cleanup_(image_run_freep) struct image_run *run = run_new(o);
@@ -184,7 +180,11 @@ int image_inspect(const struct image_options *o, struct image_run **ret, struct 
 	run->model.tag = NULL;
 	place_done(&source);
 	if (r >= 0)
-		r = look(run, o, &run->keeper, d);
+		r = make_tasks(run, &run->keeper, false, true, d);
+	if (r >= 0)
+		r = walk(run, o, "reading", d);
+	if (r >= 0)
+		r = count(run);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(run);
@@ -221,7 +221,8 @@ static int spare(struct worker_task *t, int findings_fd, const uint8_t *effectiv
 	return r;
 }
 
-static int merge_view(struct image_run *looked, const struct model_image *image, uint8_t **all,
+/* What one image shows of its layers is shown, whatever the other images hide. */
+static int merge_view(const struct worker_task *looked, const struct model_image *image, uint8_t **all,
 		      struct diag *d)
 {
 	_cleanup_(freep) uint8_t **view = calloc(MAX(image->n_layers, 1U), sizeof(*view));
@@ -229,7 +230,7 @@ static int merge_view(struct image_run *looked, const struct model_image *image,
 
 	if (!view)
 		return -ENOMEM;
-	r = effective_view(looked->tasks, image->layers, image->n_layers, view, d);
+	r = effective_view(looked, image->layers, image->n_layers, view, d);
 	for (uint32_t i = 0; i < image->n_layers; i++) {
 		uint32_t layer = image->layers[i];
 		struct finding_reader reader;
@@ -241,7 +242,7 @@ static int merge_view(struct image_run *looked, const struct model_image *image,
 			free(view[i]);
 			continue;
 		}
-		r = finding_reader_init(&reader, looked->tasks[layer].findings_fd);
+		r = finding_reader_init(&reader, looked[layer].findings_fd);
 		while (r >= 0 && (r = finding_reader_next(&reader)) > 0) {
 			all[layer][n] |= view[i][n];
 			n++;
@@ -252,42 +253,48 @@ static int merge_view(struct image_run *looked, const struct model_image *image,
 	return r;
 }
 
-/* A look at all layers first, for what an upper one hides is known only then. */
-static int find_spared(struct image_run *run, const struct image_options *o, struct diag *d)
+/* @looked: the layers after they were looked at. @tasks: what shall be done to them */
+static int spare_all(struct image_run *run, const struct worker_task *looked, struct worker_task *tasks, struct diag *d)
 {
-	_cleanup_(image_run_freep) struct image_run *looked = run_new(o);
-	uint8_t **all = NULL;
-	int r;
+	_cleanup_(freep) uint8_t **all = calloc(MAX(run->model.n_layers, 1U), sizeof(*all));
+	int r = all ? 0 : -ENOMEM;
 
-	if (!looked)
-		return -ENOMEM;
-	r = place_again(&run->store, &looked->store, d);
-	if (r >= 0)
-		r = model_load(&looked->model, &looked->store, run->model.tag, d);
-	if (r >= 0)
-		r = look(looked, o, &run->keeper, d);
-	if (r < 0)
-		return r;
-	if (looked->model.n_layers != run->model.n_layers)
-		return diag_fail(d, -EIO, o->source, "changed while it was being read");
-	all = calloc(MAX(run->model.n_layers, 1U), sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < looked->model.n_images && r >= 0; i++)
-		r = merge_view(looked, &looked->model.images[i], all, d);
-	for (uint32_t i = 0; i < run->model.n_layers; i++) {
+	for (uint32_t i = 0; r >= 0 && i < run->model.n_images; i++)
+		r = merge_view(looked, &run->model.images[i], all, d);
+	for (uint32_t i = 0; all && i < run->model.n_layers; i++) {
 		if (r >= 0 && all[i])
-			r = spare(&run->tasks[i], looked->tasks[i].findings_fd, all[i]);
+			r = spare(&tasks[i], looked[i].findings_fd, all[i]);
 		free(all[i]);
 	}
-	free(all);
+	return r;
+}
+
+/* A look at all layers first, for what an upper one hides is known only then. */
+static int make_sparing_tasks(struct image_run *run, const struct image_options *o, bool write, struct diag *d)
+{
+	struct worker_task *looked;
+	size_t n_notes = run->model.n_notes;
+	int r = make_tasks(run, &run->keeper, false, true, d);
+
+	if (r >= 0)
+		r = walk(run, o, "reading", d);
+	if (r < 0)
+		return r;
+	/* They will be made again. */
+	while (run->model.n_notes > n_notes)
+		free(run->model.notes[--run->model.n_notes]);
+	looked = take_ptr(run->tasks);
+	r = make_tasks(run, &run->keeper, write, true, d);
+	if (r >= 0)
+		r = spare_all(run, looked, run->tasks, d);
+	tasks_free(looked, run->model.n_layers);
 	return r;
 }
 
 /* ---- putting it into its place -------------------------------------------------------------- */
 
-/* Reads what was written as if it were any image. */
-static int verify(const struct store *opened, const char *tag, const struct image_run *run,
+/* Reads what was written as if it were any image. There is no memory for both, nor need of it. */
+static int verify(const struct store *opened, const char *tag, struct image_run *run,
 		  const struct image_options *o, struct diag *d)
 {
 	_cleanup_(image_run_freep) struct image_run *again = run_new(o);
@@ -296,6 +303,7 @@ static int verify(const struct store *opened, const char *tag, const struct imag
 
 	if (!again)
 		return -ENOMEM;
+	model_shed(&run->model);
 	again->store = *opened;
 	r = model_load(&again->model, &again->store, tag, &why);
 	if (r >= 0)
@@ -316,7 +324,7 @@ static int verify(const struct store *opened, const char *tag, const struct imag
 				   "what was written holds another number of images");
 }
 
-static int verify_archive(int fd, const struct image_run *run, const struct image_options *o,
+static int verify_archive(int fd, struct image_run *run, const struct image_options *o,
 			  struct diag *d)
 {
 	struct store s;
@@ -417,9 +425,8 @@ static int strip(struct image_run *run, const struct image_options *o, const str
 		if (r < 0)
 			return r;
 	}
-	r = make_tasks(run, &run->keeper, to != NULL, true, d);
-	if (r >= 0 && o->effective_only)
-		r = find_spared(run, o, d);
+	r = o->effective_only ? make_sparing_tasks(run, o, to != NULL, d)
+			      : make_tasks(run, &run->keeper, to != NULL, true, d);
 	if (r >= 0)
 		r = walk(run, o, "stripping", d);
 	if (r >= 0)

@@ -11,6 +11,7 @@
 #include "batten/base/macros.h"
 
 #define STORE_MAX_ENTRIES 65536
+#define STORE_MAX_BYTES (2 * 1024 * 1024) /* of memory, for entries and their names */
 #define STORE_NONE UINT32_MAX
 
 enum store_type { STORE_FILE, STORE_LINK, STORE_OTHER };
@@ -37,6 +38,7 @@ struct store {
 	struct store_entry *entries; /* as they stand in the archive */
 	uint32_t *sorted;            /* indexes by name */
 	uint32_t n;
+	size_t n_bytes; /* what they take */
 };
 
 /*
