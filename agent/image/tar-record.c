@@ -95,7 +95,8 @@ enum tar_xattr tar_record_xattr(const struct tar_record *r, bool *ret_base64)
 	if (slice_eq(name, "security.capability"))
 		return TAR_XATTR_CAPS;
 	if (slice_eq(name, "user.containers.override_stat") ||
-	    slice_eq(name, "user.fuseoverlayfs.override_stat"))
+	    slice_eq(name, "user.fuseoverlayfs.override_stat") ||
+	    slice_eq(name, "security.fuseoverlayfs.override_stat"))
 		return TAR_XATTR_OVERRIDE;
 	return TAR_XATTR_OTHER;
 }

@@ -125,6 +125,11 @@ static int take_record(struct tar_walker *w, const struct tar_record *r, struct 
 		return once(w, &o->has_size, &o->size, r, d);
 	if (slice_eq(r->key, "GNU.sparse.name"))
 		return once(w, &o->has_sparse_name, &o->sparse_name, r, d);
+	if (slice_eq(r->key, "GNU.sparse.major") || slice_eq(r->key, "GNU.sparse.minor")) {
+		/* Of another version Go takes neither the map nor the name. */
+		if (r->value.n != 1 || (r->value.p[0] != '0' && r->value.p[0] != '1'))
+			return refuse(w, d, w->header_at, "a sparse map of an unknown version");
+	}
 	o->has_sparse_version |= slice_eq(r->key, "GNU.sparse.major");
 	o->has_sparse_map |= slice_eq(r->key, "GNU.sparse.map");
 	switch (tar_record_xattr(r, &base64)) {

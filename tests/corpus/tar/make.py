@@ -103,6 +103,8 @@ VECTORS = {
                             member(b"x") + END),
     "pax-override-stat": ok(pax(record(b"SCHILY.xattr.user.containers.override_stat", b"0:0:04755:file")) + member(b"x") + END,
                             ("/f", 0o4755, False)),
+    "pax-override-stat-of-fuse-overlayfs": ok(pax(record(b"SCHILY.xattr.security.fuseoverlayfs.override_stat", b"0:0:02755:file")) +
+                                              member(b"x") + END, ("/f", 0o2755, False)),
     "pax-newline-in-caps": ok(pax(record(SCHILY, b"\n" + CAPS)) + member(b"x") + END, ("/f", 0o644, True)),
     "global-caps": ok(pax(CAP, type=b"g") + member(b"x") + END, ("/", 0, True)),
     "global-comment": ok(pax(record(b"comment", b"0" * 40), type=b"g") + member(b"x", mode=SUID) + END, ("/f", 0o4755, False)),
@@ -158,6 +160,8 @@ VECTORS = {
     "global-path": no(pax(record(b"path", b"x"), type=b"g") + member() + END, "global"),
     "global-size": no(pax(record(b"size", b"1"), type=b"g") + member() + END, "global"),
     "sparse-name-alone": no(pax(record(b"GNU.sparse.name", b"x")) + member() + END, "sparse"),
+    "sparse-of-an-unknown-version": no(pax(record(b"GNU.sparse.major", b"2"), record(b"GNU.sparse.minor", b"0"),
+                                           record(b"GNU.sparse.name", b"x")) + member(mode=SUID) + END, "unknown version"),
     "sparse-in-ustar": no(block(type=b"S") + END, "sparse"),
     "gnu-with-a-prefix": no(member(magic=GNU, prefix=b"usr/bin") + END, "prefix"),
     "star-with-a-full-prefix": no(member(prefix=b"p" * 140, tail=b"tar\0") + END, "prefix"),
