@@ -187,6 +187,28 @@ int tar_header_parse(const uint8_t block[static TAR_BLOCK], struct tar_header *r
 	return 0;
 }
 
+/* An entry ends the map for Go when its offset is empty, and for GNU tar when its length is. */
+int tar_sparse_read(struct tar_sparse *s, const uint8_t *entries, size_t n)
+{
+	for (size_t i = 0; i < n; i++, entries += 24) {
+		uint64_t from, length;
+
+		if (entries[0] == 0 && entries[12] == 0) {
+			s->ended = true;
+			continue;
+		}
+		if (s->ended || entries[0] == 0 || entries[12] == 0 || number(entries, 12, false, &from) < 0 ||
+		    number(entries + 12, 12, false, &length) < 0 || from < s->end || length > INT64_MAX / 2 ||
+		    from > INT64_MAX / 2)
+			return -EBADMSG;
+		s->end = from + length;
+		s->sum += length;
+		if (s->sum > INT64_MAX / 2)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 void tar_octal_clear(char *digits, size_t n, unsigned int bits)
 {
 	/* Setuid, setgid and sticky share the fourth digit from the right. */

@@ -22,6 +22,19 @@ struct tar_header {
 	bool sparse_more; /* type S: an extension block follows */
 };
 
+/* The map of a GNU sparse member, as far as it was read: one piece of contents behind the other. */
+struct tar_sparse {
+	uint64_t sum, end; /* bytes of contents; where the last piece ends in the file */
+	bool ended;	   /* an entry was empty */
+};
+
+#define TAR_SPARSE_AT 386 /* of a header's entries */
+#define TAR_SPARSE_IN_HEADER 4
+#define TAR_SPARSE_IN_BLOCK 21
+
+/* The next @n entries. Return: 0, or -EBADMSG for what readers understand in different ways. */
+int tar_sparse_read(struct tar_sparse *s, const uint8_t *entries, size_t n);
+
 /*
  * tar_header_parse - read and check one block that is not all zeros
  * @where: for the diag

@@ -40,6 +40,7 @@ struct tar_walker {
 	struct extended pax, global, long_name, long_link;
 	struct extended *collecting;
 	struct tar_header header; /* of a sparse member, while its map is being read */
+	struct tar_sparse sparse;
 	uint64_t header_at;
 	bool in_sparse_map, pax_seen;
 	unsigned int n_zero;
@@ -486,6 +487,16 @@ static int member(struct tar_walker *w, struct diag *d)
 	return 0;
 }
 
+/* Whether another block of entries follows, how many bytes they stand for: readers must find the same end. */
+static int sparse_map(struct tar_walker *w, const uint8_t *entries, size_t n, bool more, struct diag *d)
+{
+	if (tar_sparse_read(&w->sparse, entries, n) < 0 || (more && w->sparse.ended) ||
+	    (!more && w->sparse.sum != w->header.size))
+		return refuse(w, d, w->header_at, "a sparse map that readers disagree about");
+	w->in_sparse_map = more;
+	return more ? 0 : member(w, d);
+}
+
 static int sparse_map_block(struct tar_walker *w, const uint8_t *b, struct diag *d)
 {
 	w->n_headers += TAR_BLOCK;
@@ -493,10 +504,7 @@ static int sparse_map_block(struct tar_walker *w, const uint8_t *b, struct diag 
 		return diag_fail(d, -E2BIG, w->name,
 				 "at byte %llu: a sparse map of more than %d bytes",
 				 (unsigned long long)w->header_at, TAR_MAX_HEADERS);
-	if (b[504] != 0)
-		return 0;
-	w->in_sparse_map = false;
-	return member(w, d);
+	return sparse_map(w, b, TAR_SPARSE_IN_BLOCK, b[24 * TAR_SPARSE_IN_BLOCK] != 0, d);
 }
 
 static int header_block(struct tar_walker *w, const uint8_t *b, struct diag *d)
@@ -519,11 +527,9 @@ static int header_block(struct tar_walker *w, const uint8_t *b, struct diag *d)
 		w->first = w->header_at;
 	memcpy(w->header_block, b, TAR_BLOCK);
 	w->header = h;
-	if (h.sparse_more) {
-		w->in_sparse_map = true;
-		return 0;
-	}
-	return member(w, d);
+	w->sparse = (struct tar_sparse){ 0 };
+	return h.type == 'S' ? sparse_map(w, b + TAR_SPARSE_AT, TAR_SPARSE_IN_HEADER, h.sparse_more, d)
+			     : member(w, d);
 }
 
 static int take_block(struct tar_walker *w, const uint8_t *b, struct diag *d)

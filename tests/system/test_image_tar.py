@@ -90,6 +90,35 @@ def test_what_tar_writers_write(scratch, tool):
     assert set(images.marked(after)) <= {"./dir", "dir"} and len(images.marked(data)) >= 5
 
 
+@pytest.mark.parametrize("tool", ["tar --format=gnu -S", "tar --format=oldgnu -S", "tar --format=pax --sparse-version=0.0 -S",
+                                  "tar --format=pax --sparse-version=0.1 -S", "tar --format=pax --sparse-version=1.0 -S",
+                                  "bsdtar --format=pax -S"])
+def test_sparse_files_as_real_tools_write_them(scratch, tool):
+    program, *options = tool.split()
+    lab.need(shutil.which(program), f"{program} is not installed")
+    root = scratch / "root"
+    root.mkdir()
+    for holes in (0, 1, 3, 4, 5, 24, 25, 26, 60):
+        with open(root / f"holes{holes}", "wb") as f:
+            f.write(b"x" * 5000)
+            for n in range(holes):
+                f.seek(100000 * (n + 1) // 4096 * 4096)
+                f.write(b"y" * 4096)
+            f.truncate(f.tell() + 50000)
+        (root / f"holes{holes}").chmod(0o4755)
+    subprocess.run([program, *options, "-cf", scratch / "l.tar", "-C", root, "."], check=True)
+    data = (scratch / "l.tar").read_bytes()
+    source = images.write_tar(scratch / "in.tar", images.oci_files([data], "tar"))
+    subprocess.run([lab.BATTEN, "image", "strip", source, scratch / "out.tar"], check=True, capture_output=True)
+    (_, (after,)), = images.images(scratch / "out.tar")
+    assert len(images.marked(data)) == 9 and images.marked(after) == {}
+    out = scratch / "x"
+    out.mkdir()
+    subprocess.run(["tar", "-xpf-", "-C", out], input=after, check=True)
+    for f in root.iterdir():
+        assert (out / f.name).read_bytes() == f.read_bytes() and (out / f.name).stat().st_mode & 0o7777 == 0o755
+
+
 def test_capabilities_as_real_tools_write_them(scratch):
     lab.need(shutil.which("setcap"), "setcap is not installed")
     root = scratch / "root"

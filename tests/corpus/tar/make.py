@@ -66,6 +66,19 @@ def no(data, word):
 
 
 GNU = b"ustar  \0"
+
+
+def pieces(*list, n=4):
+    """A map of GNU's: where each piece stands, and how long it is; None is an empty entry."""
+    return b"".join(p if isinstance(p, bytes) else octal(p[0]) + octal(p[1]) if p else bytes(24) for p in list).ljust(24 * n, b"\0")
+
+
+def sparse(*list, more=b"\0"):
+    end = max([sum(p) for p in list if p and not isinstance(p, bytes)], default=5)
+    return block(type=b"S", mode=SUID, magic=GNU, size=octal(5), prefix=bytes(41) + pieces(*list) + more + octal(end))
+
+
+FOUR = (0, 1), (512, 1), (1024, 1), (2048, 1)
 LONG = b"d/" * 80 + b"name"
 VECTORS = {
     # What everybody reads alike.
@@ -112,10 +125,10 @@ VECTORS = {
                         ("/" + LONG.decode(), 0o4755, False)),
     "gnu-long-link": ok(member(LONG + b"\0", type=b"K", magic=GNU) + member(LONG + b"x\0", type=b"L", magic=GNU) +
                         member(type=b"1", mode=SUID, magic=GNU) + END, ("/" + LONG.decode() + "x", 0o4755, False)),
-    "gnu-sparse": ok(block(type=b"S", mode=SUID, magic=GNU, size=octal(5)) + pad(b"12345") + member(name=b"g", mode=SUID) + END,
+    "gnu-sparse": ok(sparse((0, 5)) + pad(b"12345") + member(name=b"g", mode=SUID) + END,
                      ("/f", 0o4755, False), ("/g", 0o4755, False)),
-    "gnu-sparse-map": ok(block(type=b"S", mode=SUID, magic=GNU + bytes(482 - 265) + b"\1", size=octal(5)) + bytes(512) +
-                         pad(b"12345") + member(name=b"g", mode=SUID) + END, ("/f", 0o4755, False), ("/g", 0o4755, False)),
+    "gnu-sparse-map": ok(sparse(*FOUR, more=b"\1") + pieces((4096, 1), n=21) + bytes(8) + pad(b"12345") + member(name=b"g", mode=SUID) +
+                         END, ("/f", 0o4755, False), ("/g", 0o4755, False)),
     "pax-sparse": ok(pax(record(b"GNU.sparse.major", b"1"), record(b"GNU.sparse.minor", b"0"), record(b"GNU.sparse.name", b"s"),
                          record(b"GNU.sparse.realsize", b"9")) + member(b"0\n" + bytes(510), mode=SUID) + END, ("/s", 0o4755, False)),
     "no-end": ok(member(b"x", mode=SUID), ("/f", 0o4755, False)),
@@ -160,6 +173,12 @@ VECTORS = {
     "global-path": no(pax(record(b"path", b"x"), type=b"g") + member() + END, "global"),
     "global-size": no(pax(record(b"size", b"1"), type=b"g") + member() + END, "global"),
     "sparse-name-alone": no(pax(record(b"GNU.sparse.name", b"x")) + member() + END, "sparse"),
+    "gnu-sparse-ended-and-more": no(sparse((0, 5), more=b"\1") + bytes(512) + member(name=b"g", mode=SUID) + END, "sparse map"),
+    "gnu-sparse-without-a-map": no(sparse() + pad(b"12345") + member(name=b"g", mode=SUID) + END, "sparse map"),
+    "gnu-sparse-of-another-sum": no(sparse((0, 4)) + pad(b"12345") + END, "sparse map"),
+    "gnu-sparse-backwards": no(sparse((512, 4), (0, 1)) + pad(b"12345") + END, "sparse map"),
+    "gnu-sparse-with-a-gap": no(sparse((0, 4), None, (512, 1)) + pad(b"12345") + END, "sparse map"),
+    "gnu-sparse-half-an-entry": no(sparse((0, 5), b"0" * 11 + bytes(13)) + pad(b"12345") + END, "sparse map"),
     "sparse-of-an-unknown-version": no(pax(record(b"GNU.sparse.major", b"2"), record(b"GNU.sparse.minor", b"0"),
                                            record(b"GNU.sparse.name", b"x")) + member(mode=SUID) + END, "unknown version"),
     "sparse-in-ustar": no(block(type=b"S") + END, "sparse"),
