@@ -171,11 +171,15 @@ static int end(void **state)
 	return 0;
 }
 
+/* Takes over from one that has ended. */
 static void start(struct keeper *k, struct place *from, struct place *to, int *ret_source)
 {
 	char path[128];
 	struct target_charge c = { .from = from, .to = to };
 
+	place_done(from);
+	place_done(to);
+	(void)fd_close(*ret_source);
 	(void)snprintf(path, sizeof(path), "oci:%s/in", scratch);
 	assert_int_equal(place_parse(path, NULL, from, NULL), 0);
 	(void)snprintf(path, sizeof(path), "oci:%s/out", scratch);
@@ -195,7 +199,7 @@ static void it_opens_places_of_the_layout_alone(void **state)
 	struct place from = { 0 }, to = { 0 };
 	enum target_kind kind;
 	char name[1024] = "";
-	int fd, source;
+	int fd, source = -1;
 
 	start(&k, &from, &to, &source);
 	fd = keeper_source(&k, "blobs/sha256/a", NULL);
