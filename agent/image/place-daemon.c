@@ -127,10 +127,13 @@ static int upload(struct docker *k, int fd, uint64_t size, char **ret, struct di
 	return r < 0 ? r : docker_upload_finish(s, ret, d);
 }
 
-/* The answer is JSON, a document a line; the first error counts. */
-static int check_answer(const char *ref, const char *answer, struct diag *d)
+/*
+ * The answer is JSON, a document a line; the first error counts.
+ * @ret: what Docker calls the image that it loaded: a reference, or an id when it carries none
+ */
+static int check_answer(const char *ref, const char *answer, char **ret, struct diag *d)
 {
-	bool loaded = false;
+	static const char *const words[] = { "Loaded image: ", "Loaded image ID: " };
 
 	while (*answer) {
 		size_t n = strcspn(answer, "\n");
@@ -141,12 +144,19 @@ static int check_answer(const char *ref, const char *answer, struct diag *d)
 		if (error)
 			return diag_fail(d, -ECANCELED, ref, "Docker did not load the image: %s",
 					 error);
-		loaded |= text && strncmp(text, "Loaded image", 12) == 0;
+		for (size_t i = 0; text && !*ret && i < ARRAY_SIZE(words); i++) {
+			if (strncmp(text, words[i], strlen(words[i])) != 0)
+				continue;
+			text += strlen(words[i]);
+			*ret = strndup(text, strcspn(text, "\n"));
+			if (!*ret)
+				return -ENOMEM;
+		}
 		answer += n + (answer[n] == '\n');
 	}
-	return loaded ? 0
-		      : diag_fail(d, -ECANCELED, ref,
-				  "Docker did not say that it loaded the image");
+	return *ret ? 0
+		    : diag_fail(d, -ECANCELED, ref,
+				"Docker did not say that it loaded the image");
 }
 
 int place_load(const char *ref, const char *from, const char *docker_url, int fd, uint64_t size,
@@ -155,7 +165,7 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 	_cleanup_(docker_freep) struct docker *k = NULL;
 	_cleanup_(freep) char *old = NULL, *source = NULL, *answer = NULL, *repo = NULL,
 			      *name = NULL, *kept = NULL, *from_repo = NULL, *from_name = NULL,
-			      *now = NULL;
+			      *now = NULL, *loaded = NULL;
 	char id[DIGEST_TEXT_SIZE];
 	int r, had_old = 0, had_source = 0;
 
@@ -172,15 +182,14 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 	if (r >= 0)
 		r = upload(k, fd, size, &answer, d);
 	if (r >= 0)
-		r = check_answer(ref, answer, d);
+		r = check_answer(ref, answer, &loaded, d);
 	if (r < 0)
 		return r;
-	/* A containerd store names an image by its manifest: then the tag that came with it is
-	 * asked. */
+	/* A containerd store names an image by its manifest: then what Docker calls it is asked. */
 	digest_text(config, id);
 	r = image_id(k, id, &now, d);
-	if (r == 0 && from)
-		r = image_id(k, from, &now, d);
+	if (r == 0)
+		r = image_id(k, loaded, &now, d);
 	if (r == 0)
 		return diag_fail(d, -ECANCELED, ref,
 				 "Docker loaded the image but does not find it");

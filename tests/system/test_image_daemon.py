@@ -5,6 +5,7 @@ import json
 import socketserver
 import subprocess
 import threading
+import urllib.parse
 
 import images
 import lab
@@ -20,7 +21,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 @pytest.fixture
 def daemon(scratch):
     """Exports state["archive"], answers a load with state["answer"], and notes what it was asked."""
-    state = {"archive": b"", "answer": b'{"stream":"Loaded image: demo:1\\n"}\n', "tags": [], "loaded": []}
+    state = {"archive": b"", "answer": b'{"stream":"Loaded image: demo:1\\n"}\n', "tags": [], "loaded": [],
+             "store": lambda name: OLD}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def address_string(self):
@@ -43,7 +45,9 @@ def daemon(scratch):
             if "/images/get" in self.path:
                 self.answer(state["archive"])
             elif self.path.endswith("/json"):
-                self.answer(json.dumps({"Id": OLD}).encode())
+                name = urllib.parse.unquote(self.path.split("/images/")[1][:-len("/json")])
+                found = state["store"](name)
+                self.answer(json.dumps({"Id": found} if found else {"message": "No such image"}).encode(), 200 if found else 404)
             elif self.path.endswith("/version"):
                 self.answer(b'{"ApiVersion": "1.43", "MinAPIVersion": "1.12"}')
             else:
@@ -86,6 +90,23 @@ def test_what_is_loaded_is_clean_and_the_old_name_is_kept(daemon, scratch):
     (scratch / "loaded.tar").write_bytes(daemon["loaded"][0])
     assert all(not images.marked(l) for _, layers in images.images(scratch / "loaded.tar") for l in layers)
     assert "tag=1-unstripped" in daemon["tags"][0] and OLD in daemon["tags"][0].replace("%3A", ":").replace("%3a", ":")
+
+
+@pytest.mark.parametrize("source", ["docker-daemon:demo:1", "archive"])
+@pytest.mark.parametrize("said", ["Loaded image: demo:1", "Loaded image ID: sha256:" + "3" * 64])
+def test_a_containerd_store_names_images_by_their_manifests(daemon, scratch, source, said):
+    """As Docker 29 does: a configuration's digest means nothing to it; what it said that it loaded does."""
+    name, new = said.split(": ", 1)[1], "sha256:" + "2" * 64
+    daemon["answer"] = json.dumps({"stream": said + "\n"}).encode() + b"\n"
+    daemon["store"] = lambda asked: (new if asked == name and daemon["loaded"] else OLD if asked in ("demo:1", "other:2") else None)
+    p = subprocess.run([lab.BATTEN, "image", "strip", "--docker", daemon["url"], scratch / "in.tar" if source == "archive" else source,
+                        "docker-daemon:other:2"], capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0 and "kept as other:2-unstripped" in p.stderr, p.stderr
+    tags = [urllib.parse.unquote(t) for t in daemon["tags"]]
+    assert OLD in tags[0] and "repo=other&tag=2-unstripped" in tags[0]
+    assert new in tags[1] and tags[1].endswith("repo=other&tag=2")
+    # The source's own tag is given back.
+    assert len(tags) == (2 if source == "archive" else 3) and all(OLD in t and t.endswith("repo=demo&tag=1") for t in tags[2:])
 
 
 @pytest.mark.parametrize("failure", ["behind the end", "instead of the end", "nothing"])
