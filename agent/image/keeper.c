@@ -21,7 +21,7 @@
 #define MAX_NAME 1024
 #define MAX_OLD 512
 
-enum op { OP_SPOOL, OP_SOURCE, OP_TARGET, OP_CREATE, OP_WRITTEN, OP_PLACE };
+enum op { OP_SPOOL, OP_SOURCE, OP_TARGET, OP_CREATE, OP_WRITTEN, OP_PLACE, OP_END };
 
 struct request {
 	uint32_t op;
@@ -122,6 +122,7 @@ static int serve(struct target *t, const struct target_charge *c, struct request
 	case OP_WRITTEN:
 		return open_below(layout, q->name, d);
 	case OP_PLACE:
+	case OP_END:
 		break;
 	}
 	return -EINVAL;
@@ -150,7 +151,7 @@ static void keep(int fd, const struct target_charge *c)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n != (ssize_t)sizeof(q) || !memchr(q.name, '\0', sizeof(q.name)))
+		if (n != (ssize_t)sizeof(q) || !memchr(q.name, '\0', sizeof(q.name)) || q.op == OP_END)
 			break;
 		if (q.op == OP_PLACE)
 			place(&t, &q, &p);
@@ -201,10 +202,26 @@ int keeper_start(struct keeper *k, const struct target_charge *c, struct diag *d
 
 /* ---- the one that asks ------------------------------------------------------------------------ */
 
+static int send_request(const struct keeper *k, struct request *q)
+{
+	struct iovec part = { q, sizeof(*q) };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	ssize_t n;
+
+	do
+		n = sendmsg(k->fd, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(*q) ? 0 : -EIO;
+}
+
+/* It would end when the socket is closed, too; it is told, for it is waited for. */
 void keeper_end(struct keeper *k)
 {
+	struct request q = { .op = OP_END };
+
 	if (k->fd < 0)
 		return;
+	(void)send_request(k, &q);
 	k->fd = fd_close(k->fd);
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
@@ -233,15 +250,10 @@ static int receive_reply(int from, struct reply *p, int *ret_fd)
 
 static int ask(const struct keeper *k, struct request *q, struct reply *p, int *ret_fd, struct diag *d)
 {
-	struct iovec part = { q, sizeof(*q) };
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
-	ssize_t n;
-	int r;
+	int r = send_request(k, q);
 
-	do
-		n = sendmsg(k->fd, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	r = n == (ssize_t)sizeof(*q) ? receive_reply(k->fd, p, ret_fd) : -EIO;
+	if (r >= 0)
+		r = receive_reply(k->fd, p, ret_fd);
 	if (r < 0)
 		return diag_fail(d, r, NULL, "the process that keeps the files has ended");
 	if (p->status < 0 && p->diag.what[0])
