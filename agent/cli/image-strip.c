@@ -169,7 +169,7 @@ static enum exit_status run(struct invocation *inv)
 
 static const struct option_row options[] = {
 	IMAGE_RULE_OPTIONS,
-	{ "remove", 0, "PATH", "take what this glob matches out of its layer, and links to it",
+	{ "remove", 0, "PATH", "take what this glob matches out of its layer, and links to it; directories stay",
 	  true },
 	{ "scope", 0, "SCOPE", "all (default), or effective: leave what an upper layer hides",
 	  false },

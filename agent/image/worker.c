@@ -134,7 +134,8 @@ static int on_member(void *arg, const struct tar_member *m, struct diag *d)
 		verdict = 0;
 	if (m->copy && worker_set_has(&w->found, finding_hash(m, has)))
 		return 0;
-	if (w->names && !m->copy)
+	/* What leaves its layer hides nothing. */
+	if (w->names && !m->copy && verdict != TAR_REMOVE)
 		report_name(w, m);
 	if (has && !m->copy)
 		r = worker_set_add(&w->found, finding_hash(m, has));

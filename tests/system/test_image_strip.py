@@ -180,6 +180,20 @@ def test_scope_effective(scratch):
     assert images.marked(layers[2]) == {}
 
 
+def test_what_is_removed_hides_nothing(scratch):
+    """A link that leaves uncovers what stands below it."""
+    lower = images.layer({"bin/sh": (0o4755, b"dash"), "bin/bash": (0o755, b"bash")})
+    upper = images.layer({"bin/sh": (0o777, b"", {"type": tarfile.SYMTYPE, "link": "bash"})})
+    source = images.docker_old(scratch / "in.tar", [lower, upper])
+    strip(source, scratch / "out.tar", "--scope", "effective")
+    assert images.marked(images.images(scratch / "out.tar")[0][1][0]) == {"bin/sh": (0o4000, False)}
+    strip(source, scratch / "out.tar", "--scope", "effective", "--remove", "/bin/bash")
+    (_, layers), = images.images(scratch / "out.tar")
+    assert [images.marked(l) for l in layers] == [{}, {}]
+    with tarfile.open(fileobj=io.BytesIO(layers[0])) as tar:
+        assert [m.name for m in tar] == ["bin/sh"]
+
+
 def test_scope_effective_of_a_pipe(scratch):
     """It looks twice; a pipe can be read once."""
     for name, make in (("in.tar", images.docker_25), ("layout", lambda p, l: images.write_dir(p, images.oci_files(l)))):
