@@ -17,34 +17,6 @@
 
 #define MAX_ANSWER (1024 * 1024)
 
-int place_export(const char *ref, const char *docker_url, int fd, struct diag *d)
-{
-	_cleanup_(docker_freep) struct docker *k = NULL;
-	_cleanup_(docker_stream_freep) struct docker_stream *s = NULL;
-	_cleanup_(freep) char *buf = malloc(65536), *path = NULL;
-	struct bytes b = { 0 };
-	size_t n;
-	int r;
-
-	bytes_append_str(&b, "/images/get?names=");
-	docker_escape(&b, ref);
-	r = bytes_take(&b, &path, &n);
-	if (r < 0 || !buf)
-		return -ENOMEM;
-	r = docker_new(&k, docker_url, d);
-	if (r >= 0)
-		r = docker_download(&s, k, path, d);
-	while (r >= 0) {
-		r = docker_download_read(s, buf, 65536, &n, d);
-		if (r < 0 || n == 0)
-			break;
-		r = fd_write_all(fd, buf, n);
-		if (r < 0)
-			return diag_errno(d, r, ref, "cannot spool the image");
-	}
-	return r;
-}
-
 /* What @ref means now. Return: 1, 0 when nothing, or a negative errno. */
 static int image_id(struct docker *k, const char *ref, char **ret, struct diag *d)
 {
@@ -68,6 +40,63 @@ static int image_id(struct docker *k, const char *ref, char **ret, struct diag *
 	id = json_string_value(json_object_get(j, "Id"));
 	*ret = id ? strdup(id) : NULL;
 	return *ret ? 1 : diag_fail(d, -EPROTO, ref, "Docker tells no id of it");
+}
+
+/* By a name without a tag Docker exports every image that has the name; "latest" is meant, or an id. */
+static int one_image(struct docker *k, const char *ref, char **ret, struct diag *d)
+{
+	const char *slash = strrchr(ref, '/');
+	_cleanup_(freep) char *latest = NULL, *id = NULL;
+	int r;
+
+	if (strpbrk(slash ? slash : ref, ":@")) {
+		*ret = strdup(ref);
+		return *ret ? 0 : -ENOMEM;
+	}
+	if (asprintf(&latest, "%s:latest", ref) < 0) {
+		latest = NULL;
+		return -ENOMEM;
+	}
+	r = image_id(k, latest, &id, d);
+	if (r > 0) {
+		*ret = take_ptr(latest);
+		return 0;
+	}
+	if (r == 0)
+		r = image_id(k, ref, ret, d);
+	return r == 0 ? diag_fail(d, -ENOENT, ref, "Docker has no image of that name; does its tag miss?") : r < 0 ? r : 0;
+}
+
+int place_export(const char *ref, const char *docker_url, int fd, struct diag *d)
+{
+	_cleanup_(docker_freep) struct docker *k = NULL;
+	_cleanup_(docker_stream_freep) struct docker_stream *s = NULL;
+	_cleanup_(freep) char *buf = malloc(65536), *path = NULL, *one = NULL;
+	struct bytes b = { 0 };
+	size_t n;
+	int r;
+
+	if (!buf)
+		return -ENOMEM;
+	r = docker_new(&k, docker_url, d);
+	if (r >= 0)
+		r = one_image(k, ref, &one, d);
+	if (r < 0)
+		return r;
+	bytes_append_str(&b, "/images/get?names=");
+	docker_escape(&b, one);
+	r = bytes_take(&b, &path, &n);
+	if (r >= 0)
+		r = docker_download(&s, k, path, d);
+	while (r >= 0) {
+		r = docker_download_read(s, buf, 65536, &n, d);
+		if (r < 0 || n == 0)
+			break;
+		r = fd_write_all(fd, buf, n);
+		if (r < 0)
+			return diag_errno(d, r, ref, "cannot spool the image");
+	}
+	return r;
 }
 
 static int tag(struct docker *k, const char *id, const char *repo, const char *name, struct diag *d)

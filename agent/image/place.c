@@ -283,6 +283,16 @@ int place_read(const struct place *p, int fd, struct keeper *k, struct store *re
 	return fd < 0 ? fd : store_open_archive(ret, fd, name_of(p), d);
 }
 
+/* As Docker counts them: those of manifest.json. */
+static uint32_t n_docker_images(const struct model *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_images; i++)
+		n += m->images[i].manifest == STORE_NONE;
+	return n;
+}
+
 int place_fits(const struct place *p, const struct model *m, struct diag *d)
 {
 	if (p->kind == PLACE_DOCKER_ARCHIVE || p->kind == PLACE_DAEMON) {
@@ -291,6 +301,10 @@ int place_fits(const struct place *p, const struct model *m, struct diag *d)
 				d, -EINVAL, p->path,
 				"there is no manifest.json in the image, which Docker needs; "
 				"name it oci-archive: or convert it, with skopeo for one");
+		if (p->kind == PLACE_DAEMON && n_docker_images(m) > 1)
+			return diag_fail(d, -EINVAL, p->path,
+					 "names one image, and there are several; strip to docker-archive:- and "
+					 "pipe that to docker load");
 	} else if (p->kind == PLACE_OCI || p->kind == PLACE_OCI_ARCHIVE) {
 		if (m->index == STORE_NONE)
 			return diag_fail(d, -EINVAL, p->path,

@@ -285,7 +285,7 @@ static int make_sparing_tasks(struct image_run *run, const struct image_options 
 		free(run->model.notes[--run->model.n_notes]);
 	looked = take_ptr(run->tasks);
 	r = make_tasks(run, &run->keeper, write, true, d);
-	if (r >= 0)
+	if (r >= 0 && run->tasks)
 		r = spare_all(run, looked, run->tasks, d);
 	tasks_free(looked, run->model.n_layers);
 	return r;

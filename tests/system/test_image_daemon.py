@@ -21,7 +21,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 @pytest.fixture
 def daemon(scratch):
     """Exports state["archive"], answers a load with state["answer"], and notes what it was asked."""
-    state = {"archive": b"", "answer": b'{"stream":"Loaded image: demo:1\\n"}\n', "tags": [], "loaded": [],
+    state = {"archive": b"", "answer": b'{"stream":"Loaded image: demo:1\\n"}\n', "tags": [], "loaded": [], "exported": [],
              "store": lambda name: OLD}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,6 +43,7 @@ def daemon(scratch):
 
         def do_GET(self):
             if "/images/get" in self.path:
+                state["exported"].append(urllib.parse.unquote(self.path.split("names=")[1]))
                 self.answer(state["archive"])
             elif self.path.endswith("/json"):
                 name = urllib.parse.unquote(self.path.split("/images/")[1][:-len("/json")])
@@ -129,3 +130,31 @@ def test_a_load_that_failed(daemon, answer, word):
     assert p.returncode == 4 and word in p.stderr and p.stderr.count("\n") == 1, p.stderr
     # The old name was given before; the new image got none.
     assert all("unstripped" in t for t in daemon["tags"])
+
+
+@pytest.mark.parametrize("asked,there,wanted", [("demo", ["demo:latest"], "demo:latest"), ("host:5000/demo", ["host:5000/demo:latest"], "host:5000/demo:latest"),
+                                                ("1111", ["1111"], OLD), ("demo:1", ["demo:1"], "demo:1"), ("a/b@" + OLD, [], "a/b@" + OLD)])
+def test_one_image_is_exported(daemon, scratch, asked, there, wanted):
+    """By a name without a tag Docker gives all images of that name."""
+    daemon["store"] = lambda name: OLD if name in there else None
+    p = subprocess.run([lab.BATTEN, "image", "inspect", "--docker", daemon["url"], f"docker-daemon:{asked}"], capture_output=True, text=True)
+    assert p.returncode == 1 and daemon["exported"] == [wanted], p.stderr
+    p = subprocess.run([lab.BATTEN, "image", "inspect", "--docker", daemon["url"], "docker-daemon:nosuch"], capture_output=True, text=True)
+    assert p.returncode in (2, 3) and "tag" in p.stderr and p.stderr.count("\n") == 1 and daemon["exported"] == [wanted]
+
+
+def test_several_images_have_no_one_reference(daemon, scratch):
+    """Which of them it would name is not for us to choose; nothing is loaded."""
+    one, two = [images.layer({f"bin/su{n}": (0o4755, b"x" * 3000)}) for n in range(2)]
+    files = [images.read(images.docker_25(scratch / f"{n}.tar", [l], tags=(f"demo:{n}",))) for n, l in enumerate((one, two))]
+    both = {**files[0], **files[1]}
+    both["manifest.json"] = json.dumps([json.loads(f["manifest.json"])[0] for f in files]).encode()
+    both["index.json"] = json.dumps({**json.loads(files[0]["index.json"]), "manifests": [
+        m for f in files for m in json.loads(f["index.json"])["manifests"]]}).encode()
+    both.pop("repositories", None)
+    source = images.write_tar(scratch / "both.tar", both)
+    p = subprocess.run([lab.BATTEN, "image", "strip", "--docker", daemon["url"], source, "docker-daemon:demo:1"], capture_output=True, text=True)
+    assert p.returncode == 2 and "several" in p.stderr and p.stderr.count("\n") == 1, p.stderr
+    assert daemon["loaded"] == [] and daemon["tags"] == []
+    p = subprocess.run([lab.BATTEN, "image", "strip", source, "-"], capture_output=True)
+    assert p.returncode == 0
