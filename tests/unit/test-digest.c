@@ -3,7 +3,6 @@
  * Two sums at once must be what each is alone, wherever the pieces begin and end.
  */
 #include "batten/image/digest.h"
-#include "image/digest-pair.h"
 #include "unit.h"
 
 #define SIZE 20000
@@ -104,8 +103,6 @@ static void many_bytes(void **state)
 	_cleanup_(digester_freep) struct digester *a = digester_new(), *b = digester_new();
 	struct digest x, y;
 
-	if (!digest_pair_possible())
-		return;
 	for (unsigned int i = 0; i < (600U << 20) / SIZE; i++)
 		digester_add_both(a, b, text, SIZE);
 	digester_add(a, text, 5);
