@@ -68,6 +68,9 @@ int place_parse(const char *text, const struct place *like, struct place *ret, s
 	} else {
 		p.path = strdup(path);
 	}
+	/* "DIR/" is DIR; what is replaced has a name. */
+	for (size_t n = p.path && p.kind == PLACE_OCI ? strlen(p.path) : 0; n > 1 && p.path[n - 1] == '/'; n--)
+		p.path[n - 1] = '\0';
 	if (!p.path || (colon && !strchr(colon, '/') && !p.tag)) {
 		place_done(&p);
 		return -ENOMEM;

@@ -82,6 +82,8 @@ static int open_layout(struct target *t, struct diag *d)
 	struct stat there, ours;
 	bool exists;
 
+	if (strcmp(t->base, ".") == 0 || strcmp(t->base, "..") == 0 || !*t->base)
+		return diag_fail(d, -EINVAL, to->path, "cannot be replaced by this name; call the directory by its own");
 	if (to->tag && (!from->tag || strcmp(to->tag, from->tag) != 0))
 		return diag_fail(d, -EINVAL, to->path, "a tag cannot be given or changed here; leave it out");
 	exists = fstatat(t->parent, t->base, &there, AT_SYMLINK_NOFOLLOW) == 0;

@@ -139,6 +139,11 @@ def test_pipes_and_the_file_itself(scratch):
     strip(f"oci:{layout}", f"oci:{layout}")
     assert batten_run("image", "inspect", layout).returncode == 0
     assert sorted(os.listdir(scratch)) == ["in.tar", "layout", "out.tar"]
+    # By whatever name; but the name is replaced, so it must be one.
+    for where, rc in ((f"oci:{scratch}/again/", 0), ("oci:.", 2), ("oci:..", 2)):
+        p = batten_run("image", "strip", f"oci:{layout}", where, cwd=layout)
+        assert p.returncode == rc and p.stderr.count(b"\n") == 1, p.stderr
+    assert sorted(os.listdir(scratch)) == ["again", "in.tar", "layout", "out.tar"]
 
 
 def test_rules(scratch):
