@@ -56,6 +56,17 @@ unsigned int inflate_reverse(unsigned int code, unsigned int n)
 	return r;
 }
 
+/* The code behind @code, both with their bits reversed; a longer one begins with the same bits. */
+static unsigned int next_code(unsigned int code, unsigned int len)
+{
+	unsigned int zeros = code ^ ((1U << len) - 1), top;
+
+	if (zeros == 0)
+		return 0;
+	top = 1U << (31 - __builtin_clz(zeros));
+	return (code & (top - 1)) | top;
+}
+
 /* How many bits the second table behind @prefix needs: enough for the codes still to come. */
 static unsigned int second_bits(const unsigned int *count, unsigned int len,
 				unsigned int table_bits)
@@ -80,7 +91,7 @@ static void put(uint32_t *table, unsigned int size, unsigned int index, unsigned
 		table[index] = entry;
 }
 
-static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entries,
+static inline __attribute__((always_inline)) int build(uint32_t *table, unsigned int table_bits, unsigned int n_entries,
 		 const uint8_t *lens, unsigned int n, symbol_fn *describe, bool incomplete_allowed)
 {
 	unsigned int count[MAX_BITS + 2] = { 0 }, first[MAX_BITS + 2], at = 1U << table_bits;
@@ -108,11 +119,12 @@ static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entrie
 	for (unsigned int i = 0; i < n; i++)
 		if (lens[i] > 0)
 			sorted[first[lens[i]]++] = (uint16_t)i;
-	for (unsigned int len = 1, i = 0; len <= MAX_BITS; len++, code <<= 1) {
-		for (unsigned int k = count[len]; k > 0; k--, i++, code++, count[len]--) {
-			unsigned int bits = inflate_reverse(code, len);
+	for (unsigned int len = 1, i = 0; len <= MAX_BITS; len++) {
+		for (unsigned int k = count[len]; k > 0; k--, i++, count[len]--) {
+			unsigned int bits = code, rest;
 			uint32_t e = describe(sorted[i]);
 
+			code = next_code(code, len);
 			if (len <= table_bits) {
 				put(table, 1U << table_bits, bits, 1U << len,
 				    (e & ~0xffU) | len << 8 | (len + (e & 0xff)));
@@ -128,10 +140,9 @@ static int build(uint32_t *table, unsigned int table_bits, unsigned int n_entrie
 				table[prefix] = ENTRY_POINTER | second_at << 16 | second_n << 8 |
 						table_bits;
 			}
-			len -= table_bits;
-			put(table + second_at, 1U << second_n, bits >> table_bits, 1U << len,
-			    (e & ~0xffU) | len << 8 | (len + (e & 0xff)));
-			len += table_bits;
+			rest = len - table_bits;
+			put(table + second_at, 1U << second_n, bits >> table_bits, 1U << rest,
+			    (e & ~0xffU) | rest << 8 | (rest + (e & 0xff)));
 		}
 	}
 	return 0;
