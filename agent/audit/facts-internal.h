@@ -57,6 +57,7 @@ struct facts {
 	struct daemon_settings *daemon;
 	const struct mount *host_mounts; /* by device */
 	int n_host_mounts;
+	bool host_mounts_read; /* or tried */
 	struct cgroup_limits *cgroup_limits;
 	json_t *daemon_json;
 	struct ecs_settings *ecs;

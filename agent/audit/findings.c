@@ -14,7 +14,6 @@
 #include "batten/audit/facts.h"
 #include "batten/audit/profile.h"
 #include "batten/audit/waiver.h"
-#include "batten/base/bytes.h"
 
 #define MAX_EVIDENCE_BYTES 2000
 
@@ -104,26 +103,42 @@ static unsigned int count_twin(struct audit *a, const struct finding *f)
 	return t->n++;
 }
 
+/* A part of what a fingerprint is made of, with the NUL that ends it. */
+static bool digest_part(EVP_MD_CTX *c, const char *text)
+{
+	return EVP_DigestUpdate(c, text, strlen(text) + 1) == 1;
+}
+
+/* The hash is looked up once: that costs as much as using it does. */
+static bool digest_begin(struct audit *a)
+{
+	if (a->digest)
+		return EVP_DigestInit_ex(a->digest, NULL, NULL) == 1;
+	a->digest = EVP_MD_CTX_new();
+	return a->digest && EVP_DigestInit_ex(a->digest, EVP_sha256(), NULL) == 1;
+}
+
 static void set_fingerprint(struct audit *a, struct finding *f)
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned int n_digest = 0, twin = count_twin(a, f);
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct bytes b = { 0 };
-	char *text;
-	size_t n;
+	char number[16];
+	int n = snprintf(number, sizeof(number), "%u", twin);
 
-	bytes_printf(&b, "%s%c%s%c%s%c%s%c%s%c%u", f->control->id, 0, a->host, 0,
-		     f->subject.family ? f->subject.family : "", 0, stable_name(&f->subject), 0,
-		     subject_kind_name(f->subject.kind), 0, twin);
-	if (bytes_take(&b, &text, &n) < 0) {
+	if (!digest_begin(a) || !digest_part(a->digest, f->control->id) || !digest_part(a->digest, a->host) ||
+	    !digest_part(a->digest, f->subject.family ? f->subject.family : "") ||
+	    !digest_part(a->digest, stable_name(&f->subject)) ||
+	    !digest_part(a->digest, subject_kind_name(f->subject.kind)) ||
+	    EVP_DigestUpdate(a->digest, number, (size_t)n) != 1 ||
+	    EVP_DigestFinal_ex(a->digest, digest, &n_digest) != 1) {
 		a->error = -ENOMEM;
 		return;
 	}
-	if (EVP_Digest(text, n, digest, &n_digest, EVP_sha256(), NULL) != 1)
-		a->error = -ENOMEM;
-	free(text);
-	for (unsigned int i = 0; i < n_digest && i < 32; i++)
-		(void)snprintf(f->fingerprint + 2 * (size_t)i, 3, "%02x", digest[i]);
+	for (unsigned int i = 0; i < n_digest && i < 32; i++) {
+		f->fingerprint[2 * i] = digits[digest[i] >> 4];
+		f->fingerprint[2 * i + 1] = digits[digest[i] & 15];
+	}
 }
 
 struct finding *finding_add(struct audit *a, const struct subject *s, enum status status,
@@ -222,6 +237,8 @@ void audit_done(struct audit *a)
 	free(a->twins);
 	a->twins = NULL;
 	a->n_twins = a->size_twins = 0;
+	EVP_MD_CTX_free(a->digest);
+	a->digest = NULL;
 	arena_done(&a->arena);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * /proc/net/{tcp,udp}{,6}, then one walk over /proc/PID/fd for the inodes that were found there.
- * The walk is the dear part: it is made once, and only when somebody asks.
+ * The kernel's list of sockets that wait, or where it cannot be asked (and in a tree) its text in
+ * /proc/net/{tcp,udp}{,6}; then the descriptors in /proc/PID/fd for the inodes that were found. These
+ * are the dear part: they are looked at once, only when somebody asks, and first where an owner is likely.
  */
 #include "audit/listeners.h"
 
@@ -14,11 +15,60 @@
 
 #include "audit/facts-internal.h"
 #include "batten/base/fd.h"
+#include "batten/base/file.h"
 #include "batten/base/parse.h"
+#include "batten/kernel/sockets.h"
 
-#define MAX_LISTENERS 4096
+#define MAX_LISTENERS 65536
+#define MAX_TABLE_BYTES (64 * 1024 * 1024) /* a row has 150: as many connections as a host has ports */
 #define TCP_LISTEN_TEXT "0A"
 #define UDP_UNCONNECTED_TEXT "07"
+
+struct table {
+	struct listener *list;
+	size_t n, size;
+};
+
+static void table_done(struct table *t)
+{
+	free(t->list);
+}
+
+static int table_add(struct table *t, const struct listener *l)
+{
+	if (t->n == MAX_LISTENERS)
+		return -E2BIG;
+	if (t->n == t->size) {
+		size_t size = t->size ? t->size * 2 : 64;
+		struct listener *list = reallocarray(t->list, size, sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		t->list = list;
+		t->size = size;
+	}
+	t->list[t->n++] = *l;
+	return 0;
+}
+
+/* ---- the kernel's list -------------------------------------------------------------------------*/
+
+static void set_address(struct listener *l, int family, const uint8_t *bytes)
+{
+	if (!inet_ntop(family, bytes, l->address, sizeof(l->address)))
+		l->address[0] = '\0';
+	l->any = strcmp(l->address, "0.0.0.0") == 0 || strcmp(l->address, "::") == 0;
+	l->loopback = strncmp(l->address, "127.", 4) == 0 || strcmp(l->address, "::1") == 0 ||
+		      strncmp(l->address, "::ffff:127.", 11) == 0;
+}
+
+static int on_waiting(const struct waiting_socket *s, void *data)
+{
+	struct listener l = { .udp = s->udp, .port = s->port, .inode = s->inode };
+
+	set_address(&l, s->family, s->address);
+	return table_add(data, &l);
+}
 
 static int hex_digit(char c)
 {
@@ -38,11 +88,7 @@ static bool parse_address(struct listener *l, const char *text, size_t n_digits,
 			return false;
 		words[i / 8] = words[i / 8] << 4 | (uint32_t)v;
 	}
-	if (!inet_ntop(family, bytes, l->address, sizeof(l->address)))
-		return false;
-	l->any = strcmp(l->address, "0.0.0.0") == 0 || strcmp(l->address, "::") == 0;
-	l->loopback = strncmp(l->address, "127.", 4) == 0 || strcmp(l->address, "::1") == 0 ||
-		      strncmp(l->address, "::ffff:127.", 11) == 0;
+	set_address(l, family, bytes);
 	return true;
 }
 
@@ -72,15 +118,55 @@ static bool parse_row(struct listener *l, const char *line, int family, bool udp
 	return l->port > 0;
 }
 
-static size_t read_table(struct facts *f, const char *path, int family, bool udp, struct listener *list, size_t n)
+static int read_text(struct facts *f, struct table *t, const char *path, int family, bool udp)
 {
-	const char *text;
+	_cleanup_(fd_closep) int fd = facts_file(f, path, O_RDONLY);
+	_cleanup_(freep) char *text = NULL;
+	size_t n;
+	int r;
 
-	if (facts_read(f, path, &text, NULL) < 0)
-		return n;
-	for (const char *p = strchr(text, '\n'); p && p[1] && n < MAX_LISTENERS; p = strchr(p + 1, '\n'))
-		n += parse_row(&list[n], p + 1, family, udp);
-	return n;
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd; /* without IPv6, or a tree that has none */
+	r = file_read_fd(fd, path, MAX_TABLE_BYTES, &text, &n, NULL);
+	for (const char *p = r < 0 ? NULL : strchr(text, '\n'); p && p[1] && r == 0; p = strchr(p + 1, '\n')) {
+		struct listener l;
+
+		if (parse_row(&l, p + 1, family, udp))
+			r = table_add(t, &l);
+	}
+	return r;
+}
+
+static int read_sockets(struct facts *f, struct table *t)
+{
+	static const struct {
+		const char *path;
+		int family;
+		bool udp;
+	} texts[] = {
+		{ "/proc/net/tcp", AF_INET, false },
+		{ "/proc/net/tcp6", AF_INET6, false },
+		{ "/proc/net/udp", AF_INET, true },
+		{ "/proc/net/udp6", AF_INET6, true },
+	};
+	int r = 0;
+
+	if (f->root.live && !f->stand_in && sockets_waiting(on_waiting, t, NULL) == 0)
+		return 0;
+	t->n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++)
+		r = read_text(f, t, texts[i].path, texts[i].family, texts[i].udp);
+	return r;
+}
+
+/* ---- whose they are ----------------------------------------------------------------------------*/
+
+/*
+ * Who made it for others to use (systemd, for a socket unit) is named only when nobody else has it.
+ */
+static bool is_open(const struct listener *l)
+{
+	return !l->process || l->process->pid == 1;
 }
 
 static void match_descriptor(struct listener *list, size_t n, const char *link, const struct process_facts *p)
@@ -92,7 +178,7 @@ static void match_descriptor(struct listener *list, size_t n, const char *link, 
 	    parse_u64((struct slice){ link + 8, length - 9 }, 0, UINT32_MAX, &inode) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		if (list[i].inode == inode && !list[i].process)
+		if (list[i].inode == inode && is_open(&list[i]))
 			list[i].process = p;
 }
 
@@ -120,26 +206,53 @@ static void match_process(struct facts *f, struct listener *list, size_t n, cons
 	(void)closedir(dir);
 }
 
-int listeners_read(struct facts *f, const struct listener **ret)
+/* A shim serves a socket of its own, and a process in another network seldom holds one of ours. */
+static bool is_likely(struct facts *f, const struct process_facts *p, const char *network)
+{
+	const char *own;
+
+	if (strncmp(p->name, "containerd-shim", 15) == 0)
+		return false;
+	own = network ? facts_process_link(f, p->pid, "ns/net") : NULL;
+	return !own || strcmp(own, network) == 0;
+}
+
+static void find_owners(struct facts *f, struct listener *list, size_t n)
 {
 	const struct process_facts *processes;
+	size_t n_processes = facts_processes(f, &processes);
+	const char *init, *network;
+
+	facts_host_namespaces(f, "net", &init, &network);
+	for (int unlikely = 0; unlikely < 2; unlikely++) {
+		size_t n_open = 0;
+
+		for (size_t i = 0; i < n; i++)
+			n_open += unlikely ? !list[i].process : is_open(&list[i]);
+		for (size_t i = 0; i < n_processes && n_open > 0; i++)
+			if (!processes[i].kernel_thread && is_likely(f, &processes[i], network) == !unlikely)
+				match_process(f, list, n, &processes[i]);
+	}
+}
+
+int listeners_read(struct facts *f, const struct listener **ret)
+{
+	_cleanup_(table_done) struct table t = { 0 };
 	struct listener *list;
-	size_t n = 0, n_processes;
+	int r;
 
 	if (!f->listeners) {
-		list = arena_alloc(&f->arena, MAX_LISTENERS * sizeof(*list));
+		r = read_sockets(f, &t);
+		if (r < 0)
+			return r;
+		list = arena_alloc(&f->arena, (t.n + 1) * sizeof(*list));
 		if (!list)
 			return -ENOMEM;
-		n = read_table(f, "/proc/net/tcp", AF_INET, false, list, n);
-		n = read_table(f, "/proc/net/tcp6", AF_INET6, false, list, n);
-		n = read_table(f, "/proc/net/udp", AF_INET, true, list, n);
-		n = read_table(f, "/proc/net/udp6", AF_INET6, true, list, n);
-		n_processes = facts_processes(f, &processes);
-		for (size_t i = 0; i < n_processes && n > 0; i++)
-			if (!processes[i].kernel_thread)
-				match_process(f, list, n, &processes[i]);
+		if (t.n > 0)
+			memcpy(list, t.list, t.n * sizeof(*list));
+		find_owners(f, list, t.n);
 		f->listeners = list;
-		f->n_listeners = n;
+		f->n_listeners = t.n;
 	}
 	*ret = f->listeners;
 	return (int)f->n_listeners;

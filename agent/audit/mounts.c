@@ -153,11 +153,13 @@ static const char *resolve(struct facts *f, const struct mount *host, size_t n_h
 /* Our own view when we have one: it is the host's, or that of the Docker beside us. Read once. */
 static int host_mounts(struct facts *f, const struct mount **ret)
 {
-	const char *own = facts_link(f, "/proc/self");
 	struct mount *list = NULL;
 	uint64_t self = 1;
 
-	if (!f->host_mounts) {
+	if (!f->host_mounts_read) {
+		const char *own = facts_link(f, "/proc/self");
+
+		f->host_mounts_read = true;
 		if (own && parse_u64(slice_of(own), 1, INT32_MAX, &self) < 0)
 			self = 1;
 		f->n_host_mounts = mounts_read(f, (pid_t)self, &list);

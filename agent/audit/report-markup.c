@@ -32,7 +32,15 @@ static void put(FILE *f, const char *text, bool markup)
 
 	for (; p && *p; p++) {
 		const char *e = markup ? entity(*p) : NULL;
+		size_t n = 0;
 
+		while (p[n] >= 0x20 && p[n] < 0x7f && !(markup && entity(p[n])))
+			n++;
+		if (n > 0) {
+			(void)fwrite(p, 1, n, f);
+			p += n - 1;
+			continue;
+		}
 		if (*p < 0x20 || *p == 0x7f)
 			(void)fprintf(f, "\\x%02x", *p);
 		else if (*p == 0xc2 && p[1] < 0xa0) /* the second set of control characters */

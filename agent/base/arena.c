@@ -82,17 +82,26 @@ const char *arena_strdup(struct arena *a, const char *s)
 	return arena_strndup(a, s, strlen(s));
 }
 
+/* Into what is left of the block, which most texts fit into, and for longer ones once more. */
 const char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	struct arena_block *b = a->blocks;
+	size_t left = b ? b->size - b->used : 0;
+	char *p = left > 0 ? (char *)b->data + b->used : NULL;
 	va_list again;
-	char *p;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	p = n >= 0 ? arena_alloc(a, (size_t)n + 1) : NULL;
-	if (p)
-		(void)vsnprintf(p, (size_t)n + 1, fmt, again);
+	n = vsnprintf(p, left, fmt, ap);
+	if (n >= 0 && (size_t)n < left) {
+		p = arena_alloc(a, (size_t)n + 1);
+	} else {
+		if (p)
+			memset(p, 0, left); /* as whoever gets it next was told */
+		p = n >= 0 ? arena_alloc(a, (size_t)n + 1) : NULL;
+		if (p)
+			(void)vsnprintf(p, (size_t)n + 1, fmt, again);
+	}
 	va_end(again);
 	return p ? p : "";
 }

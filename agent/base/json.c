@@ -122,8 +122,12 @@ json_t *json_text(const char *s)
 	json_t *j = NULL;
 
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
-		size_t n = utf8_length(p);
+		size_t n = 0;
 
+		while (p[n] > 0 && p[n] < 0x80)
+			n++;
+		if (n == 0)
+			n = utf8_length(p);
 		bytes_append(&b, n > 0 ? (const char *)p : "\xef\xbf\xbd", n > 0 ? n : 3);
 		p += n > 0 ? n : 1;
 	}

@@ -66,11 +66,12 @@ int check_other_namespaces(struct audit *a, const struct control *c, const struc
 	if (!container_has_process(a, s))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		int r = shares(a, s, kinds[i]);
+		int r;
 
 		/* On cgroup v1 Docker shares the cgroup namespace by default. */
 		if ((strcmp(kinds[i], "user") == 0 && !remap_is_on(a)) || (strcmp(kinds[i], "cgroup") == 0 && !text))
 			continue;
+		r = shares(a, s, kinds[i]);
 		if (r < 0) {
 			audit_unknown(a, s, "cannot compare its %s namespace with the host's", kinds[i]);
 			return 0;

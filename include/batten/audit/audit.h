@@ -86,6 +86,7 @@ struct audit {
 	struct twin *twins;		/* findings of the current control by who they are about */
 	size_t n_twins, size_twins;
 	const struct control *twins_of;
+	struct evp_md_ctx_st *digest;	/* of fingerprints, made at the first one */
 	const struct control *current;	/* while a check runs */
 	enum area current_area;
 	int error;
