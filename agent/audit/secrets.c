@@ -45,6 +45,10 @@ static const struct {
 	{ "AIza", 35, 35, "Google API key" },
 	{ "npm_", 36, 36, "npm token" },
 	{ "dckr_pat_", 20, 255, "Docker Hub token" },
+	{ "rk_live_", 16, 255, "Stripe key" },
+	{ "xapp-", 20, 255, "Slack token" },
+	{ "hf_", 30, 255, "Hugging Face token" },
+	{ "glrt-", 20, 255, "GitLab token" },
 };
 
 static const char *token_at(const char *p, const char *end)
@@ -61,7 +65,22 @@ static const char *token_at(const char *p, const char *end)
 	return NULL;
 }
 
-/* scheme://user:password@host with a password that is no placeholder. */
+/* A signed token: "eyJ…" (an object that begins with a quote) is its head, and its body after a dot. */
+static bool is_signed_token(const char *p, const char *end)
+{
+	size_t n = end - p > 3 && memcmp(p, "eyJ", 3) == 0 ? run(p, end) : 0;
+
+	return n >= 10 && end - p - (ptrdiff_t)n > 4 && memcmp(p + n, ".eyJ", 4) == 0;
+}
+
+static bool is_port(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p == end;
+}
+
+/* scheme://user:password@host with a password that is no placeholder; it may hold a "/". */
 static bool url_with_password(const char *text, const char *end)
 {
 	for (const char *p = text; end - p > 3; p++) {
@@ -69,9 +88,12 @@ static bool url_with_password(const char *text, const char *end)
 
 		if (memcmp(p, "://", 3) != 0)
 			continue;
-		for (q = p + 3; q < end && *q != '/' && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++)
+		for (q = p + 3; q < end && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++) {
+			if (*q == '/' && (!colon || is_port(colon + 1, q)))
+				break;
 			if (*q == ':' && !colon)
 				colon = q;
+		}
 		if (q < end && *q == '@' && colon && q > colon + 1 && colon[1] != '$' && colon[1] != '<' && colon[1] != '*')
 			return true;
 	}
@@ -90,7 +112,7 @@ const char *secret_in_text(const char *text, size_t n)
 			return "private key";
 		if (p > text && is_word(p[-1]))
 			continue;
-		rule = token_at(p, end);
+		rule = is_signed_token(p, end) ? "signed token" : token_at(p, end);
 		if (rule)
 			return rule;
 	}
@@ -118,45 +140,100 @@ static bool harmless_name(const char *name)
 	return ends(name, "_FILE") || ends(name, "_PATH") || ends(name, "_URL") || ends(name, "_ARN") || ends(name, "_ID");
 }
 
-static bool harmless_value(const char *v)
+/* What stands where a credential is expected and is none: a reference to it, or a switch. */
+static bool is_reference(const char *v)
 {
-	size_t n = strlen(v);
+	return v[0] == '/' || v[0] == '$' || v[0] == '<' || strncmp(v, "{{", 2) == 0 || strncmp(v, "arn:", 4) == 0 ||
+	       strspn(v, "*xX") == strlen(v);
+}
 
-	if (n < 6 || v[0] == '/' || v[0] == '$' || v[0] == '<' || v[0] == '{' || strncmp(v, "arn:", 4) == 0)
+static bool is_switch(const char *v)
+{
+	static const char *const words[] = { "true", "false", "yes", "no",   "on",   "off",  "0",
+					     "1",    "none",  "null", "auto", "disabled", "enabled", "required", "optional" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcasecmp(v, words[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A password may be as short and as plain as somebody likes; a token is neither. */
+static bool harmless_value(const char *v, bool password)
+{
+	if (is_reference(v) || is_switch(v))
 		return true;
-	if (strspn(v, "*xX") == n || strspn(v, "0123456789.") == n)
-		return true;
-	return strcasecmp(v, "changeme") == 0 || strcasecmp(v, "disabled") == 0 || strcasecmp(v, "required") == 0;
+	return !password && (strlen(v) < 6 || strspn(v, "0123456789.") == strlen(v));
 }
 
 const char *secret_in_variable(const char *name, const char *value)
 {
 	static const struct {
 		const char *suffix, *rule;
+		bool password, whole; /* whole: the name is this and no more */
 	} names[] = {
-		{ "AWS_SECRET_ACCESS_KEY", "AWS secret access key" },
-		{ "AWS_SESSION_TOKEN", "AWS session token" },
-		{ "ECS_ENGINE_AUTH_DATA", "registry credentials" },
-		{ "PASSWORD", "password" },
-		{ "PASSWD", "password" },
-		{ "_PWD", "password" },
-		{ "_PASS", "password" },
-		{ "SECRET", "secret" },
-		{ "SECRET_KEY", "secret" },
-		{ "API_KEY", "API key" },
-		{ "APIKEY", "API key" },
-		{ "_TOKEN", "token" },
-		{ "PRIVATE_KEY", "private key" },
-		{ "ACCESS_KEY", "access key" },
+		{ "AWS_SECRET_ACCESS_KEY", "AWS secret access key", false, false },
+		{ "AWS_SESSION_TOKEN", "AWS session token", false, false },
+		{ "ECS_ENGINE_AUTH_DATA", "registry credentials", false, false },
+		{ "DOCKER_AUTH_CONFIG", "registry credentials", false, false },
+		{ "PASSWORD", "password", true, false },
+		{ "PASSWD", "password", true, false },
+		{ "_PWD", "password", true, false },
+		{ "_PASS", "password", true, false },
+		{ "PASS", "password", true, true },
+		{ "PASSPHRASE", "password", true, false },
+		{ "SECRET", "secret", false, false },
+		{ "SECRET_KEY", "secret", false, false },
+		{ "SECRET_KEY_BASE", "secret", false, false },
+		{ "API_KEY", "API key", false, false },
+		{ "APIKEY", "API key", false, false },
+		{ "_TOKEN", "token", false, false },
+		{ "TOKEN", "token", false, true },
+		{ "PRIVATE_KEY", "private key", false, false },
+		{ "ACCESS_KEY", "access key", false, false },
+		{ "ENCRYPTION_KEY", "key", false, false },
 	};
 	const char *rule = secret_in_text(value, strlen(value));
 
 	if (rule)
 		return rule;
-	if (harmless_name(name) || harmless_value(value))
+	if (!value[0] || harmless_name(name))
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (ends(name, names[i].suffix))
-			return names[i].rule;
+		if (names[i].whole ? strcasecmp(name, names[i].suffix) == 0 : ends(name, names[i].suffix))
+			return harmless_value(value, names[i].password) ? NULL : names[i].rule;
+	return NULL;
+}
+
+/* Blanks and quotes end a word; what a shell or a builder's note puts around it counts for nothing. */
+static bool ends_word(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '"' || c == '\'' || c == ';' || c == '&' || c == '|';
+}
+
+const char *secret_in_assignments(const char *text, size_t n, struct arena *arena, const char **ret_name)
+{
+	const char *end = text + n;
+
+	for (const char *p = text; p < end; p++) {
+		const char *name = p, *value, *stop, *rule;
+		bool quoted;
+
+		if (*p != '=')
+			continue;
+		while (name > text && is_word(name[-1]) && name[-1] != '-')
+			name--;
+		value = p + 1;
+		quoted = value < end && (*value == '"' || *value == '\'');
+		for (stop = value + quoted; stop < end && (quoted ? *stop != *value : !ends_word(*stop));)
+			stop++;
+		if (name == p)
+			continue;
+		*ret_name = arena_strndup(arena, name, (size_t)(p - name));
+		value += quoted;
+		rule = secret_in_variable(*ret_name, arena_strndup(arena, value, (size_t)(stop - value)));
+		if (rule)
+			return rule;
+	}
 	return NULL;
 }

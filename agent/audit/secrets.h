@@ -6,6 +6,8 @@
  */
 #include <stddef.h>
 
+#include "batten/base/arena.h"
+
 /*
  * secret_in_variable - does NAME=VALUE hold a credential?
  * Return: the rule that says so ("AWS secret access key"), or NULL
@@ -14,3 +16,10 @@ const char *secret_in_variable(const char *name, const char *value);
 
 /* The same for free text of @n bytes (a line of a script, a build step). */
 const char *secret_in_text(const char *text, size_t n);
+
+/*
+ * secret_in_assignments - a NAME=VALUE anywhere in a line of a script or in a build step that holds one
+ * @arena:    for copies of names and values
+ * @ret_name: the variable, when there is a rule
+ */
+const char *secret_in_assignments(const char *text, size_t n, struct arena *arena, const char **ret_name);

@@ -46,24 +46,32 @@ static bool is_key_id(struct slice s)
 	return true;
 }
 
+/* Is this a port, so that what stands before it was a host? */
+static bool is_number(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p == end;
+}
+
 /*
  * The user part of a URL or of a bare proxy "user:password@host:port". Return: bytes from @s to
- * the "@", with the password's start in @ret_password, or 0.
+ * the "@", with the password's start in @ret_password, or 0. A password may hold what it may not, a "/".
  */
 static size_t userinfo(struct slice s, size_t *ret_password)
 {
-	const char *at = NULL, *colon;
+	const char *at = NULL, *colon = NULL;
 	size_t end = 0;
 
-	while (end < s.n && !strchr("/?# \t\"',", s.p[end]))
-		end++;
-	for (size_t i = 0; i < end; i++)
-		if (s.p[i] == '@')
-			at = s.p + i;
-	if (!at)
-		return 0;
-	colon = memchr(s.p, ':', (size_t)(at - s.p));
-	if (!colon)
+	for (; end < s.n && !strchr(" \t\"',", s.p[end]); end++) {
+		if (strchr("/?#", s.p[end]) && (at || !colon || is_number(colon + 1, s.p + end)))
+			break;
+		if (s.p[end] == '@')
+			at = s.p + end;
+		else if (s.p[end] == ':' && !colon)
+			colon = s.p + end;
+	}
+	if (!at || !colon || colon > at)
 		return 0;
 	*ret_password = (size_t)(colon - s.p) + 1;
 	return (size_t)(at - s.p);
@@ -110,7 +118,7 @@ static void scrub(struct slice s, bool start_is_authority, struct bytes *out, bo
 /* Does a member say by its name, or by a name inside, that it is nobody's business? */
 static bool member_tells(const struct go_json *m)
 {
-	return key_tells(m->key) || (m->child && key_tells(m->raw));
+	return key_tells(m->key) || (m->child && (key_tells(m->raw) || memmem(m->raw.p, m->raw.n, "\\u", 2)));
 }
 
 /*
@@ -137,6 +145,10 @@ static int redact_json(struct slice value, char **ret)
 		return *ret ? 1 : -ENOMEM;
 	}
 	root = go_json_root(doc);
+	if (root->type != GO_OBJECT && key_tells(value)) {
+		*ret = strdup(MASK);
+		return *ret ? 1 : -ENOMEM;
+	}
 	for (member = root->type == GO_OBJECT ? root->child : NULL; member; member = member->next)
 		hidden = hidden || member_tells(member);
 	if (!hidden)

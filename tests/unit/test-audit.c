@@ -111,11 +111,55 @@ static void secrets_are_typed(void **state)
 		{ "TOKEN_TTL", "3600", false },
 		{ "GITHUB_TOKEN", "whatever-it-is", true },
 		{ "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1", false },
+		{ "ECS_ENGINE_AUTH_DATA", "{\"https://index.docker.io/v1/\":{\"auth\":\"dTpw\"}}", true },
+		{ "DOCKER_AUTH_CONFIG", "{\"auths\":{}}", true },
+		{ "DB_PASSWORD", "{{resolve:secretsmanager:x}}", false },
+		{ "DB_PASSWORD", "123456", true },
+		{ "DB_PASSWORD", "root", true },
+		{ "DB_PASSWORD", "changeme", true },
+		{ "DB_PASSWORD", "", false },
+		{ "ALLOW_EMPTY_PASSWORD", "yes", false },
+		{ "MYSQL_RANDOM_ROOT_PASSWORD", "True", false },
+		{ "PASS", "hunter2", true },
+		{ "BYPASS", "hunter22", false },
+		{ "TOKEN", "whatever-it-is", true },
+		{ "SECRET_KEY_BASE", "0a1b2c3d4e", true },
+		{ "X", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", true },
+		{ "X", "eyJhbGciOiJIUzI1NiJ9", false },
+		{ "X", "postgres://u:pa/ss@db/app", true },
+		{ "X", "https://host:8080/u:x@b", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		if ((secret_in_variable(cases[i].name, cases[i].value) != NULL) != cases[i].secret)
 			fail_msg("%s=%s", cases[i].name, cases[i].value);
+}
+
+static void assignments_are_found_in_text(void **state)
+{
+	static const struct {
+		const char *text, *name;
+	} cases[] = {
+		{ "|1 API_TOKEN=correct-horse /bin/sh -c make", "API_TOKEN" },
+		{ "RUN export DB_PASSWORD='a b' && run", "DB_PASSWORD" },
+		{ "ENV A=b DB_PASSWORD=\"hunter2\"", "DB_PASSWORD" },
+		{ "RUN tool --password=hunter2", "password" },
+		{ "RUN [ \"$DB_PASSWORD\" = x ]", NULL },
+		{ "ENV DB_PASSWORD=", NULL },
+		{ "RUN x DB_PASSWORD=$(cat /run/secrets/p)", NULL },
+		{ "=", NULL },
+		{ "", NULL },
+	};
+	struct arena arena = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *name = NULL;
+		const char *rule = secret_in_assignments(cases[i].text, strlen(cases[i].text), &arena, &name);
+
+		if ((rule != NULL) != (cases[i].name != NULL) || (rule && strcmp(name, cases[i].name) != 0))
+			fail_msg("%s: %s", cases[i].text, rule ? name : "nothing");
+	}
+	arena_done(&arena);
 }
 
 /* ---- waivers -----------------------------------------------------------------------------------*/
@@ -305,6 +349,7 @@ int main(void)
 		cmocka_unit_test(versions_compare_by_number),
 		cmocka_unit_test(evidence_counts_what_does_not_fit),
 		cmocka_unit_test(secrets_are_typed),
+		cmocka_unit_test(assignments_are_found_in_text),
 		cmocka_unit_test(waivers_end_and_are_missed),
 		cmocka_unit_test(a_change_runs_what_looks_at_it),
 		cmocka_unit_test(fingerprints_stay),

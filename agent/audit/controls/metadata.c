@@ -314,28 +314,6 @@ static int check_bridge_block(struct audit *a, const struct control *c, const st
 
 /* ---- user data ---------------------------------------------------------------------------------*/
 
-/* NAME=VALUE anywhere in a line of a script, with or without export and quotes. */
-static const char *assignment_rule(struct audit *a, const char *line, size_t n)
-{
-	const char *equals = memchr(line, '=', n), *start = equals, *end = line + n, *value;
-
-	if (!equals)
-		return NULL;
-	while (start > line && (start[-1] == '_' || (start[-1] >= '0' && start[-1] <= '9') ||
-				(start[-1] >= 'A' && start[-1] <= 'Z') || (start[-1] >= 'a' && start[-1] <= 'z')))
-		start--;
-	value = equals + 1;
-	if (value < end && (*value == '"' || *value == '\''))
-		value++;
-	for (const char *p = value; p < end; p++)
-		if (*p == '"' || *p == '\'' || *p == ' ') {
-			end = p;
-			break;
-		}
-	return secret_in_variable(arena_strndup(&a->arena, start, (size_t)(equals - start)),
-				  arena_strndup(&a->arena, value, (size_t)(end - value)));
-}
-
 static int check_user_data(struct audit *a, const struct control *c, const struct subject *s)
 {
 	size_t n_given;
@@ -353,11 +331,11 @@ static int check_user_data(struct audit *a, const struct control *c, const struc
 		return r;
 	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
 		size_t n = strcspn(p, "\n");
-		const char *rule = secret_in_text(p, n);
+		const char *rule = secret_in_text(p, n), *name;
 
 		line++;
 		if (!rule)
-			rule = assignment_rule(a, p, n);
+			rule = secret_in_assignments(p, n, &a->arena, &name);
 		if (rule)
 			evidence_add(&e, "line %u holds a credential (%s)", line, rule);
 	}
