@@ -12,6 +12,7 @@
 #include "batten/base/parse.h"
 
 #define MAX_ARGUMENTS 256
+#define MAX_SOCKETS 16
 
 static const struct process_facts *find_dockerd(struct facts *f)
 {
@@ -103,6 +104,48 @@ static void read_file(struct facts *f, struct daemon_settings *s)
 	}
 	f->daemon_json = j;
 	s->json = j;
+}
+
+/* Adds the path of "unix://PATH" when it is none of the usual ones. */
+static void add_socket(struct facts *f, const char **list, size_t *n, const char *url)
+{
+	const char *path = url && strncmp(url, "unix://", 7) == 0 ? url + 7 : url;
+
+	if (!path || path[0] != '/' || *n == MAX_SOCKETS)
+		return;
+	if (strncmp(path, "/var/run/", 9) == 0)
+		path += strlen("/var");
+	if (strcmp(path, "/run/docker.sock") != 0 && strcmp(path, "/run/containerd/containerd.sock") != 0)
+		list[(*n)++] = arena_strdup(&f->arena, path);
+}
+
+int daemon_sockets(struct facts *f, const char *const **ret)
+{
+	const struct daemon_settings *s;
+	const char **list, *text;
+	const json_t *v;
+	size_t n = 0, i;
+	int r;
+
+	if (!f->daemon_sockets) {
+		r = daemon_settings(f, &s);
+		if (r < 0)
+			return r;
+		list = arena_alloc(&f->arena, (MAX_SOCKETS + 1) * sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		for (size_t k = 0; (text = daemon_argument(s, "H", k)); k++)
+			add_socket(f, list, &n, text);
+		for (size_t k = 0; (text = daemon_argument(s, "host", k)); k++)
+			add_socket(f, list, &n, text);
+		add_socket(f, list, &n, daemon_argument(s, "containerd", 0));
+		json_array_foreach(json_object_get(s->json, "hosts"), i, v) {
+			add_socket(f, list, &n, json_string_value(v));
+		}
+		f->daemon_sockets = list;
+	}
+	*ret = f->daemon_sockets;
+	return 0;
 }
 
 int daemon_settings(struct facts *f, const struct daemon_settings **ret)

@@ -55,6 +55,7 @@ struct facts {
 	struct listener *listeners;
 	size_t n_listeners;
 	struct daemon_settings *daemon;
+	const char *const *daemon_sockets;
 	const struct mount *host_mounts; /* by device */
 	int n_host_mounts;
 	bool host_mounts_read; /* or tried */

@@ -195,14 +195,35 @@ static bool confined(const char *label)
 			return false;
 		return strchr(type + 1 + n, 'c') != NULL; /* a pair of categories keeps containers apart */
 	}
-	return strcmp(label, "unconfined") != 0 && strstr(label, "(complain)") == NULL;
+	/* A profile may be loaded to complain, or to do nothing at all: its mode counts, not its name. */
+	return strcmp(label, "unconfined") != 0 && !strstr(label, "(complain)") && !strstr(label, "(unconfined)") &&
+	       !strstr(label, "(mixed)");
+}
+
+/* What every process of it is confined by. @ret_label: of the first, or of one that is not confined. */
+static bool all_confined(struct audit *a, const struct container_facts *c, const char **ret_label)
+{
+	*ret_label = NULL;
+	for (size_t i = 0; i < c->n_processes; i++) {
+		const char *text, *label;
+
+		if (facts_process_read(a->facts, c->processes[i]->pid, "attr/current", &text, NULL) < 0 || !text[0])
+			continue;
+		label = arena_strndup(&a->arena, text, strcspn(text, "\n"));
+		if (!*ret_label || !confined(label))
+			*ret_label = label;
+		if (!confined(label))
+			return false;
+	}
+	return true;
 }
 
 int check_lsm(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *enforce = facts_line(a->facts, "/sys/fs/selinux/enforce");
 	const char *apparmor = facts_line(a->facts, "/sys/module/apparmor/parameters/enabled");
-	const char *label, *text;
+	const char *label;
+	bool good;
 
 	if (!enforce && !(apparmor && apparmor[0] == 'Y')) {
 		audit_not_applicable(a, s, "no AppArmor and no SELinux on this host; see HST-04");
@@ -210,11 +231,10 @@ int check_lsm(struct audit *a, const struct control *c, const struct subject *s)
 	}
 	if (!container_has_process(a, s))
 		return 0;
-	label = facts_process_read(a->facts, s->container->processes[0]->pid, "attr/current", &text, NULL) < 0 ?
-			NULL : arena_strndup(&a->arena, text, strcspn(text, "\n"));
-	if (!label || !label[0])
+	good = all_confined(a, s->container, &label);
+	if (!label)
 		audit_unknown(a, s, "cannot read /proc/%d/attr/current", s->container->processes[0]->pid);
-	else if (!confined(label))
+	else if (!good)
 		audit_fail(a, s, "its label is \"%s\"", label);
 	else if (enforce && strchr(label, ':') && strcmp(enforce, "1") != 0)
 		audit_fail(a, s, "its label is \"%s\", but SELinux does not enforce", label);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audit/controls/containers.h"
+#include "audit/daemon-settings.h"
 #include "audit/mounts.h"
 
 /* Return: 1 the host's, 0 its own, or a negative errno. */
@@ -110,9 +111,11 @@ static bool is_furniture(const struct mount *m)
 	} furniture[] = {
 		{ "proc", "/proc" },	   { "sysfs", "/sys" },	     { "cgroup", "/sys/fs/cgroup" },
 		{ "cgroup2", "/sys/fs/cgroup" }, { "mqueue", "/dev/mqueue" }, { "devpts", "/dev/pts" },
-		{ "overlay", "/" },
 	};
 
+	/* Its own root, wherever the storage driver put it: a directory of Docker's (vfs), a subvolume (btrfs). */
+	if (strcmp(m->point, "/") == 0)
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(furniture); i++)
 		if (strcmp(m->type, furniture[i].type) == 0 &&
 		    (strcmp(m->point, furniture[i].below) == 0 ||
@@ -136,14 +139,27 @@ static const char *const runtime_sockets[] = {
 	"/run/cri-dockerd.sock",       "/run/buildkit/buildkitd.sock",
 };
 
+/* Of @path, mounted at @point: is it a socket that starts containers, or a directory above one? */
+static void judge_socket(struct audit *a, struct evidence *e, const char *socket, const struct mount *m)
+{
+	if (strcmp(socket, m->host_path) == 0)
+		evidence_add(e, "%s is mounted at %s", socket, m->point);
+	else if (path_within(socket, m->host_path) && socket_exists(a, socket))
+		evidence_add(e, "%s stands in %s, mounted at %s", socket, m->host_path, m->point);
+}
+
 int check_runtime_socket(struct audit *a, const struct control *c, const struct subject *s)
 {
 	struct evidence e = { 0 };
+	const char *const *sockets;
 	const struct mount *list;
-	int n = read_mounts(a, s, &list);
+	int n = read_mounts(a, s, &list), r;
 
 	if (n < 0)
 		return 0;
+	r = daemon_sockets(a->facts, &sockets);
+	if (r < 0)
+		return r;
 	for (int i = 0; i < n; i++) {
 		const char *path = list[i].host_path, *base = path ? strrchr(path, '/') : NULL;
 		bool named = base && (strcmp(base, "/docker.sock") == 0 || strcmp(base, "/containerd.sock") == 0);
@@ -155,9 +171,9 @@ int check_runtime_socket(struct audit *a, const struct control *c, const struct 
 			continue;
 		}
 		for (size_t k = 0; k < ARRAY_SIZE(runtime_sockets); k++)
-			if (path_within(runtime_sockets[k], path) && socket_exists(a, runtime_sockets[k]))
-				evidence_add(&e, "%s stands in %s, mounted at %s", runtime_sockets[k], path,
-					     list[i].point);
+			judge_socket(a, &e, runtime_sockets[k], &list[i]);
+		for (const char *const *p = sockets; *p; p++)
+			judge_socket(a, &e, *p, &list[i]);
 	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s: whoever asks it is root on the host", evidence_text(&e));
@@ -166,43 +182,129 @@ int check_runtime_socket(struct audit *a, const struct control *c, const struct 
 	return 0;
 }
 
-struct sensitive_path {
+enum sensitive_scope {
+	ITSELF,
+	BELOW,		/* what is below it counts too */
+	BELOW_WRITABLE, /* so it does where it can be changed: root runs or obeys it */
+};
+
+static const struct sensitive_path {
 	const char *path;
-	bool below; /* what is below it counts too */
+	enum sensitive_scope scope;
+} sensitive_paths[] = {
+	{ "/", ITSELF },
+	{ "/etc", BELOW_WRITABLE },
+	{ "/proc", BELOW },
+	{ "/sys", BELOW_WRITABLE },
+	{ "/dev", ITSELF },
+	{ "/boot", BELOW },
+	{ "/lib", BELOW_WRITABLE },
+	{ "/lib64", BELOW_WRITABLE },
+	{ "/usr", BELOW_WRITABLE },
+	{ "/bin", BELOW_WRITABLE },
+	{ "/sbin", BELOW_WRITABLE },
+	{ "/root", BELOW },
+	{ "/home", ITSELF },
+	{ "/run", ITSELF },
+	{ "/var", ITSELF },
+	{ "/var/lib", ITSELF },
+	{ "/var/lib/docker", BELOW },
+	{ "/var/lib/containerd", BELOW },
+	{ "/var/lib/ecs", BELOW },
+	{ "/var/lib/cloud", BELOW },
+	{ "/var/lib/batten", BELOW },
+	{ "/var/spool/cron", BELOW },
+	{ "/var/log", ITSELF },
+	{ "/etc/batten", BELOW },
+	{ "/etc/ecs", BELOW },
+	{ "/etc/docker", BELOW },
+	{ "/etc/shadow", BELOW },
+	{ "/etc/passwd", BELOW },
+	{ "/etc/ssh", BELOW },
+	{ "/etc/sudoers", BELOW },
+	{ "/etc/cron.d", BELOW },
+	{ "/etc/systemd", BELOW },
+	{ "/sys/kernel", BELOW },
+	{ "/sys/fs/bpf", BELOW },
+	{ "/sys/fs/cgroup", BELOW },
+	{ "/run/systemd", BELOW },
+	{ "/run/batten", BELOW },
+	{ "/run/containerd", BELOW },
+	{ "/run/docker", BELOW },
 };
 
-static const struct sensitive_path sensitive_paths[] = {
-	{ "/", false },		     { "/etc", false },	       { "/proc", true },	  { "/sys", false },
-	{ "/dev", false },	     { "/boot", true },	       { "/lib", false },	  { "/lib64", false },
-	{ "/usr", false },	     { "/usr/bin", false },    { "/usr/sbin", false },	  { "/usr/lib", false },
-	{ "/bin", false },	     { "/sbin", false },       { "/root", true },	  { "/home", false },
-	{ "/run", false },	     { "/var", false },	       { "/var/lib", false },	  { "/var/lib/docker", true },
-	{ "/var/lib/containerd", true }, { "/var/lib/ecs", true }, { "/var/lib/cloud", true }, { "/var/log", false },
-	{ "/etc/ecs", true },	     { "/etc/docker", true },  { "/etc/shadow", true },	  { "/etc/passwd", true },
-	{ "/etc/ssh", true },	     { "/etc/cron.d", true },  { "/etc/systemd", true },  { "/sys/kernel", true },
-	{ "/sys/fs/bpf", true },     { "/sys/fs/cgroup", true }, { "/run/systemd", true },
-};
-
-/* Named volumes, the container's own files, and what ECS Exec and ECS metadata put there. */
-static bool is_ordinary(struct audit *a, const struct subject *s, const struct mount *m)
+/* Where users keep their keys, below whatever home they have. */
+static bool holds_keys(const char *path)
 {
-	const char *top = facts_json_string(facts_docker(a->facts, "info"), "DockerRootDir", "/var/lib/docker");
-	const char *path = m->host_path;
+	static const char *const names[] = { "/.ssh", "/.aws", "/.docker", "/.kube", "/.gnupg" };
 
-	return path_within(path, arena_printf(&a->arena, "%s/volumes", top)) ||
-	       path_within(path, arena_printf(&a->arena, "%s/containers/%s", top, s->container->id)) ||
-	       path_within(path, "/var/lib/ecs/deps") || path_within(path, "/var/lib/ecs/data/metadata");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *found = strstr(path, names[i]);
+
+		if (found && (found[strlen(names[i])] == '\0' || found[strlen(names[i])] == '/'))
+			return true;
+	}
+	return false;
 }
 
-static const struct sensitive_path *sensitive(const char *path)
+static const char *docker_root(struct audit *a)
 {
+	return facts_json_string(facts_docker(a->facts, "info"), "DockerRootDir", "/var/lib/docker");
+}
+
+/* "DIRECTORY/ID/NAME" of a container: what Docker makes for it, and for those that join its network or its IPC. */
+static bool is_made_by_docker(const char *rest)
+{
+	static const char *const names[] = { "hostname", "hosts", "resolv.conf", "mounts/shm" };
+	const char *name = strchr(rest, '/');
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(names); i++)
+		if (strcmp(name + 1, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Where the ECS agent puts what a task is to see: ECS Exec, metadata, FireLens, volumes of EFS. */
+static bool is_made_by_agent(const char *path)
+{
+	static const char *const tops[] = { "/var/lib/ecs/deps/", "/var/lib/ecs/data/metadata/", "/var/lib/ecs/data/firelens/",
+					    "/var/lib/ecs/volumes/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tops); i++)
+		if (strncmp(path, tops[i], strlen(tops[i])) == 0)
+			return true;
+	return false;
+}
+
+/* One volume, the container's own files, and what the ECS agent put there. */
+static bool is_ordinary(struct audit *a, const struct subject *s, const struct mount *m)
+{
+	const char *top = docker_root(a), *rest = m->host_path + strlen(top);
+	size_t n = strlen(s->container->id);
+
+	if (is_made_by_agent(m->host_path))
+		return true;
+	if (!path_within(m->host_path, top))
+		return false;
+	if (strncmp(rest, "/containers/", 12) == 0)
+		return is_made_by_docker(rest + 12) || (strncmp(rest + 12, s->container->id, n) == 0 && rest[12 + n] == '/');
+	/* All volumes together are the data of every other container. */
+	return (strncmp(rest, "/volumes/", 9) == 0 && strchr(rest + 9, '/')) ||
+	       (strncmp(rest, "/plugins/", 9) == 0 && strstr(rest, "/propagated-mount/"));
+}
+
+static bool is_sensitive(struct audit *a, const char *path, bool writable)
+{
+	if (holds_keys(path) || path_within(path, docker_root(a)))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(sensitive_paths); i++) {
 		const struct sensitive_path *p = &sensitive_paths[i];
+		bool below = p->scope == BELOW || (p->scope == BELOW_WRITABLE && writable);
 
-		if (strcmp(path, p->path) == 0 || (p->below && path_within(path, p->path)))
-			return p;
+		if (strcmp(path, p->path) == 0 || (below && path_within(path, p->path)))
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* Beside "mounted": what a task definition or a command line gave it of /dev. */
@@ -236,7 +338,7 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 
 		if (!m->host_path || is_furniture(m) || is_ordinary(a, s, m))
 			continue;
-		if (sensitive(m->host_path)) {
+		if (is_sensitive(a, m->host_path, writable)) {
 			evidence_add(&e, "%s is mounted at %s, %s", m->host_path, m->point,
 				     writable ? "writable" : "read-only");
 			if (writable)

@@ -9,6 +9,13 @@
 #include "audit/secrets.h"
 #include "batten/base/parse.h"
 
+bool user_is_root(const char *user)
+{
+	size_t n = strcspn(user, ":");
+
+	return n == 0 || strspn(user, "0") == n || (n == 4 && strncmp(user, "root", n) == 0);
+}
+
 const json_t *container_in_agent(struct audit *a, const struct container_facts *c)
 {
 	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
@@ -46,6 +53,18 @@ int check_environment(struct audit *a, const struct control *c, const struct sub
 	return 0;
 }
 
+/* "docker.io/library/nginx:1" is what Docker lists as "nginx:1". */
+static const char *familiar(const char *reference)
+{
+	static const char *const prefixes[] = { "docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/",
+						"library/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(reference, prefixes[i], strlen(prefixes[i])) == 0)
+			return reference + strlen(prefixes[i]);
+	return reference;
+}
+
 /* The id of the local image that the tag names now, or NULL. */
 static const char *image_of_tag(struct audit *a, const char *reference)
 {
@@ -57,11 +76,27 @@ static const char *image_of_tag(struct audit *a, const char *reference)
 		size_t k;
 
 		json_array_foreach(tags, k, v) {
-			if (json_string_value(v) && strcmp(json_string_value(v), reference) == 0)
+			if (json_string_value(v) && strcmp(familiar(json_string_value(v)), familiar(reference)) == 0)
 				return list[i].id;
 		}
 	}
 	return NULL;
+}
+
+/* By digest, or by the image's own id, whole or its first digits. */
+static bool is_named_by_digest(const struct container_facts *c)
+{
+	const char *hex = strncmp(c->image, "sha256:", 7) == 0 ? c->image + 7 : c->image;
+	const char *id = strncmp(c->image_id, "sha256:", 7) == 0 ? c->image_id + 7 : c->image_id;
+	size_t n = strlen(hex);
+
+	return strstr(c->image, "@sha256:") || (n >= 4 && strncmp(hex, id, n) == 0);
+}
+
+/* A version has a number in it; "stable", "edge" and "prod" are made to be moved. */
+static bool is_moving_tag(const char *tag)
+{
+	return strcmp(tag, "latest") == 0 || strcspn(tag, "0123456789") == strlen(tag);
 }
 
 int check_image_pinned(struct audit *a, const struct control *c, const struct subject *s)
@@ -69,12 +104,16 @@ int check_image_pinned(struct audit *a, const struct control *c, const struct su
 	const char *image = s->container->image, *slash = strrchr(image, '/'), *now;
 	const char *tag = strchr(slash ? slash : image, ':');
 
-	if (strstr(image, "@sha256:") || strncmp(image, "sha256:", 7) == 0) {
+	if (is_named_by_digest(s->container)) {
 		audit_pass(a, s, "%s is named by digest", image);
 		return 0;
 	}
-	if (!tag || strcmp(tag, ":latest") == 0) {
-		audit_fail(a, s, "%s: %s may be another image tomorrow", image, tag ? "the tag latest" : "without a tag it");
+	if (!tag) {
+		audit_fail(a, s, "%s: without a tag it may be another image tomorrow", image);
+		return 0;
+	}
+	if (is_moving_tag(tag + 1)) {
+		audit_fail(a, s, "%s: the tag %s may be another image tomorrow", image, tag + 1);
 		return 0;
 	}
 	now = image_of_tag(a, image);
@@ -195,6 +234,26 @@ static bool has_ecs_exec(const struct container_facts *c)
 	return false;
 }
 
+/* Docker runs a health check as such a session, too; it is the image's or the task's, and nobody's shell. */
+static bool is_health_check(const struct container_facts *c, const json_t *exec)
+{
+	const json_t *test = facts_json(c->config, "Healthcheck.Test"), *words = facts_json(exec, "ProcessConfig.arguments");
+	const char *kind = json_string_value(json_array_get(test, 0)), *program = facts_json_string(exec, "ProcessConfig.entrypoint", "");
+	const char *test_program = json_string_value(json_array_get(test, 1));
+	size_t n = json_array_size(test), k = json_array_size(words);
+
+	if (!kind || !test_program)
+		return false;
+	if (strcmp(kind, "CMD-SHELL") == 0) /* SHELL -c TEST */
+		return k >= 2 && json_equal(json_array_get(words, k - 1), json_array_get(test, 1));
+	if (strcmp(kind, "CMD") != 0 || k != n - 2 || strcmp(program, test_program) != 0)
+		return false;
+	for (size_t i = 0; i < k; i++)
+		if (!json_equal(json_array_get(words, i), json_array_get(test, i + 2)))
+			return false;
+	return true;
+}
+
 int check_interactive(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const json_t *ids = json_object_get(s->container->inspect, "ExecIDs"), *v;
@@ -207,11 +266,11 @@ int check_interactive(struct audit *a, const struct control *c, const struct sub
 		const char *user = facts_json_string(exec, "ProcessConfig.user", "");
 		const char *program = facts_json_string(exec, "ProcessConfig.entrypoint", "?");
 
-		if (!facts_json_true(exec, "Running"))
+		if (!facts_json_true(exec, "Running") || is_health_check(s->container, exec))
 			continue;
 		if (facts_json_true(exec, "ProcessConfig.privileged"))
 			evidence_add(&e, "a privileged %s was started in it by docker exec and runs", program);
-		else if (!user[0] || strcmp(user, "root") == 0 || strcmp(user, "0") == 0)
+		else if (user_is_root(user))
 			evidence_add(&e, "%s was started in it by docker exec and runs as %s", program,
 				     user[0] ? user : "the image's user");
 	}

@@ -44,5 +44,8 @@ CONTAINER_CHECK(check_interactive);
 /* Reports "unknown" when nothing of the container was found in /proc. Return: true when it was. */
 bool container_has_process(struct audit *a, const struct subject *s);
 
+/* Is "name[:group]" or "uid[:gid]" root, without looking at anybody's /etc/passwd? Nothing is root, too. */
+bool user_is_root(const char *user);
+
 /* What the ECS agent's introspection says of it, NULL when it does not know it or cannot be asked. */
 const json_t *container_in_agent(struct audit *a, const struct container_facts *c);

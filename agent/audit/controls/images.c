@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/controls/containers.h"
 #include "audit/controls/controls.h"
 #include "audit/image-scan.h"
 #include "audit/secrets.h"
@@ -143,23 +144,23 @@ static int check_user(struct audit *a, const struct control *c, const struct sub
 		audit_fail(a, s, "it names no user, so that it starts as root");
 		return 0;
 	}
-	if (parse_u64((struct slice){ user, n }, 0, UINT32_MAX, &uid) == 0) {
-		if (uid == 0)
-			audit_fail(a, s, "it starts as user 0");
-		else
-			audit_pass(a, s, "it starts as user %llu", (unsigned long long)uid);
+	if (user_is_root(user)) {
+		audit_fail(a, s, "it starts as \"%.*s\", which is root", (int)n, user);
 		return 0;
 	}
-	if (n == 4 && strncmp(user, "root", n) == 0) {
-		audit_fail(a, s, "it starts as root");
+	if (parse_u64((struct slice){ user, n }, 0, UINT32_MAX, &uid) == 0) {
+		audit_pass(a, s, "it starts as user %llu", (unsigned long long)uid);
 		return 0;
 	}
 	r = image_scan(a, s->image_facts, &scan);
 	if (r < 0)
 		return r;
 	passwd = scan->unknown ? NULL : image_read(a->facts, scan, "/etc/passwd");
-	if (!passwd || !uid_of(passwd, user, n, &root))
-		audit_pass(a, s, "it starts as \"%.*s\", by name: nothing proves that this is not 0", (int)n, user);
+	if (!passwd)
+		audit_unknown(a, s, "it starts as \"%.*s\", by name, and its /etc/passwd cannot be read: %s", (int)n, user,
+			      scan->unknown ? scan->unknown : "there is none");
+	else if (!uid_of(passwd, user, n, &root))
+		audit_pass(a, s, "it starts as \"%.*s\", whom its /etc/passwd does not know: Docker refuses to", (int)n, user);
 	else if (root)
 		audit_fail(a, s, "it starts as \"%.*s\", which is user 0 in its /etc/passwd", (int)n, user);
 	else
