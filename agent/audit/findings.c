@@ -242,6 +242,20 @@ void audit_done(struct audit *a)
 	arena_done(&a->arena);
 }
 
+/* The first part is told in any case, cut where it is too long: without one a check has found nothing. */
+static void cut_first(struct evidence *e, size_t left)
+{
+	size_t n = left - 5, start = n;
+
+	while (start > 0 && ((unsigned char)e->text[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start > 0 && (unsigned char)e->text[start - 1] >= 0xc0)
+		n = start - 1; /* it may be a part of a character only */
+	memcpy(e->text + n, " ...", 5);
+	e->n = n + 4;
+	e->n_parts = 1;
+}
+
 void evidence_add(struct evidence *e, const char *fmt, ...)
 {
 	size_t left = sizeof(e->text) - 32 - e->n, n_joint = e->n_parts > 0 ? 2 : 0;
@@ -252,6 +266,10 @@ void evidence_add(struct evidence *e, const char *fmt, ...)
 	n = vsnprintf(e->text + e->n + n_joint, left > n_joint ? left - n_joint : 0, fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n + n_joint >= left) {
+		if (n >= 0 && e->n_parts == 0) {
+			cut_first(e, left);
+			return;
+		}
 		e->text[e->n] = '\0';
 		e->n_left_out++;
 		return;

@@ -88,6 +88,24 @@ static void evidence_counts_what_does_not_fit(void **state)
 	assert_non_null(strstr(evidence_text(&e), " more"));
 }
 
+static void evidence_without_room_is_still_evidence(void **state)
+{
+	struct evidence e = { 0 }, wide = { 0 };
+	char text[3000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	evidence_add(&e, "%s", text);
+	evidence_add(&e, "second");
+	assert_int_equal(e.n_parts, 1);
+	assert_non_null(strstr(evidence_text(&e), "xxx ...; 1 more"));
+	for (size_t i = 0; i + 2 < sizeof(text); i += 2)
+		memcpy(text + i, "\xc3\xa4", 3);
+	evidence_add(&wide, "a%s", text);
+	assert_true(strlen(evidence_text(&wide)) > 800);
+	assert_non_null(strstr(evidence_text(&wide), "\xa4 ..."));
+}
+
 static void secrets_are_typed(void **state)
 {
 	static const struct {
@@ -348,6 +366,7 @@ int main(void)
 		cmocka_unit_test(arena_serves_any_size),
 		cmocka_unit_test(versions_compare_by_number),
 		cmocka_unit_test(evidence_counts_what_does_not_fit),
+		cmocka_unit_test(evidence_without_room_is_still_evidence),
 		cmocka_unit_test(secrets_are_typed),
 		cmocka_unit_test(assignments_are_found_in_text),
 		cmocka_unit_test(waivers_end_and_are_missed),

@@ -10,6 +10,8 @@
 #include "audit/daemon-settings.h"
 #include "audit/mounts.h"
 
+#define MAX_TOLD 32 /* mounts of a container; what came with one more is told for itself */
+
 /* Return: 1 the host's, 0 its own, or a negative errno. */
 static int shares(struct audit *a, const struct subject *s, const char *kind)
 {
@@ -295,7 +297,8 @@ static bool is_ordinary(struct audit *a, const struct subject *s, const struct m
 
 static bool is_sensitive(struct audit *a, const char *path, bool writable)
 {
-	if (holds_keys(path) || path_within(path, docker_root(a)))
+	/* Above Docker's root as well: the path of a container's files goes through it. */
+	if (holds_keys(path) || path_within(path, docker_root(a)) || path_within(docker_root(a), path))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(sensitive_paths); i++) {
 		const struct sensitive_path *p = &sensitive_paths[i];
@@ -322,11 +325,22 @@ static bool add_devices(struct evidence *e, const struct container_facts *c)
 	return e->n_parts > 0;
 }
 
+/* Came in with another mount that shows as much: "-v /sys:/sys" brings a dozen along. */
+static bool came_with(const struct mount *m, const struct mount *const *told, size_t n, bool writable)
+{
+	for (size_t i = 0; i < n; i++)
+		if (path_within(m->point, told[i]->point) && path_within(m->host_path, told[i]->host_path) &&
+		    (!writable || !mount_option(told[i]->options, "ro")))
+			return true;
+	return false;
+}
+
 int check_host_paths(struct audit *a, const struct control *c, const struct subject *s)
 {
+	const struct mount *list, *told[MAX_TOLD];
 	enum severity severity = SEV_MEDIUM;
 	struct evidence e = { 0 };
-	const struct mount *list;
+	size_t n_told = 0;
 	int n = read_mounts(a, s, &list);
 
 	if (n < 0)
@@ -338,11 +352,13 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 
 		if (!m->host_path || is_furniture(m) || is_ordinary(a, s, m))
 			continue;
-		if (is_sensitive(a, m->host_path, writable)) {
+		if (is_sensitive(a, m->host_path, writable) && !came_with(m, told, n_told, writable)) {
 			evidence_add(&e, "%s is mounted at %s, %s", m->host_path, m->point,
 				     writable ? "writable" : "read-only");
 			if (writable)
 				severity = SEV_HIGH;
+			if (n_told < MAX_TOLD)
+				told[n_told++] = m;
 		}
 		if (m->shared)
 			evidence_add(&e, "%s at %s is shared: mounts made in it appear on the host", m->host_path,

@@ -158,6 +158,11 @@ int check_ports(struct audit *a, const struct control *c, const struct subject *
 			const char *text = facts_json_string(v, "HostPort", "");
 			bool wildcard = !address[0] || strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
 
+			/* Every address of the other family comes as an entry of its own. */
+			if (i > 0 && strcmp(text, facts_json_string(json_array_get(list, i - 1), "HostPort", "")) == 0 &&
+			    strcmp(address, "::") == 0)
+				continue;
+
 			n++;
 			if (parse_u64(slice_of(text), 1, 65535, &port) < 0 || audit_listed(a, "published-ports", text))
 				continue;

@@ -211,28 +211,61 @@ ECS_CHECK(check_ecs_registry_secrets)
 	return 0;
 }
 
+/* "Keyword = value" at the start of a line, as systemd reads it. */
+static bool unit_sets(const char *text, const char *keyword)
+{
+	size_t n = strlen(keyword);
+
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		p += strspn(p, " \t");
+		if (strncmp(p, keyword, n) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Only ExecStart and the like in a drop-in change what runs as root; what else it does is its own. */
+static void check_drop_in(struct audit *a, const char *path, const char *name)
+{
+	static const char *const words[] = { "ExecStart", "Environment", "User", "RootDirectory" };
+	struct subject about = audit_subject(a, SUBJECT_FILE, path);
+	struct evidence found = { 0 };
+	const char *text;
+	struct stat st;
+	int r = facts_read(a->facts, path, &text, NULL);
+
+	if (r < 0) {
+		audit_unknown(a, &about, "cannot be read: %s", strerror(-r));
+		return;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(words); k++) {
+		if (!unit_sets(text, words[k]) || audit_listed(a, "ecs-drop-ins", name))
+			continue;
+		evidence_add(&found, "overrides %s of the agent's unit", words[k]);
+		break;
+	}
+	if (facts_stat(a->facts, path, true, &st) == 0 && (st.st_uid != 0 || (st.st_mode & (st.st_gid ? 0022u : 0002u))))
+		evidence_add(&found, "mode %04o of user %u: others than root can change what root runs", st.st_mode & 07777,
+			     st.st_uid);
+	if (found.n_parts > 0)
+		audit_fail(a, &about, "%s", evidence_text(&found));
+}
+
 static void check_drop_ins(struct audit *a, bool *any)
 {
-	static const char directory[] = "/etc/systemd/system/ecs.service.d";
-	static const char *const words[] = { "\nExecStart", "\nEnvironment", "\nUser", "\nRootDirectory" };
-	const char *const *names;
-	int n = facts_list(a->facts, directory, &names);
+	static const char *const directories[] = { "/etc/systemd/system/ecs.service.d", "/run/systemd/system/ecs.service.d" };
 
-	for (int i = 0; i < n; i++) {
-		const char *path = arena_printf(&a->arena, "%s/%s", directory, names[i]), *text;
-		struct subject about = audit_subject(a, SUBJECT_FILE, path);
-		size_t size;
+	for (size_t k = 0; k < ARRAY_SIZE(directories); k++) {
+		const char *const *names;
+		int n = facts_list(a->facts, directories[k], &names);
 
-		if (facts_read(a->facts, path, &text, &size) < 0)
-			continue;
-		*any = true;
-		for (size_t k = 0; k < ARRAY_SIZE(words); k++) {
-			/* The first line of a unit is its section's name. */
-			if (!strstr(text, words[k]) || audit_listed(a, "ecs-drop-ins", names[i]))
-				continue;
-			audit_fail(a, &about, "overrides %s of the agent's unit", words[k] + 1);
-			break;
+		for (int i = 0; i < n; i++) {
+			size_t length = strlen(names[i]);
+
+			if (length <= 5 || strcmp(names[i] + length - 5, ".conf") != 0)
+				continue; /* systemd reads no others */
+			*any = true;
+			check_drop_in(a, arena_printf(&a->arena, "%s/%s", directories[k], names[i]), names[i]);
 		}
 	}
 }
