@@ -73,12 +73,31 @@ static int check_severities(json_t *map, const char *file, struct diag *d)
 	return 0;
 }
 
+/* What the checks ask for. A name that none of them knows would change nothing, and nobody would notice. */
+static const char *const parameters[] = {
+	"image-max-age-days", "image-scan-ms", "instance-max-age-days", "lowest-port", "net-raw-is-a-finding", "restart-max",
+	"unused-images-max", NULL,
+};
+static const char *const lists[] = {
+	"containers-outside-ecs", "docker-programs", "docker-users", "ecs-drop-ins", "files-without-secrets", "image-tools",
+	"listeners", "privileged-files", "published-ports", "registries", "variables-without-secrets", NULL,
+};
+
+static bool is_known(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
 static int check_parameters(json_t *map, const char *file, struct diag *d)
 {
 	const char *name;
 	json_t *v;
 
 	json_object_foreach(map, name, v) {
+		if (!is_known(parameters, name))
+			return diag_fail(d, -EINVAL, file, "no parameter is called \"%s\"", name);
 		if (!json_is_integer(v) || json_integer_value(v) < 0)
 			return diag_fail(d, -EINVAL, file, "parameter %s: use a whole number", name);
 	}
@@ -93,6 +112,8 @@ static int check_lists(json_t *map, const char *file, struct diag *d)
 	size_t i;
 
 	json_object_foreach(map, name, v) {
+		if (!is_known(lists, name))
+			return diag_fail(d, -EINVAL, file, "no list is called \"%s\"", name);
 		if (!json_is_array(v))
 			return diag_fail(d, -EINVAL, file, "list %s: use a list of words or patterns", name);
 		json_array_foreach(v, i, word) {

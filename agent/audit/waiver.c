@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -123,12 +124,76 @@ static int parse_waiver(struct waiver *w, json_t *j, const char *file, size_t en
 	return 0;
 }
 
-static int parse_document(struct waivers *w, struct diag *d)
+/*
+ * The line that entry @wanted of the list begins on. The text is valid JSON, so that strings and depth
+ * are all there is to follow: the list is the one at depth 1 behind the name "waivers".
+ */
+static unsigned int line_of(const char *text, size_t wanted)
+{
+	unsigned int line = 1, depth = 0;
+	bool in_list = false, named = false, fresh = false;
+	size_t n = 0;
+
+	for (const char *p = text; *p; p++) {
+		if (*p == '\n')
+			line++;
+		if (strchr(" \t\r\n:", *p))
+			continue;
+		if (in_list && depth == 2 && *p != ',' && *p != ']' && fresh) {
+			if (n++ == wanted)
+				return line;
+			fresh = false;
+		}
+		if (*p == '"') {
+			const char *start = p + 1;
+
+			for (p++; *p && *p != '"'; p++)
+				p += *p == '\\' && p[1];
+			if (!*p)
+				break;
+			named = depth == 1 && p - start == 7 && strncmp(start, "waivers", 7) == 0;
+		} else if (*p == '[' || *p == '{') {
+			in_list = in_list || (named && *p == '[' && depth == 1);
+			fresh = fresh || (in_list && depth == 1);
+			depth++;
+		} else if (*p == ']' || *p == '}') {
+			depth--;
+		} else if (*p == ',' && in_list && depth == 2) {
+			fresh = true;
+		}
+	}
+	return line;
+}
+
+static int check_members(const struct waivers *w, struct diag *d)
+{
+	static const char *const members[] = { "schema", "$schema", "waivers" };
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(w->document, name, v) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(members) && strcmp(members[i], name) != 0)
+			i++;
+		if (i == ARRAY_SIZE(members))
+			return diag_fail(d, -EINVAL, w->file, "unknown member \"%s\"; the list is called \"waivers\"", name);
+	}
+	return 0;
+}
+
+/* @text: of the file, to tell the line; NULL when there is none */
+static int parse_document(struct waivers *w, const char *text, struct diag *d)
 {
 	const json_t *list = json_object_get(w->document, "waivers");
 	const char *schema = json_string_value(json_object_get(w->document, "schema"));
+	char place[PATH_MAX + 16];
 	json_t *v;
 	size_t i;
+	int r = check_members(w, d);
+
+	if (r < 0)
+		return r;
 
 	if (!schema || strcmp(schema, SCHEMA) != 0)
 		return diag_fail(d, -EINVAL, w->file, "\"schema\" is to be \"" SCHEMA "\"");
@@ -138,8 +203,11 @@ static int parse_document(struct waivers *w, struct diag *d)
 	if (!w->list)
 		return -ENOMEM;
 	json_array_foreach(list, i, v) {
-		int r = parse_waiver(&w->list[i], v, w->file, i, d);
-
+		r = parse_waiver(&w->list[i], v, w->file, i, text ? NULL : d);
+		if (r == -EINVAL && text) {
+			(void)snprintf(place, sizeof(place), "%s:%u", w->file, line_of(text, i));
+			r = parse_waiver(&w->list[i], v, place, i, d);
+		}
 		if (r < 0)
 			return r;
 		w->n++;
@@ -147,7 +215,7 @@ static int parse_document(struct waivers *w, struct diag *d)
 	return 0;
 }
 
-int waivers_parse(struct waivers **ret, const json_t *j, const char *file, struct diag *d)
+static int parse_all(struct waivers **ret, const json_t *j, const char *text, const char *file, struct diag *d)
 {
 	_cleanup_(waivers_freep) struct waivers *w = calloc(1, sizeof(*w));
 	int r;
@@ -158,11 +226,16 @@ int waivers_parse(struct waivers **ret, const json_t *j, const char *file, struc
 	w->file = strdup(file);
 	if (!w->file)
 		return -ENOMEM;
-	r = parse_document(w, d);
+	r = parse_document(w, text, d);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(w);
 	return 0;
+}
+
+int waivers_parse(struct waivers **ret, const json_t *j, const char *file, struct diag *d)
+{
+	return parse_all(ret, j, NULL, file, d);
 }
 
 int waivers_load(struct waivers **ret, const char *path, bool optional, struct diag *d)
@@ -182,7 +255,7 @@ int waivers_load(struct waivers **ret, const char *path, bool optional, struct d
 	r = json_parse(text, n, path, &j, d);
 	if (r < 0)
 		return r;
-	return waivers_parse(ret, j, path, d);
+	return parse_all(ret, j, text, path, d);
 }
 
 static bool fits(const char *pattern, const char *value)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import jsonschema
@@ -97,6 +98,11 @@ def test_bad_waivers_are_refused_with_the_place(tmp_path):
                         (waiver(until="2026-02-30"), "until"), (waiver(extra="x"), "extra"),
                         (waiver(scope={"famly": "x"}), "famly"), (waiver(owner=""), "owner")):
         one_line(run("--waivers", write_waivers(w, waiver(), entry)), "waivers[1]", word)
+    w.write_text('{"$schema": "waivers",\n "schema": "batten.waivers/1",\n "waivers": [\n  %s,\n\n  {"control": "[{,"}\n]}' %
+                 json.dumps(waiver(reason='a " ] } , {')))
+    one_line(run("--waivers", w), "w.json:6: ", "waivers[1]")
+    w.write_text(json.dumps({"schema": "batten.waivers/1", "waivers": [], "wavers": []}))
+    one_line(run("--waivers", w), "wavers")
     w.write_text("{")
     one_line(run("--waivers", w), str(w))
     one_line(run("--waivers", tmp_path / "none.json"), "none.json")
@@ -230,6 +236,29 @@ def test_profiles_choose_and_say_how_far(tmp_path):
     assert {f["control"] for f in findings("--profile", own)} == {"HST-10", "HST-11"}
     own.write_text(json.dumps({"schema": "batten.audit-profile/1", "name": "own", "title": "Own", "controls": ["XXX-*"]}))
     one_line(run("--profile", own), "XXX-*", "own.json")
+
+
+def asked_for(*functions):
+    """Names that the checks ask a profile for."""
+    found = set()
+    for path in (TOP / "agent").rglob("*.c"):
+        text = path.read_text()
+        for f in functions:
+            found |= set(re.findall(rf'\b{f}\([^"();]*"([a-z-]+)"', text))
+    return found
+
+
+def test_a_profile_knows_what_the_checks_ask_for(tmp_path, tree):
+    own = tmp_path / "own.json"
+
+    def one(**members):
+        own.write_text(json.dumps({"schema": "batten.audit-profile/1", "name": "own", "title": "Own", "controls": ["*"], **members}))
+        return run("--root", tree, "--control", "DKF-02", "--profile", own)
+    parameters, lists = asked_for("audit_parameter"), asked_for("audit_listed", "audit_has_list", "check_hits")
+    assert len(parameters) >= 7 and len(lists) >= 11, (parameters, lists)
+    assert one(parameters={p: 1 for p in parameters}, lists={n: ["x"] for n in lists}).returncode in (0, 1)
+    one_line(one(parameters={"image-scan": 1}), "own.json", "image-scan")
+    one_line(one(lists={"listener": ["x"]}), "own.json", "listener")
 
 
 def test_fail_on_decides(tmp_path, tree):
