@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json-decode.h"
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
@@ -35,6 +36,12 @@ int json_parse(const char *text, size_t n, const char *name, json_t **ret, struc
 
 int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
 {
+	json_t *j = json_decode(text, n);
+
+	if (j) {
+		*ret = j;
+		return 0;
+	}
 	return parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, d);
 }
 
