@@ -5,6 +5,7 @@
  * within the API's lengths. Ids stay the same from run to run, and what passes is sent too, so that
  * a finding closes when it is mended. What no longer applies is archived.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "audit/report-internal.h"
@@ -104,8 +105,12 @@ int report_asff(const struct report *r, FILE *f)
 		json_t *batch = json_array();
 
 		for (size_t k = i; k < MIN(i + MAX_BATCH, a->n_findings); k++)
-			json_array_append_new(batch, finding(r, &a->findings[k]));
-		e = report_print_line(json_pack("{s:o}", "Findings", batch), f);
+			if (json_array_append_new(batch, finding(r, &a->findings[k])) < 0)
+				e = -ENOMEM;
+		if (e < 0)
+			json_decref(batch);
+		else
+			e = report_print_line(json_pack("{s:o}", "Findings", batch), f);
 	}
 	return e;
 }

@@ -35,6 +35,14 @@ static int parse_request(const struct invocation *inv, struct request *q, struct
 	return selection_parse(&q->which, inv, d);
 }
 
+/* An instance of EC2 calls itself i- and hexadecimal digits; cloud-init elsewhere writes what it likes. */
+static const char *instance_id(const char *text)
+{
+	size_t n = text ? strlen(text) : 0;
+
+	return n > 2 && n < 64 && strncmp(text, "i-", 2) == 0 && strspn(text + 2, "0123456789abcdef") == n - 2 ? text : NULL;
+}
+
 /* Region, account and instance for the formats that want them, from what the run already knows. */
 static void identify(const struct invocation *inv, struct report *r, struct facts *f, struct arena *arena)
 {
@@ -56,7 +64,7 @@ static void identify(const struct invocation *inv, struct report *r, struct fact
 		r->region = invocation_value(inv, "region");
 	if (invocation_value(inv, "account"))
 		r->account = invocation_value(inv, "account");
-	r->instance_id = facts_line(f, "/var/lib/cloud/data/instance-id");
+	r->instance_id = instance_id(facts_line(f, "/var/lib/cloud/data/instance-id"));
 }
 
 static bool account_ok(const char *account)

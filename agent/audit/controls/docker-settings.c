@@ -40,6 +40,19 @@ static bool file_is_bounded(const json_t *options)
 	return json_object_get(options, "max-size") && json_object_get(options, "max-file");
 }
 
+/* "--log-opt NAME=VALUE", as often as somebody likes. */
+static bool argument_bounds(const struct daemon_settings *d)
+{
+	const char *text;
+	bool size = false, number = false;
+
+	for (size_t i = 0; (text = daemon_argument(d, "log-opt", i)); i++) {
+		size |= strncmp(text, "max-size=", 9) == 0;
+		number |= strncmp(text, "max-file=", 9) == 0;
+	}
+	return size && number;
+}
+
 int check_logs(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *driver = facts_json_string(info(a), "LoggingDriver", "");
@@ -52,7 +65,8 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 	if (r < 0)
 		return r;
 	if (!ships_or_bounds(driver) &&
-	    !(strcmp(driver, "json-file") == 0 && file_is_bounded(json_object_get(d->json, "log-opts"))))
+	    !(strcmp(driver, "json-file") == 0 &&
+	      (file_is_bounded(json_object_get(d->json, "log-opts")) || argument_bounds(d))))
 		evidence_add(&e, "the daemon's default is %s%s", driver,
 			     strcmp(driver, "none") == 0 ? "" : " without max-size and max-file");
 	for (size_t i = 0; i < n; i++) {
@@ -72,6 +86,14 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 	return 0;
 }
 
+/* "no-new-privileges", ":true" or "=true"; a ":false" asks for the contrary. */
+static bool asks_for_no_new_privs(const struct container_facts *c)
+{
+	const char *option = facts_json_find(c->host_config, "SecurityOpt", "no-new-privileges");
+
+	return option && !strstr(option, "false");
+}
+
 int check_default_no_new_privs(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const struct container_facts *list;
@@ -79,7 +101,7 @@ int check_default_no_new_privs(struct audit *a, const struct control *c, const s
 
 	for (size_t i = 0; i < n; i++)
 		if (!list[i].is_agent && !list[i].is_platform &&
-		    !facts_json_find(list[i].host_config, "SecurityOpt", "no-new-privileges"))
+		    !asks_for_no_new_privs(&list[i]))
 			n_without++;
 	if (facts_json_find(info(a), "SecurityOptions", "name=no-new-privileges"))
 		audit_pass(a, s, "it is the default for every container");

@@ -3,10 +3,12 @@
  * What the agent's settings come to: its switches as they hold, beside what the host, Docker and
  * the tasks are.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
 #include "audit/controls/ecs-config.h"
+#include "batten/base/parse.h"
 
 /* The value is good or bad by the files; a running agent that has another one is a drift. */
 static void report(struct audit *a, const struct subject *s, const struct ecs_result *v, bool good)
@@ -189,15 +191,45 @@ ECS_CHECK(check_ecs_awslogs)
 	return 0;
 }
 
-/* Is @word one of a comma-separated list's entries? */
-static bool list_has(const char *list, const char *word)
+/* Is the address @ip in "ADDRESS/BITS"? */
+static bool range_has(const char *text, const char *slash, uint32_t ip)
 {
-	size_t n = strlen(word);
+	char address[INET_ADDRSTRLEN];
+	struct in_addr in;
+	uint64_t bits;
+	size_t n = (size_t)(slash - text);
 
+	if (n >= sizeof(address))
+		return false;
+	memcpy(address, text, n);
+	address[n] = '\0';
+	if (inet_pton(AF_INET, address, &in) != 1 ||
+	    parse_u64((struct slice){ slash + 1, strspn(slash + 1, "0123456789") }, 0, 32, &bits) < 0)
+		return false;
+	return bits == 0 || (ntohl(in.s_addr) ^ ip) >> (32 - bits) == 0;
+}
+
+/* Does the list of what needs no proxy, as Go reads it, have the address: itself, with its port, in a range, or by "*"? */
+static bool list_has(const char *list, const char *address)
+{
+	size_t n = strlen(address);
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, address, &in) != 1)
+		return false;
 	for (const char *p = list; p; p = strchr(p, ',')) {
+		size_t k;
+		const char *slash;
+
 		p += *p == ',';
 		p += strspn(p, " ");
-		if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == ' ' || p[n] == '\0'))
+		k = strcspn(p, ", ");
+		slash = memchr(p, '/', k);
+		if (k == 1 && *p == '*')
+			return true;
+		if (k >= n && strncmp(p, address, n) == 0 && (k == n || (k == n + 3 && strncmp(p + n, ":80", 3) == 0)))
+			return true;
+		if (slash && range_has(p, slash, ntohl(in.s_addr)))
 			return true;
 	}
 	return false;
@@ -244,7 +276,7 @@ ECS_CHECK(check_ecs_proxy)
 		evidence_add(&found, "dockerd's proxy URL holds a password");
 	/* Without NO_PROXY the agent leaves both out by itself. */
 	for (size_t i = 0; i < ARRAY_SIZE(wanted) && (http || https) && none; i++)
-		if (!list_has(none, wanted[i]) && !list_has(none, "*"))
+		if (!list_has(none, wanted[i]))
 			evidence_add(&found, "NO_PROXY (%s) lacks %s", none, wanted[i]);
 	if (found.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&found));

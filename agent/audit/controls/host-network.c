@@ -28,10 +28,10 @@ static const char *first_value(struct audit *a, const char *path, const char *ke
 
 		if (strncasecmp(word, "Match", 5) == 0)
 			return NULL; /* what follows holds for some only */
-		if (strncasecmp(word, keyword, n_keyword) != 0 || (word[n_keyword] != ' ' && word[n_keyword] != '\t'))
+		if (strncasecmp(word, keyword, n_keyword) != 0 || !strchr(" \t=", word[n_keyword]) || !word[n_keyword])
 			continue;
-		word += n_keyword + strspn(word + n_keyword, " \t");
-		return arena_strndup(&a->arena, word, strcspn(word, " \t\r\n#"));
+		word += n_keyword + strspn(word + n_keyword, " \t=\"");
+		return arena_strndup(&a->arena, word, strcspn(word, " \t\r\n#\""));
 	}
 	return NULL;
 }
@@ -75,9 +75,9 @@ int check_ssh(struct audit *a, const struct control *c, const struct subject *s)
 		audit_pass(a, s, "no SSH server listens");
 		return 0;
 	}
-	if (strcmp(ssh_setting(a, "PasswordAuthentication", "yes"), "no") != 0)
+	if (strcasecmp(ssh_setting(a, "PasswordAuthentication", "yes"), "no") != 0)
 		evidence_add(&e, "it takes passwords");
-	if (strcmp(ssh_setting(a, "PermitRootLogin", "prohibit-password"), "yes") == 0)
+	if (strcasecmp(ssh_setting(a, "PermitRootLogin", "prohibit-password"), "yes") == 0)
 		evidence_add(&e, "root may log in with a password");
 	if (e.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
