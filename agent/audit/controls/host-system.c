@@ -18,6 +18,7 @@
 #include "batten/base/fd.h"
 
 #define DAY (24 * 60 * 60)
+#define MAX_PROGRAMS 32
 
 /* ---- the root file system ----------------------------------------------------------------------*/
 
@@ -348,24 +349,28 @@ static bool may_hash(const struct audit *a)
 	return a->options.thorough;
 }
 
-static void judge_binary(struct audit *a, const struct process_facts *p, struct evidence *bad, struct evidence *unproved)
+/* Programs that were judged already: a hundred shims run one file, which is hashed once. */
+struct judged {
+	const char *paths[MAX_PROGRAMS];
+	size_t n;
+};
+
+static bool was_judged(struct judged *j, const char *path)
 {
-	static const char deleted[] = " (deleted)";
-	const char *path = facts_process_link(a->facts, p->pid, "exe");
+	for (size_t i = 0; i < j->n; i++)
+		if (strcmp(j->paths[i], path) == 0)
+			return true;
+	if (j->n < MAX_PROGRAMS)
+		j->paths[j->n++] = path;
+	return false;
+}
+
+static void judge_file(struct audit *a, const char *path, struct evidence *bad, struct evidence *unproved)
+{
 	const char *real, *reason;
 	struct rpm_owner owner;
-	int r;
-	size_t n = path ? strlen(path) : 0;
+	int r = packaged_digest(a, path, &owner, &reason);
 
-	if (!path) {
-		evidence_add(unproved, "%s (process %d) cannot be looked at", p->name, p->pid);
-		return;
-	}
-	if (n > sizeof(deleted) && strcmp(path + n - (sizeof(deleted) - 1), deleted) == 0) {
-		evidence_add(bad, "%s (process %d) runs a file that was replaced or removed", p->name, p->pid);
-		return;
-	}
-	r = packaged_digest(a, path, &owner, &reason);
 	if (r == -ENOENT) {
 		evidence_add(bad, "%s belongs to no package", path);
 		return;
@@ -385,22 +390,33 @@ static void judge_binary(struct audit *a, const struct process_facts *p, struct 
 		evidence_add(bad, "%s is not the file of %s", path, owner.package);
 }
 
+static void judge_binary(struct audit *a, const struct process_facts *p, struct judged *judged, struct evidence *bad,
+			 struct evidence *unproved)
+{
+	static const char deleted[] = " (deleted)";
+	const char *path = facts_process_link(a->facts, p->pid, "exe");
+	size_t n = path ? strlen(path) : 0;
+
+	if (!path)
+		evidence_add(unproved, "%s (process %d) cannot be looked at", p->name, p->pid);
+	else if (n > sizeof(deleted) && strcmp(path + n - (sizeof(deleted) - 1), deleted) == 0)
+		evidence_add(bad, "%s (process %d) runs a file that was replaced or removed", p->name, p->pid);
+	else if (!was_judged(judged, path))
+		judge_file(a, path, bad, unproved);
+}
+
 int check_binaries(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const struct process_facts *list;
 	struct evidence bad = { 0 }, unproved = { 0 };
+	struct judged judged = { 0 };
 	size_t n = facts_processes(a->facts, &list), n_runtime = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		bool shim = strncmp(list[i].name, "containerd-shim", 15) == 0;
-
 		if (!is_runtime(list[i].name) || list[i].uid[1] != 0)
 			continue;
-		/* One shim stands for the hundred that run the same file. */
-		if (shim && i > 0 && n_runtime > 0 && unproved.n_parts + bad.n_parts > 4)
-			continue;
 		n_runtime++;
-		judge_binary(a, &list[i], &bad, &unproved);
+		judge_binary(a, &list[i], &judged, &bad, &unproved);
 	}
 	if (n_runtime == 0)
 		audit_not_applicable(a, s, "no container runtime runs");
