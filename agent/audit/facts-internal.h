@@ -7,6 +7,7 @@
 
 struct daemon_settings;
 struct ecs_settings;
+struct layer_scan;
 struct listener;
 struct mount;
 
@@ -51,6 +52,7 @@ struct facts {
 	size_t n_containers;
 	struct image_facts *images;
 	size_t n_images;
+	const struct layer_scan *layer_scans; /* the last one first */
 	unsigned int image_ms_used; /* of the budget for looking into layers */
 	struct listener *listeners;
 	size_t n_listeners;

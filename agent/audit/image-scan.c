@@ -26,7 +26,7 @@
 struct walk {
 	struct facts *f;
 	struct image_hit *hits;
-	size_t n_hits, n_files, layer;
+	size_t n_hits, n_files;
 	uint64_t end_ms;
 	bool late;
 	char path[MAX_PATH]; /* of the directory that is walked; "" is the layer's top */
@@ -40,7 +40,6 @@ static void add_hit(struct walk *w, enum image_hit_kind kind, const char *name, 
 		.kind = kind,
 		.path = arena_printf(&w->f->arena, "%s/%s", w->path, name),
 		.what = what,
-		.layer = w->layer,
 		.effective = true,
 	};
 }
@@ -212,12 +211,12 @@ static bool hides(int fd, const char *path)
 	}
 }
 
-static void find_hidden(struct walk *w, const int *fds)
+static void find_hidden(struct image_hit *hits, size_t n, const int *fds)
 {
-	for (size_t i = 0; i < w->n_hits; i++)
-		for (size_t k = 0; k < w->hits[i].layer && w->hits[i].effective; k++)
-			if (hides(fds[k], w->hits[i].path))
-				w->hits[i].effective = false;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < hits[i].layer && hits[i].effective; k++)
+			if (hides(fds[k], hits[i].path))
+				hits[i].effective = false;
 }
 
 /* "UpperDir" and the parts of "LowerDir", as overlay2 tells them. */
@@ -235,9 +234,64 @@ static size_t layer_directories(struct facts *f, const struct image_facts *m, co
 	return n;
 }
 
+/* What was found in a directory: images share their lower layers, and each is walked once. */
+struct layer_scan {
+	const struct layer_scan *next;
+	const char *path;
+	const struct image_hit *hits;
+	size_t n_hits, n_files;
+};
+
+/* Return: NULL when there was no time to walk all of it, or no memory */
+static const struct layer_scan *scan_layer(struct facts *f, struct walk *w, const char *path, int fd)
+{
+	struct layer_scan *layer;
+	struct image_hit *hits;
+
+	for (const struct layer_scan *known = f->layer_scans; known; known = known->next)
+		if (strcmp(known->path, path) == 0)
+			return known;
+	w->n_hits = w->n_files = 0;
+	w->path[0] = '\0';
+	walk_directory(w, fcntl(fd, F_DUPFD_CLOEXEC, 0), 0);
+	if (w->late)
+		return NULL;
+	layer = arena_alloc(&f->arena, sizeof(*layer));
+	hits = arena_alloc(&f->arena, (w->n_hits + 1) * sizeof(*hits));
+	if (!layer || !hits)
+		return NULL;
+	memcpy(hits, w->hits, w->n_hits * sizeof(*hits));
+	*layer = (struct layer_scan){ f->layer_scans, arena_strdup(&f->arena, path), hits, w->n_hits, w->n_files };
+	f->layer_scans = layer;
+	return layer;
+}
+
+/* All hits of all layers, with the layer that each is in. Return: false without memory. */
+static bool join_layers(struct facts *f, struct image_scan *s, const struct layer_scan *const *layers, size_t n)
+{
+	struct image_hit *hits;
+	size_t n_hits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		n_hits += layers[i]->n_hits;
+	hits = arena_alloc(&f->arena, (n_hits + 1) * sizeof(*hits));
+	if (!hits)
+		return false;
+	s->hits = hits;
+	for (size_t i = 0; i < n; i++) {
+		s->n_files += layers[i]->n_files;
+		for (size_t k = 0; k < layers[i]->n_hits && s->n_hits < MAX_HITS; k++) {
+			hits[s->n_hits] = layers[i]->hits[k];
+			hits[s->n_hits++].layer = i;
+		}
+	}
+	return true;
+}
+
 static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 {
-	int fds[MAX_LAYERS] = { 0 };
+	const struct layer_scan *layers[MAX_LAYERS];
+	int fds[MAX_LAYERS];
 	size_t n = 0;
 
 	for (; n < s->n_layers && !s->unknown; n++) {
@@ -246,14 +300,12 @@ static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 			s->unknown = arena_printf(&f->arena, "layer %s: %s", s->layers[n], strerror(-fds[n]));
 			break;
 		}
-		w->layer = n;
-		w->path[0] = '\0';
-		walk_directory(w, fcntl(fds[n], F_DUPFD_CLOEXEC, 0), 0);
-		if (w->late)
+		layers[n] = scan_layer(f, w, s->layers[n], fds[n]);
+		if (!layers[n])
 			s->unknown = "no time left for its layers; `--area images` gives them more";
 	}
-	if (!s->unknown)
-		find_hidden(w, fds);
+	if (!s->unknown && join_layers(f, s, layers, n))
+		find_hidden((struct image_hit *)s->hits, s->n_hits, fds);
 	while (n > 0)
 		fd_close(fds[--n]);
 }
@@ -296,11 +348,6 @@ int image_scan(struct audit *a, const struct image_facts *m, const struct image_
 					  facts_json_string(m->inspect, "GraphDriver.Name", "?"));
 	else
 		scan(f, w, s);
-	s->n_files = w->n_files;
-	s->n_hits = w->n_hits;
-	s->hits = arena_alloc(&f->arena, (w->n_hits + 1) * sizeof(*w->hits));
-	if (s->hits)
-		memcpy((void *)s->hits, w->hits, w->n_hits * sizeof(*w->hits));
 	free(w->hits);
 	f->image_ms_used += (unsigned int)(facts_now_ms() - begun);
 	mine->scan = s;

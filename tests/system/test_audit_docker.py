@@ -105,6 +105,30 @@ def test_no_child_process_and_no_exec(docker_host):
     assert not [line for line in lines if "clone" in line and "CLONE_THREAD" not in line]
 
 
+@pytest.mark.no_sanitizer  # as above
+def test_a_layer_that_images_share_is_walked_once(docker_host):
+    d = docker_host
+
+    def extra(root):
+        (root / "shared-layer").mkdir()
+        (root / "shared-layer/su").write_text("x")
+        (root / "shared-layer/su").chmod(0o4755)
+    d.make_image("shared:1", extra=extra)
+    for i in range(3):
+        d.docker("run", "--name", f"change{i}", "shared:1", "sh", "-c", f"echo {i} > /tmp/{i}")
+        d.docker("commit", f"change{i}", f"shared-{i}:1")
+        d.docker("rm", f"change{i}")
+        d.docker("run", "-d", "--name", f"shared{i}", f"shared-{i}:1", "sleep", "600")
+    trace = d.directory / "layers"
+    p = d.space.run("strace", "-f", "-e", "trace=openat", "-o", trace, lab.BATTEN, "audit", "--json", "--control", "IMG-01",
+                    "--docker", f"unix://{d.socket}", check=False)
+    d.docker("rm", "-f", *[f"shared{i}" for i in range(3)])
+    found = {f["subject"]["name"]: f["evidence"] for f in json.loads(p.stdout)["findings"]}
+    for i in range(3):
+        assert "/shared-layer/su (setuid)" in found[f"shared-{i}:1"]
+    assert trace.read_text().count('"shared-layer"') == 1
+
+
 def test_the_daemon_is_judged_by_what_it_says(report):
     by_id = {f["control"]: f for f in report["findings"] if f["area"] == "docker-daemon"}
     assert len(by_id) == 13
