@@ -64,6 +64,7 @@ static void build_container(struct facts *f, struct container_facts *c, const js
 	c->ecs_name = label(c->config, LABEL_CONTAINER_NAME);
 	c->pid = (pid_t)facts_json_int(inspect, "State.Pid", 0);
 	c->privileged = facts_json_true(c->host_config, "Privileged");
+	c->unreadable = json_string_value(json_object_get(inspect, CONTAINER_UNREADABLE));
 	set_role(c);
 }
 

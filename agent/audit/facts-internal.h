@@ -14,6 +14,9 @@ struct mount;
 #define MAX_NAMESPACE_KINDS 8
 #define MAX_KNOWN 32
 
+/* Beside what the list tells of a container: why Docker's own answer about it could not be read. */
+#define CONTAINER_UNREADABLE "batten.unreadable"
+
 struct source_slot {
 	enum source_state state;
 	const char *reason;

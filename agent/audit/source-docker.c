@@ -2,8 +2,9 @@
 /*
  * Docker's answers, read once: what the daemon is, every running container in full, every image in
  * short and those in use in full. Three rounds of questions, each asked at once, under one deadline.
- * A container that ends between the list and the question is left out; any other failure fails the
- * source, for half a list would look like a clean host.
+ * A container that ends between the list and the question is left out, and one whose answer cannot
+ * be read stands there as such; any other failure fails the source, for half a list would look like a
+ * clean host.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "batten/host/docker.h"
 
 #define MAX_CONTAINERS 2000
+#define MAX_LIST_BYTES (64 * 1024 * 1024) /* it holds the labels of all containers */
 #define MAX_EXECS 2000
 #define MAX_IMAGES_IN_FULL 200
 
@@ -23,6 +25,7 @@ struct round {
 		json_t *into;	 /* an object, or an array without key; borrowed */
 		const char *key; /* borrowed */
 		enum { REQUIRED, MAY_BE_GONE, OPTIONAL } need;
+		const json_t *listed; /* a container as the list has it; borrowed; else NULL */
 	} *places;
 	char **paths; /* those that are ours */
 	size_t n, size;
@@ -82,8 +85,19 @@ static int add(struct round *r, const char *before, const char *id, const char *
 	return 0;
 }
 
+/* What the list tells of a container whose own answer is too long or none: enough to name it. */
+static json_t *unreadable(const json_t *listed, int error)
+{
+	const char *reason = error == -EMSGSIZE ? "Docker's answer about it is too large" : "Docker's answer about it makes no sense";
+
+	return json_pack("{s:O?, s:O?, s:O?, s:{s:O?, s:O?}, s:s}", "Id", json_object_get(listed, "Id"), "Name",
+			 json_array_get(json_object_get(listed, "Names"), 0), "Image", json_object_get(listed, "ImageID"), "Config",
+			 "Image", json_object_get(listed, "Image"), "Labels", json_object_get(listed, "Labels"),
+			 CONTAINER_UNREADABLE, reason);
+}
+
 /* Return: 0, or the first failure that counts. */
-static int ask(struct round *r, struct docker *docker, uint64_t end_ms, struct diag *d)
+static int ask(struct round *r, struct docker *docker, size_t max_bytes, uint64_t end_ms, struct diag *d)
 {
 	uint64_t now = facts_now_ms();
 	struct diag why = { 0 };
@@ -92,13 +106,18 @@ static int ask(struct round *r, struct docker *docker, uint64_t end_ms, struct d
 	if (now >= end_ms)
 		return diag_fail(d, -ETIMEDOUT, "Docker", "no answer in time");
 	docker_set_timeout(docker, end_ms - now);
-	e = docker_get_many(docker, r->questions, r->n, DOCKER_MAX_ANSWER, &why);
+	e = docker_get_many(docker, r->questions, r->n, max_bytes, &why);
 	for (size_t i = 0; i < r->n && e >= 0; i++) {
 		const struct place *p = &r->places[i];
 		json_t *answer = r->questions[i].answer;
 
 		int error = r->questions[i].error;
 
+		if (p->listed && (error == -EMSGSIZE || error == -EPROTO)) {
+			if (json_array_append_new(p->into, unreadable(p->listed, error)) < 0)
+				e = -ENOMEM;
+			continue;
+		}
 		if (error < 0 && p->need != OPTIONAL && !(p->need == MAY_BE_GONE && error == -ENOENT))
 			e = error;
 		else if (answer && p->key ? json_object_set(p->into, p->key, answer) < 0 :
@@ -126,7 +145,7 @@ static int add_daemon(struct round *r, json_t *document)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		int e = add(r, rows[i].path, "", "", (struct place){ document, rows[i].key, rows[i].need });
+		int e = add(r, rows[i].path, "", "", (struct place){ .into = document, .key = rows[i].key, .need = rows[i].need });
 
 		if (e < 0)
 			return e;
@@ -145,7 +164,7 @@ static int add_containers(struct round *r, const json_t *list, json_t *into, str
 
 		if (!id || i >= MAX_CONTAINERS)
 			return diag_fail(d, -EPROTO, "Docker", "a list of containers that cannot be");
-		e = add(r, "/containers/", id, "/json", (struct place){ .into = into, .need = MAY_BE_GONE });
+		e = add(r, "/containers/", id, "/json", (struct place){ .into = into, .need = MAY_BE_GONE, .listed = v });
 		if (e < 0)
 			return e;
 	}
@@ -163,7 +182,7 @@ static int add_execs(struct round *r, const json_t *container, json_t *into)
 
 		if (!id || r->n >= MAX_EXECS)
 			continue;
-		e = add(r, "/exec/", id, "/json", (struct place){ into, id, OPTIONAL });
+		e = add(r, "/exec/", id, "/json", (struct place){ .into = into, .key = id, .need = OPTIONAL });
 		if (e < 0)
 			return e;
 	}
@@ -178,8 +197,8 @@ static int add_image(struct round *r, const char *id, json_t *into)
 
 	if (json_object_set_new(into, id, both) < 0)
 		return -ENOMEM;
-	e = add(r, "/images/", id, "/json", (struct place){ both, "inspect", MAY_BE_GONE });
-	return e < 0 ? e : add(r, "/images/", id, "/history", (struct place){ both, "history", OPTIONAL });
+	e = add(r, "/images/", id, "/json", (struct place){ .into = both, .key = "inspect", .need = MAY_BE_GONE });
+	return e < 0 ? e : add(r, "/images/", id, "/history", (struct place){ .into = both, .key = "history", .need = OPTIONAL });
 }
 
 static int add_details(struct round *r, json_t *document)
@@ -236,16 +255,16 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 		return e;
 	e = add_daemon(&r, document);
 	if (e >= 0)
-		e = ask(&r, docker, end_ms, d);
+		e = ask(&r, docker, MAX_LIST_BYTES, end_ms, d);
 	if (e < 0)
 		return explain_absence(f, e, docker_socket(docker), d);
 	e = add_containers(&r, json_object_get(document, "list"), containers, d);
 	if (e >= 0)
-		e = ask(&r, docker, end_ms, d);
+		e = ask(&r, docker, DOCKER_MAX_ANSWER, end_ms, d);
 	if (e >= 0)
 		e = add_details(&r, document);
 	if (e >= 0)
-		e = ask(&r, docker, end_ms, d);
+		e = ask(&r, docker, DOCKER_MAX_ANSWER, end_ms, d);
 	if (e < 0)
 		return e == -ENOENT ? -EPROTO : e;
 	*ret = take_ptr(document);

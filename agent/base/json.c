@@ -34,15 +34,44 @@ int json_parse(const char *text, size_t n, const char *name, json_t **ret, struc
 	return parse(text, n, JSON_REJECT_DUPLICATES, name, ret, d);
 }
 
+/* Escaped NULs become U+FFFD. Return: a copy of the text, NULL without memory. */
+static char *without_nul(const char *text, size_t n)
+{
+	char *copy = malloc(n + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (copy[i] != '\\')
+			continue;
+		if (n - i >= 6 && memcmp(copy + i, "\\u0000", 6) == 0)
+			memcpy(copy + i, "\\ufffd", 6);
+		i++; /* what a backslash stands before is no beginning of its own */
+	}
+	return copy;
+}
+
 int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
 {
+	_cleanup_(freep) char *mended = NULL;
 	json_t *j = json_decode(text, n);
+	struct diag why = { 0 };
+	int r;
 
 	if (j) {
 		*ret = j;
 		return 0;
 	}
-	return parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, d);
+	r = parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, &why);
+	if (r != -EBADMSG) /* -ENOMEM and success have no words */
+		return r;
+	/* jansson takes no NUL in a name, and a container may have a label with one: it must not blind us to all others. */
+	mended = without_nul(text, n);
+	if (!mended)
+		return -ENOMEM;
+	return parse(mended, n, JSON_REJECT_DUPLICATES, name, ret, d);
 }
 
 /*

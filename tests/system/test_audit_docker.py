@@ -6,6 +6,7 @@ import json
 import pytest
 
 import lab
+from test_ecs_config import ask_docker
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,22 @@ def test_no_child_process_and_no_exec(docker_host):
     lines = trace.read_text().splitlines()
     assert sum("execve(" in line for line in lines) == 1
     assert not [line for line in lines if "clone" in line and "CLONE_THREAD" not in line]
+
+
+@pytest.mark.parametrize("odd, status", [
+    ({"Labels": {"a\0b": "c"}}, "fail"),
+    ({"Labels": {"long": "x" * 9_000_000}}, "unknown"),
+    ({"Env": ["A=" + "\x01" * 120_000] * 14}, "unknown")], ids=["nul", "label", "environment"])
+def test_one_container_does_not_blind_the_audit(docker_host, odd, status):
+    d = docker_host
+    d.docker("run", "-d", "--name", "other", "busybox", "sleep", "600")
+    code, made = ask_docker(d, "/containers/create?name=odd", {"Image": "busybox", "Cmd": ["sleep", "600"], **odd})
+    assert code == 201, made
+    d.docker("start", "odd")
+    p = d.space.run(lab.BATTEN, "audit", "--json", "--control", "CTR-08", "--docker", f"unix://{d.socket}", check=False)
+    d.docker("rm", "-f", "odd", "other")
+    found = {f["subject"]["name"]: f["status"] for f in json.loads(p.stdout)["findings"]}
+    assert found == {"odd": status, "other": "fail"}, p.stdout[-2000:] + p.stderr
 
 
 @pytest.mark.no_sanitizer  # as above

@@ -154,6 +154,7 @@ struct container_facts {
 	bool is_pause;	  /* holds a task's network namespace */
 	bool is_platform; /* made by ECS for itself: pause, EBS CSI, Service Connect */
 	bool privileged;
+	const char *unreadable; /* why Docker's answer about it could not be read; NULL when it was */
 	const struct mount *mounts; /* private, see mounts.h */
 	int n_mounts;
 };
