@@ -110,6 +110,11 @@ def test_secrets_never_come_out(batten, scratch):
         f'DOCKER_HOST=tcp://u:{SECRET}@h:2375', f'ECS_PRIVILEGED_DISABLED={SECRET}',
         f'ECS_PRIVILEGED_DISABLED=http://u:{SECRET}@h', f'AWS_ENDPOINT_URL_ECS=https://u:{SECRET}@h',
         f'AWS_CONTAINER_CREDENTIALS_FULL_URI=http://u:{SECRET}@h/x', f'NO_PROXY=http://u:{SECRET}@x',
+        f'HTTP_PROXY=http://user:pass/{SECRET}@proxy:3128', f'https_proxy=user:pa#s?{SECRET}@proxy:3128',
+        f'ECS_LOG_OPTS=[{{"splunk-token":"{SECRET}"}}]', f'ECS_LOG_OPTS={{"x":{{"tok\\u0065n":"{SECRET}"}}}}',
+        f'ECS_LOG_OPTS="splunk-token={SECRET}"', f'ECS_CLUSTER="http://u:{SECRET}@h"',
+        f'ECS_CONTAINER_INSTANCE_TAGS=[{{"key":"password","value":"{SECRET}"}}]', f'ECS_LOG_OPTS=splunk-token:{SECRET}',
+        f'ECS_INSTANCE_ATTRIBUTES={{"a":"https://u:x/{SECRET}@h"}}', f'SECRET_LINE\\\n{SECRET}',
     ]
     documents = [
         "{}", '{"EngineAuthData":{"r":"%s"}}' % SECRET, '{"EngineAuthdata2":"%s"}' % SECRET, '{"%s":1}' % SECRET,
