@@ -115,13 +115,28 @@ static const json_t *tries_from(struct audit *a, const struct subject *s)
 	return NULL;
 }
 
+/* Why nothing was tried from inside: only the host's own network needs no try. */
+static void report_untried(struct audit *a, const struct subject *s)
+{
+	const char *own = s->container->pid > 0 ? facts_process_link(a->facts, s->container->pid, "ns/net") : NULL;
+	const char *host, *ours;
+
+	facts_host_namespaces(a->facts, "net", &host, &ours);
+	if (own && ((host && strcmp(own, host) == 0) || (ours && strcmp(own, ours) == 0)))
+		audit_not_applicable(a, s, "it has the host's network, see CTR-03");
+	else if (own)
+		audit_unknown(a, s, "it ended, or began, while others were tried");
+	else
+		audit_unknown(a, s, "its network namespace cannot be seen: it ended, or this is not root");
+}
+
 static int check_reachable(struct audit *a, const struct subject *s, int family)
 {
 	const json_t *tries = tries_from(a, s);
 	bool v1 = came(tries, family, 1, "reachable"), v2 = came(tries, family, 2, "reachable");
 
 	if (!tries)
-		audit_not_applicable(a, s, "it has the host's network, see CTR-03, or ended before it could be tried");
+		report_untried(a, s);
 	else if (v1 || v2)
 		audit_fail(a, s, "the metadata service answers it over IPv%d (%s%s%s)", family, v1 ? "version 1" : "",
 			   v1 && v2 ? " and " : "", v2 ? "version 2" : "");
@@ -378,6 +393,7 @@ static const struct control controls[] = {
 		.severity = SEV_CRITICAL,
 		.each = SUBJECT_CONTAINER,
 		.needs = NEEDS_DOCKER | NEEDS_IMDS,
+		.also = NEEDS_PROC,
 		.mendable = true,
 		.nist = "4.4.2",
 		.check = check_ipv4,
@@ -390,6 +406,7 @@ static const struct control controls[] = {
 		.severity = SEV_HIGH,
 		.each = SUBJECT_CONTAINER,
 		.needs = NEEDS_DOCKER | NEEDS_IMDS,
+		.also = NEEDS_PROC,
 		.mendable = true,
 		.nist = "4.4.2",
 		.check = check_ipv6,
