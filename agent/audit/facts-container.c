@@ -42,7 +42,8 @@ static void set_role(struct container_facts *c)
 		return;
 	c->is_agent = parsed->role == ROLE_ECS_AGENT;
 	c->is_pause = parsed->role == ROLE_ECS_PAUSE;
-	c->is_platform = c->is_pause || parsed->role == ROLE_ECS_INTERNAL;
+	/* ECS makes none that is privileged to hold a network: whoever calls his so is judged like all others. */
+	c->is_platform = parsed->role == ROLE_ECS_INTERNAL || (c->is_pause && !c->privileged);
 }
 
 static void build_container(struct facts *f, struct container_facts *c, const json_t *inspect)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "audit/facts-internal.h"
+#include "audit/secrets.h"
 #include "batten/base/fd.h"
 
 #define MAX_DEPTH 64
@@ -109,17 +110,59 @@ static const struct {
 	{ ".pgpass", NULL, ":", "database password", false },
 	{ ".git-credentials", NULL, "://", "git credentials", false },
 	{ ".npmrc", NULL, "_authToken", "npm token", false },
-	{ ".env", NULL, "PASSWORD=", "password", false },
-	{ ".env", NULL, "SECRET", "secret", false },
+	{ ".pypirc", NULL, "password", "package index password", false },
+	{ ".dockercfg", NULL, "\"auth\"", "registry credentials", false },
+	{ "config", ".kube", "client-key-data", "cluster credentials", false },
+	{ "config", ".kube", "token:", "cluster credentials", false },
+	{ ".s3cfg", NULL, "secret_key", "access key", false },
 };
+
+/* The beginning of a file. Return: bytes, 0 when there is nothing to be read. */
+static size_t read_start(int dirfd, const char *name, char *buf, size_t size)
+{
+	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size);
+
+	return n > 0 ? (size_t)n : 0;
+}
 
 static bool contains(int dirfd, const char *name, const char *text)
 {
-	_cleanup_(fd_closep) int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	char buf[SECRET_BYTES];
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf));
+	size_t n = read_start(dirfd, name, buf, sizeof(buf));
 
-	return n > 0 && memmem(buf, (size_t)n, text, strlen(text));
+	return n > 0 && memmem(buf, n, text, strlen(text));
+}
+
+/* ".env", ".env.production", "app.env"; what is there to be copied and filled in is none. */
+static bool is_environment_file(const char *name)
+{
+	static const char *const templates[] = { ".example", ".sample", ".template", ".dist" };
+
+	if (strncmp(name, ".env", 4) == 0 ? name[4] != '\0' && name[4] != '.' : !ends(name, ".env"))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(templates); i++)
+		if (strstr(name, templates[i]))
+			return false;
+	return true;
+}
+
+/* The rule that an assignment in it falls under, or NULL. */
+static const char *rule_of_environment(struct walk *w, int dirfd, const char *name)
+{
+	char buf[SECRET_BYTES];
+	size_t n = read_start(dirfd, name, buf, sizeof(buf));
+	const char *rule = NULL, *variable;
+
+	for (const char *p = buf, *end = buf + n; p < end && !rule;) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
+
+		if (*p != '#')
+			rule = secret_in_assignments(p, (size_t)(stop - p), &w->f->arena, &variable);
+		p = stop + 1;
+	}
+	explicit_bzero(buf, n);
+	return rule;
 }
 
 static void judge_secret(struct walk *w, int dirfd, const char *name, const struct stat *st)
@@ -129,6 +172,13 @@ static void judge_secret(struct walk *w, int dirfd, const char *name, const stru
 	/* Keys that a distribution ships to test with are nobody's. */
 	if (strstr(w->path, "/test") || strncmp(w->path, "/usr/share/doc", 14) == 0)
 		return;
+	if (is_environment_file(name)) {
+		const char *rule = rule_of_environment(w, dirfd, name);
+
+		if (rule)
+			add_hit(w, HIT_SECRET, name, rule);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(secret_files); i++) {
 		bool named = secret_files[i].suffix ? ends(name, secret_files[i].name) : strcmp(name, secret_files[i].name) == 0;
 
