@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The audit from outside: options, exit codes, trees of files that are not what they should be."""
+import gzip
 import json
 import os
 import pathlib
@@ -279,3 +280,18 @@ def test_without_root_it_audits_what_it_can():
     lab.need("Permission denied" not in p.stderr or p.stdout, "this user cannot run the binary")
     report = json.loads(p.stdout)
     assert p.returncode in (0, 1) and report["summary"]["unknown"] > 0 and report["summary"]["pass"] > 0
+
+
+def test_packed_user_data_are_looked_into(tmp_path, tree):
+    def judged(data):
+        given = tmp_path / "user-data"
+        given.write_bytes(data)
+        return findings("--root", tree, "--control", "IMD-07", "--user-data", given)[0]
+    script = b"#!/bin/sh\n" + b"# much\n" * 5000 + b"export DB_PASSWORD=correct-horse\n"
+    found = judged(gzip.compress(script))
+    assert found["status"] == "fail" and "line 5002 holds a credential (password)" in found["evidence"], found
+    assert judged(gzip.compress(b"#!/bin/sh\n"))["status"] == "pass"
+    assert judged(gzip.compress(script)[:-20])["status"] == "unknown"
+    assert judged(gzip.compress(bytes(2 << 20)))["status"] == "unknown"
+    assert judged(b"a\0\nDB_PASSWORD=correct-horse\n")["status"] == "fail"
+    assert judged(b"Content-Type: text/x-shellscript\nContent-Transfer-Encoding: base64\n\nZWNobwo=\n")["status"] == "unknown"

@@ -10,6 +10,7 @@
 #include "audit/controls/controls.h"
 #include "audit/packet-rules.h"
 #include "audit/secrets.h"
+#include "audit/unpack.h"
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/host/ecs-config.h"
@@ -329,14 +330,36 @@ static int check_bridge_block(struct audit *a, const struct control *c, const st
 
 /* ---- user data ---------------------------------------------------------------------------------*/
 
+#define MAX_USER_DATA_BYTES (1024 * 1024) /* unpacked; EC2 takes 16 KiB */
+
+/* Which lines of the text hold one. Return: how many lines there are. */
+static unsigned int judge_lines(struct audit *a, const char *text, size_t n_text, struct evidence *e)
+{
+	unsigned int line = 0;
+
+	for (const char *p = text, *end = text + n_text; p < end;) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p)), *name;
+		size_t n = (size_t)((newline ? newline : end) - p);
+		const char *rule = secret_in_text(p, n);
+
+		line++;
+		if (!rule)
+			rule = secret_in_assignments(p, n, &a->arena, &name);
+		if (rule)
+			evidence_add(e, "line %u holds a credential (%s)", line, rule);
+		p += n + 1;
+	}
+	return line;
+}
+
 static int check_user_data(struct audit *a, const struct control *c, const struct subject *s)
 {
-	size_t n_given;
-	const char *text = facts_user_data(a->facts, &n_given);
+	size_t n;
+	const char *text = facts_user_data(a->facts, &n);
 	struct subject file = audit_subject(a, SUBJECT_FILE, text ? "user data" : ECS_USER_DATA_COPY);
 	struct evidence e = { 0 };
-	unsigned int line = 0;
-	int r = text ? 0 : facts_read(a->facts, ECS_USER_DATA_COPY, &text, NULL);
+	unsigned int n_lines;
+	int r = text ? 0 : facts_read(a->facts, ECS_USER_DATA_COPY, &text, &n);
 
 	if (r == -ENOENT || r == -ENOTDIR) {
 		audit_not_applicable(a, s, "no user data was kept on this host");
@@ -344,20 +367,22 @@ static int check_user_data(struct audit *a, const struct control *c, const struc
 	}
 	if (r < 0)
 		return r;
-	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
-		size_t n = strcspn(p, "\n");
-		const char *rule = secret_in_text(p, n), *name;
-
-		line++;
-		if (!rule)
-			rule = secret_in_assignments(p, n, &a->arena, &name);
-		if (rule)
-			evidence_add(&e, "line %u holds a credential (%s)", line, rule);
+	if (is_gzip(text, n)) {
+		r = unpack_text(&a->arena, text, n, MAX_USER_DATA_BYTES, &text, &n);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0) {
+			audit_unknown(a, &file, "packed, and cannot be unpacked: %s", strerror(-r));
+			return 0;
+		}
 	}
+	n_lines = judge_lines(a, text, n, &e);
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, &file, "%s; every process that reaches the metadata service can read it", evidence_text(&e));
+	else if (memmem(text, n, "Content-Transfer-Encoding: base64", 33))
+		audit_unknown(a, &file, "a part of it is in base64, and is not looked into");
 	else
-		audit_pass(a, &file, "no credential in %u lines", line);
+		audit_pass(a, &file, "no credential in %u lines", n_lines);
 	return 0;
 }
 

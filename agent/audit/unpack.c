@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * User data may be packed to fit into 16 KiB; cloud-init keeps them as they came.
+ */
+#include "audit/unpack.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+#include <zlib.h>
+
+#define WINDOW_OF_GZIP (16 + MAX_WBITS)
+
+bool is_gzip(const char *data, size_t n)
+{
+	return n > 2 && memcmp(data, "\x1f\x8b", 2) == 0;
+}
+
+int unpack_text(struct arena *arena, const char *data, size_t n, size_t max_bytes, const char **ret, size_t *ret_n)
+{
+	z_stream z = { .next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)MIN(n, (size_t)UINT_MAX) };
+	char *text = arena_alloc(arena, max_bytes + 1);
+	int r;
+
+	if (!text || inflateInit2(&z, WINDOW_OF_GZIP) != Z_OK)
+		return -ENOMEM;
+	z.next_out = (Bytef *)text;
+	z.avail_out = (uInt)max_bytes;
+	r = inflate(&z, Z_FINISH);
+	n = max_bytes - z.avail_out;
+	(void)inflateEnd(&z);
+	if (r != Z_STREAM_END)
+		return r == Z_MEM_ERROR ? -ENOMEM : n == max_bytes ? -EFBIG : -EBADMSG;
+	text[n] = '\0';
+	*ret = text;
+	*ret_n = n;
+	return 0;
+}
