@@ -4,6 +4,7 @@
  * process belongs to the container whose id stands in its cgroup path, so that what `docker exec`
  * started and what outlived its parent are seen too.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,4 +237,25 @@ const struct container_facts *facts_agent(struct facts *f)
 		if (f->containers[i].is_agent)
 			return &f->containers[i];
 	return NULL;
+}
+
+/* Each container is looked up by several checks, among as many. */
+const json_t *facts_agent_container(struct facts *f, const char *id)
+{
+	const json_t *tasks = facts_json(facts_introspection(f, "tasks"), "Tasks"), *task;
+	json_t *v;
+	size_t i, k;
+
+	if (!f->agent_containers) {
+		f->agent_containers = json_object();
+		json_array_foreach(tasks, i, task) {
+			json_array_foreach(json_object_get(task, "Containers"), k, v) {
+				const char *docker_id = json_string_value(json_object_get(v, "DockerId"));
+
+				if (docker_id && json_object_set(f->agent_containers, docker_id, v) < 0)
+					f->arena.error = -ENOMEM;
+			}
+		}
+	}
+	return json_object_get(f->agent_containers, id);
 }

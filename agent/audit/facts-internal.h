@@ -66,6 +66,7 @@ struct facts {
 	bool host_mounts_read; /* or tried */
 	struct cgroup_limits *cgroup_limits;
 	json_t *daemon_json;
+	json_t *agent_containers; /* of introspection, by Docker's id; NULL before the first look */
 	struct ecs_settings *ecs;
 
 	json_t *empty;	   /* an object without members */

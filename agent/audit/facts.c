@@ -82,6 +82,7 @@ struct facts *facts_free(struct facts *f)
 	free(f->user_data);
 	json_decref(f->empty);
 	json_decref(f->daemon_json);
+	json_decref(f->agent_containers);
 	ecs_settings_done(f->ecs);
 	cgroup_limits_done(f->cgroup_limits);
 	fd_close(f->proc_fd);

@@ -18,16 +18,7 @@ bool user_is_root(const char *user)
 
 const json_t *container_in_agent(struct audit *a, const struct container_facts *c)
 {
-	const json_t *tasks = facts_json(facts_introspection(a->facts, "tasks"), "Tasks"), *task, *v;
-	size_t i, k;
-
-	json_array_foreach(tasks, i, task) {
-		json_array_foreach(json_object_get(task, "Containers"), k, v) {
-			if (strcmp(facts_json_string(v, "DockerId", ""), c->id) == 0)
-				return v;
-		}
-	}
-	return NULL;
+	return facts_agent_container(a->facts, c->id);
 }
 
 int check_environment(struct audit *a, const struct control *c, const struct subject *s)
@@ -68,6 +59,7 @@ static const char *familiar(const char *reference)
 /* The id of the local image that the tag names now, or NULL. */
 static const char *image_of_tag(struct audit *a, const char *reference)
 {
+	const char *wanted = familiar(reference);
 	const struct image_facts *list;
 	size_t n = facts_images(a->facts, &list);
 
@@ -76,7 +68,7 @@ static const char *image_of_tag(struct audit *a, const char *reference)
 		size_t k;
 
 		json_array_foreach(tags, k, v) {
-			if (json_string_value(v) && strcmp(familiar(json_string_value(v)), familiar(reference)) == 0)
+			if (json_string_value(v) && strcmp(familiar(json_string_value(v)), wanted) == 0)
 				return list[i].id;
 		}
 	}

@@ -185,6 +185,9 @@ int facts_clock(struct facts *f);
 /* "metadata", "tasks" of the ECS agent's introspection. */
 const json_t *facts_introspection(struct facts *f, const char *what);
 
+/* What introspection says of a container, by Docker's id; NULL when the agent does not know it or cannot be asked. */
+const json_t *facts_agent_container(struct facts *f, const char *id);
+
 /* The whole document of a source, NULL unless it is open. */
 const json_t *facts_document(struct facts *f, enum source s);
 
