@@ -59,6 +59,7 @@ struct facts {
 	unsigned int image_ms_used; /* of the budget for looking into layers */
 	struct listener *listeners;
 	size_t n_listeners;
+	bool owners_hidden; /* descriptors of some process may not be looked at */
 	struct daemon_settings *daemon;
 	const char *const *daemon_sockets;
 	const struct mount *host_mounts; /* by device */

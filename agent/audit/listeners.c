@@ -190,6 +190,7 @@ static void match_process(struct facts *f, struct listener *list, size_t n, cons
 
 	(void)snprintf(path, sizeof(path), "%d/fd", p->pid);
 	fd = openat(f->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	f->owners_hidden |= fd < 0 && errno == EACCES;
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
 		fd_close(fd);
@@ -256,4 +257,9 @@ int listeners_read(struct facts *f, const struct listener **ret)
 	}
 	*ret = f->listeners;
 	return (int)f->n_listeners;
+}
+
+bool listener_is_hidden(const struct facts *f, const struct listener *l)
+{
+	return !l->process && f->owners_hidden;
 }

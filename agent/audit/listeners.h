@@ -20,3 +20,6 @@ struct listener {
  * Return: how many, or a negative errno
  */
 int listeners_read(struct facts *f, const struct listener **ret) _must_check_;
+
+/* Could its owner be anybody's process, for descriptors of some may not be looked at? Not so for root. */
+bool listener_is_hidden(const struct facts *f, const struct listener *l);

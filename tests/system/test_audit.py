@@ -257,6 +257,8 @@ def test_a_profile_knows_what_the_checks_ask_for(tmp_path, tree):
         return run("--root", tree, "--control", "DKF-02", "--profile", own)
     parameters, lists = asked_for("audit_parameter"), asked_for("audit_listed", "audit_has_list", "check_hits")
     assert len(parameters) >= 7 and len(lists) >= 11, (parameters, lists)
+    manual = (TOP / "agent/man/batten.8").read_text().replace("\\-", "-")
+    assert [name for name in parameters | lists if name not in manual] == []
     assert one(parameters={p: 1 for p in parameters}, lists={n: ["x"] for n in lists}).returncode in (0, 1)
     one_line(one(parameters={"image-scan": 1}), "own.json", "image-scan")
     one_line(one(lists={"listener": ["x"]}), "own.json", "listener")

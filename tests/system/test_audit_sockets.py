@@ -51,3 +51,16 @@ def test_the_text_tells_the_same_where_the_kernel_cannot_be_asked(space):
     refused = space.run("strace", "-f", "-o", "/dev/null", "-e", "trace=socket", "-e", "inject=socket:error=EPROTONOSUPPORT",
                         lab.BATTEN, "audit", "--json", "--control", "HST-02", "--docker", "unix:///no/docker", check=False)
     assert json.loads(refused.stdout)["findings"][0]["evidence"] == asked
+
+
+def test_who_may_not_look_does_not_pass(space, tmp_path):
+    """As nobody: a listener of root's may be sshd, dockerd or anything."""
+    p = space.start(sys.executable, "-c", "import socket, sys; s = socket.create_server(('0.0.0.0', 2375)); print('up', flush=True); "
+                    "sys.stdin.read()", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert p.stdout.readline() == "up\n"
+    nobody = space.run("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", lab.BATTEN, "audit", "--json",
+                       "--control", "HST-01,HST-02", check=False)
+    lab.need("Permission denied" not in nobody.stderr or nobody.stdout, "this user cannot run the binary")
+    assert {f["status"] for f in json.loads(nobody.stdout)["findings"]} == {"unknown"}, nobody.stdout
+    assert listeners(space, "HST-01")["HST-01"]["status"] == "pass"
+    assert listeners(space)["HST-02"]["status"] == "fail"

@@ -4,6 +4,7 @@
  * `docker exec` and later forks may differ from what the container was started with.
  */
 #include <cap-ng.h>
+#include <errno.h>
 #include <string.h>
 
 #include "audit/controls/containers.h"
@@ -209,9 +210,14 @@ static bool all_confined(struct audit *a, const struct container_facts *c, const
 	*ret_label = NULL;
 	for (size_t i = 0; i < c->n_processes; i++) {
 		const char *text, *label;
+		int r = facts_process_read(a->facts, c->processes[i]->pid, "attr/current", &text, NULL);
 
-		if (facts_process_read(a->facts, c->processes[i]->pid, "attr/current", &text, NULL) < 0 || !text[0])
-			continue;
+		if (r == -EACCES || r == -EPERM) {
+			*ret_label = NULL; /* one that cannot be seen may be any */
+			return true;
+		}
+		if (r < 0 || !text[0])
+			continue; /* it ended */
 		label = arena_strndup(&a->arena, text, strcspn(text, "\n"));
 		if (!*ret_label || !confined(label))
 			*ret_label = label;

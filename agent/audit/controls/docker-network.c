@@ -100,7 +100,7 @@ int check_api_socket(struct audit *a, const struct control *c, const struct subj
 	const struct daemon_settings *d;
 	const struct listener *list;
 	struct evidence e = { 0 };
-	int r = daemon_settings(a->facts, &d), n, n_open = 0;
+	int r = daemon_settings(a->facts, &d), n, n_open = 0, n_hidden = 0;
 
 	if (r < 0)
 		return r;
@@ -112,6 +112,7 @@ int check_api_socket(struct audit *a, const struct control *c, const struct subj
 		return 0;
 	}
 	for (int i = 0; i < n; i++) {
+		n_hidden += !list[i].udp && listener_is_hidden(a->facts, &list[i]);
 		if (list[i].udp || list[i].process != d->process || is_swarm_port(list[i].port))
 			continue;
 		n_open++;
@@ -121,6 +122,8 @@ int check_api_socket(struct audit *a, const struct control *c, const struct subj
 	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s: whoever connects is root on the host", evidence_text(&e));
+	else if (n_hidden > 0)
+		audit_unknown(a, s, "whose %d of the listening sockets are cannot be seen; run as root", n_hidden);
 	else if (n_open > 0)
 		audit_pass(a, s, "dockerd listens on the network and verifies client certificates");
 	else

@@ -59,17 +59,22 @@ int check_ssh(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const struct listener *list;
 	struct evidence e = { 0 };
-	bool runs = false;
+	bool runs = false, hidden = false;
 	int n = listeners_read(a->facts, &list);
 
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
+		hidden |= !list[i].udp && !list[i].loopback && listener_is_hidden(a->facts, &list[i]);
 		if (!is_sshd(&list[i]))
 			continue;
 		runs = true;
 		if (list[i].any)
 			evidence_add(&e, "sshd listens on %s port %u", list[i].address, list[i].port);
+	}
+	if (!runs && hidden) {
+		audit_unknown(a, s, "whose some of the listening sockets are cannot be seen; run as root");
+		return 0;
 	}
 	if (!runs) {
 		audit_pass(a, s, "no SSH server listens");
@@ -127,7 +132,7 @@ int check_listeners(struct audit *a, const struct control *c, const struct subje
 {
 	const struct listener *list;
 	struct evidence e = { 0 };
-	int n = listeners_read(a->facts, &list), n_open = 0;
+	int n = listeners_read(a->facts, &list), n_open = 0, n_hidden = 0;
 
 	if (n < 0)
 		return n;
@@ -137,13 +142,17 @@ int check_listeners(struct audit *a, const struct control *c, const struct subje
 		if (l->loopback)
 			continue;
 		n_open++;
-		if (!l->process)
+		if (listener_is_hidden(a->facts, l))
+			n_hidden++;
+		else if (!l->process)
 			evidence_add(&e, "%s port %u of a program that cannot be seen", l->udp ? "udp" : "tcp", l->port);
 		else if (!is_known(a, l) && !in_container(a, l->process))
 			evidence_add(&e, "%s:%u (%s, %s)", l->process->name, l->port, l->udp ? "udp" : "tcp", l->address);
 	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
+	else if (n_hidden > 0)
+		audit_unknown(a, s, "whose %d of %d sockets beyond loopback are cannot be seen; run as root", n_hidden, n_open);
 	else if (n_open == 0)
 		audit_pass(a, s, "nothing listens beyond loopback");
 	else
