@@ -341,7 +341,7 @@ static bool join_layers(struct facts *f, struct image_scan *s, const struct laye
 static void scan(struct facts *f, struct walk *w, struct image_scan *s)
 {
 	const struct layer_scan *layers[MAX_LAYERS];
-	int fds[MAX_LAYERS];
+	int fds[MAX_LAYERS] = { 0 };
 	size_t n = 0;
 
 	for (; n < s->n_layers && !s->unknown; n++) {

@@ -119,7 +119,7 @@ def test_one_container_does_not_blind_the_audit(docker_host, odd, status):
     p = d.space.run(lab.BATTEN, "audit", "--json", "--control", "CTR-08", "--docker", f"unix://{d.socket}", check=False)
     d.docker("rm", "-f", "odd", "other")
     found = {f["subject"]["name"]: f["status"] for f in json.loads(p.stdout)["findings"]}
-    assert found == {"odd": status, "other": "fail"}, p.stdout[-2000:] + p.stderr
+    assert (found.get("odd"), found.get("other")) == (status, "fail"), p.stdout[-2000:] + p.stderr
 
 
 @pytest.mark.no_sanitizer  # as above
