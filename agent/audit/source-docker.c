@@ -96,6 +96,12 @@ static json_t *unreadable(const json_t *listed, int error)
 			 CONTAINER_UNREADABLE, reason);
 }
 
+/* Is it about the container that was asked for? */
+static bool is_about(const json_t *answer, const json_t *listed)
+{
+	return json_is_object(answer) && json_equal(json_object_get(answer, "Id"), json_object_get(listed, "Id"));
+}
+
 /* Return: 0, or the first failure that counts. */
 static int ask(struct round *r, struct docker *docker, size_t max_bytes, uint64_t end_ms, struct diag *d)
 {
@@ -113,6 +119,8 @@ static int ask(struct round *r, struct docker *docker, size_t max_bytes, uint64_
 
 		int error = r->questions[i].error;
 
+		if (p->listed && error == 0 && !is_about(answer, p->listed))
+			error = -EPROTO;
 		if (p->listed && (error == -EMSGSIZE || error == -EPROTO)) {
 			if (json_array_append_new(p->into, unreadable(p->listed, error)) < 0)
 				e = -ENOMEM;
@@ -239,6 +247,15 @@ static int explain_absence(struct facts *f, int e, const char *socket_path, stru
 	return diag_fail(d, -ENOENT, NULL, "no Docker on this host");
 }
 
+/* What answers there may be no Docker: a list that is none would look like a host without containers. */
+static int check_daemon(const json_t *document, const char *socket_path, struct diag *d)
+{
+	if (json_is_array(json_object_get(document, "list")) && json_is_array(json_object_get(document, "images")) &&
+	    json_is_object(json_object_get(document, "info")) && json_is_object(json_object_get(document, "version")))
+		return 0;
+	return diag_fail(d, -EPROTO, socket_path, "what answers there does not answer as Docker does");
+}
+
 int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 {
 	_cleanup_(docker_freep) struct docker *docker = NULL;
@@ -256,6 +273,8 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 	e = add_daemon(&r, document);
 	if (e >= 0)
 		e = ask(&r, docker, MAX_LIST_BYTES, end_ms, d);
+	if (e == 0 || e == -ENOENT)
+		e = check_daemon(document, docker_socket(docker), d);
 	if (e < 0)
 		return explain_absence(f, e, docker_socket(docker), d);
 	e = add_containers(&r, json_object_get(document, "list"), containers, d);

@@ -10,6 +10,7 @@ import subprocess
 import jsonschema
 import pytest
 
+import docker_standin
 import lab
 
 TOP = pathlib.Path(__file__).parent.parent.parent
@@ -146,6 +147,17 @@ def test_a_docker_that_hangs_delays_nothing_but_itself(tmp_path):
     assert {f["status"] for f in report if f["control"] == "CTR-01"} == {"unknown"}
     assert any(f["status"] == "pass" or f["status"] == "fail" for f in report if f["area"] == "host")
     s.close()
+
+
+# "well": the stand-in knows containers and nothing else that every Docker knows.
+@pytest.mark.parametrize("mood", ["well", "garbage", "error", "cut", "endless", "types"])
+def test_what_is_no_docker_is_not_a_host_without_containers(tmp_path, mood):
+    with docker_standin.DockerStandin(tmp_path / "docker.sock") as d:
+        d.mood = mood
+        p = run("--docker", d.url, "--control", "CTR-01,IMG-08,HST-10", "--json", check=3)
+    report = {f["control"]: f["status"] for f in json.loads(p.stdout)["findings"]}
+    assert (report["CTR-01"], report["IMG-08"]) == ("unknown", "unknown") and report["HST-10"] != "unknown", report
+    assert p.stderr.count("\n") == 1 and "docker" in p.stderr
 
 
 ODD = ["etc/docker/daemon.json", "etc/group", "etc/hostname", "var/lib/cloud/instance/user-data.txt", "etc/ecs/ecs.config",
