@@ -19,12 +19,13 @@ bool is_gzip(const char *data, size_t n)
 
 int unpack_text(struct arena *arena, const char *data, size_t n, size_t max_bytes, const char **ret, size_t *ret_n)
 {
-	z_stream z = { .next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)MIN(n, (size_t)UINT_MAX) };
+	z_stream z = { .next_in = (Bytef *)(uintptr_t)data };
 	char *text = arena_alloc(arena, max_bytes + 1);
 	int r;
 
 	if (!text || inflateInit2(&z, WINDOW_OF_GZIP) != Z_OK)
 		return -ENOMEM;
+	z.avail_in = (uInt)MIN(n, (size_t)UINT_MAX);
 	z.next_out = (Bytef *)text;
 	z.avail_out = (uInt)max_bytes;
 	r = inflate(&z, Z_FINISH);

@@ -7,12 +7,10 @@ with wall time, processor time and system calls. Then Docker's answers as they w
 100 and 1,000 containers: processor time must grow with their number and not faster. ROUNDS=N, 11 by default."""
 import copy
 import ctypes
-import http.client
 import json
 import os
 import pathlib
 import re
-import socket
 import socketserver
 import statistics
 import subprocess
@@ -28,6 +26,7 @@ sys.path.insert(0, str(TOP / "tests" / "system"))
 
 import docker_host  # noqa: E402  (needs the path above)
 import lab  # noqa: E402
+from test_ecs_config import UnixConnection  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "11"))
 OWN_VIEWS = 0x7C020000  # mounts, network, IPC, UTS, processes, cgroups: CLONE_NEW*
@@ -78,18 +77,8 @@ def beside_docker(d, n):
     print(f"  the loop makes {n_calls['docker inspect, one by one'] / n_calls['audit']:.0f} times the system calls of the audit")
 
 
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("docker")
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-
 def ask(path, what):
-    c = Unix(path)
+    c = UnixConnection(path)
     c.request("GET", f"/v1.41{what}")
     return json.loads(c.getresponse().read())
 
