@@ -42,7 +42,10 @@ static void print_counts(const struct report *r, FILE *f)
 	if (a->options.profile) {
 		(void)fputs("  ", f);
 		report_put_text(f, audit_profile_title(a->options.profile));
-		(void)fprintf(f, ": %u of %u hold\n", s.passed, s.passed + s.failed);
+		(void)fprintf(f, ": %u of %u hold", s.passed, s.passed + s.failed);
+		if (s.unknown > 0)
+			(void)fprintf(f, ", and %u more could not be examined", s.unknown);
+		(void)fputc('\n', f);
 	}
 	(void)fputs("  findings: ", f);
 	for (int i = _SEV_MAX - 1; i >= 0; i--) {
