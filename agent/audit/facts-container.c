@@ -39,7 +39,7 @@ static void set_role(struct container_facts *c)
 {
 	_cleanup_(container_freep) struct container *parsed = NULL;
 
-	if (container_parse(&parsed, (json_t *)c->inspect, 0, NULL) < 0)
+	if (!container_may_be_of_ecs(c->inspect) || container_parse(&parsed, (json_t *)c->inspect, 0, NULL) < 0)
 		return;
 	c->is_agent = parsed->role == ROLE_ECS_AGENT;
 	c->is_pause = parsed->role == ROLE_ECS_PAUSE;

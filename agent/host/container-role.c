@@ -52,3 +52,16 @@ enum container_role container_recognise(const struct container *c)
 		return ROLE_ECS_INTERNAL;
 	return ROLE_ECS_TASK;
 }
+
+/* What container_recognise() looks at first; it looks at the rest only where this is so. */
+bool container_may_be_of_ecs(const json_t *inspect)
+{
+	const json_t *labels = json_object_get(json_object_get(inspect, "Config"), "Labels");
+	const char *arn = json_string_value(json_object_get(labels, "com.amazonaws.ecs.task-arn"));
+	const char *name = json_string_value(json_object_get(labels, "com.amazonaws.ecs.container-name"));
+	const char *mode = json_string_value(json_object_get(json_object_get(inspect, "HostConfig"), "NetworkMode"));
+
+	if (!arn || !arn[0])
+		return mode && strcmp(mode, "host") == 0;
+	return strncmp(arn, "arn:::::/", 9) == 0 || (name && strncmp(name, "~internal~ecs~", 14) == 0);
+}

@@ -153,6 +153,12 @@ DEFINE_CLEANUP(struct container *, container_free)
 #define CONTAINER_KEEP_INSPECT 1u /* for who wants more than the fields above */
 
 /*
+ * container_may_be_of_ecs - can Docker's answer be about what ECS runs for itself: its agent, a pause container?
+ * No is certain and costs next to nothing; yes is not: container_parse() tells.
+ */
+bool container_may_be_of_ecs(const json_t *inspect);
+
+/*
  * container_parse - Docker's answer to /containers/ID/json
  * A member that is missing is taken for its empty value; one of the wrong type is an error.
  * Return: 0, -ENOMEM, or -EPROTO with the member's name in @d
