@@ -143,8 +143,13 @@ static bool harmless_name(const char *name)
 /* What stands where a credential is expected and is none: a reference to it, or a switch. */
 static bool is_reference(const char *v)
 {
-	return v[0] == '/' || v[0] == '$' || v[0] == '<' || strncmp(v, "{{", 2) == 0 || strncmp(v, "arn:", 4) == 0 ||
-	       strspn(v, "*xX") == strlen(v);
+	static const char *const prefixes[] = { "/",	 "$",	"<",	 "{{",	 "arn:", "file:", "vault:", "ssm:", "secretsmanager:",
+						"op://", "ref+", "ENC[", "enc:", "env:" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(v, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return strspn(v, "*xX") == strlen(v);
 }
 
 static bool is_switch(const char *v)
