@@ -122,6 +122,18 @@ def test_one_container_does_not_blind_the_audit(docker_host, odd, status):
     assert (found.get("odd"), found.get("other")) == (status, "fail"), p.stdout[-2000:] + p.stderr
 
 
+def test_a_task_that_joins_its_pause_container_shows_nothing_of_the_host(docker_host):
+    """As awsvpc has it: Docker gives it the other container's hosts and resolv.conf, and its shared memory."""
+    d = docker_host
+    d.docker("run", "-d", "--name", "holder", "--ipc", "shareable", "busybox", "sleep", "600")
+    d.docker("run", "-d", "--name", "joined", "--network", "container:holder", "--ipc", "container:holder", "-v", "kept:/data",
+             "busybox", "sleep", "600")
+    p = d.space.run(lab.BATTEN, "audit", "--json", "--control", "CTR-07", "--docker", f"unix://{d.socket}", check=False)
+    d.docker("rm", "-f", "joined", "holder")
+    found = {f["subject"]["name"]: f for f in json.loads(p.stdout)["findings"]}
+    assert found["joined"]["status"] == found["holder"]["status"] == "pass", found["joined"]
+
+
 @pytest.mark.no_sanitizer  # as above
 def test_a_layer_that_images_share_is_walked_once(docker_host):
     d = docker_host
