@@ -22,7 +22,7 @@ struct cgroup_births {
 
 static int load(struct cgroup_bpf **ret, const char *pins)
 {
-	_cleanup_(skel_freep) struct cgroup_bpf *s = cgroup_bpf__open();
+	_cleanup_(skel_freep) struct cgroup_bpf *s = cgroup_skel_open();
 	struct bpf_program *p;
 	int r;
 

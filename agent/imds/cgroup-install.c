@@ -99,9 +99,14 @@ int cgroup_set_pins(struct cgroup_bpf *s, const char *pins)
 	return 0;
 }
 
+struct cgroup_bpf *cgroup_skel_open(void)
+{
+	return cgroup_bpf__open();
+}
+
 static int load(struct cgroup_bpf **ret, const char *pins, bool tracing)
 {
-	_cleanup_(skel_freep) struct cgroup_bpf *s = cgroup_bpf__open();
+	_cleanup_(skel_freep) struct cgroup_bpf *s = cgroup_skel_open();
 	int r;
 
 	if (!s)
