@@ -230,7 +230,12 @@ static int shadow(struct recording *rec, struct diag *d)
 		return 0;
 	profile_context_docker(&context);
 	r = profile_read(path, &context, &p, d);
-	return r < 0 ? r : observer_shadow(rec->observer, rec->group, p, d);
+	if (r == 0)
+		r = observer_shadow(rec->observer, rec->group, p, d);
+	if (r > 0)
+		(void)fprintf(stderr, "batten: %d calls have more rules on arguments than can be tried: they count as let through\n",
+			      r);
+	return MIN(r, 0);
 }
 
 static int record(struct recording *rec, const char *output, struct diag *d)

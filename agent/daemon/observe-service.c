@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "batten/base/log.h"
+#include "batten/base/parse.h"
 #include "batten/daemon/priorities.h"
 #include "batten/seccomp/watch.h"
 
@@ -22,6 +23,9 @@ static const struct log_message msg_observing = { "a1b7c3d5e9f04b6c8d2e4f6a8b0c1
 						   "observing the system calls of containers" };
 static const struct log_message msg_trouble = { "b2c8d4e6fa0a4c7d9e3f5a7b9c1d2e32",
 						 "an observation could not be kept, trying again" };
+
+static const struct log_message msg_by_call = { "c4f0a1827d3e4b5a96c7d8e9f0a1b243",
+						 "calls have more rules on arguments than can be tried: they count as let through" };
 
 struct observe_service {
 	struct seccomp_watch *watch;
@@ -162,9 +166,11 @@ int observe_service_shadow(struct observe_service *s, const char *path, struct d
 	if (!s || strcmp(s->shadow, path) == 0)
 		return 0;
 	r = seccomp_watch_shadow(s->watch, path[0] ? path : NULL, d);
+	if (r > 0)
+		log_event(LOG_WARNING, &msg_by_call, "profile", path, "calls", U64S((uint64_t)r));
 	if (r >= 0)
 		(void)snprintf(s->shadow, sizeof(s->shadow), "%s", path);
-	return r;
+	return MIN(r, 0);
 }
 
 json_t *observe_service_shadow_json(struct observe_service *s)

@@ -12,7 +12,8 @@
 #define OBS_ARM_PRIVATE 0x0f0000
 #define OBS_ARM_FIRST (OBS_NUMBERS - 16)
 #define OBS_MAX_ARG_VALUES 32
-#define OBS_THREADS 16384 /* observed at a time where the kernel keeps nothing by task */
+#define OBS_THREADS 16384 /* observed at a time where the kernel keeps nothing by task, a power of two */
+#define OBS_ID 64 /* Docker, containerd and podman name a container by 64 hexadecimal digits */
 
 /*
  * Who and when, times two: without and with a filter in force.
@@ -44,6 +45,7 @@ struct obs_head {
 	__u64 running_ns;	/* tasks started before that belong to the workload already */
 	__u64 exec_same_ns;	/* boot time of the first exec of each kind; 0: none */
 	__u64 exec_other_ns;
+	__u64 earlier;		/* the row of the same container's last run, which nobody had asked for; 0: none */
 	__u32 maker_mntns;	/* 0: the group is ours; of a group by namespace OBS_ANY_MNTNS */
 	__u32 lost_args;	/* argument values that found no room */
 };
@@ -67,8 +69,14 @@ struct obs_byte_row {
 	__u8 enosys[OBS_ABIS][OBS_NUMBERS];
 };
 
-/* key of `groups`: a cgroup id, or OBS_BY_MNTNS | mount namespace; value: the id of the row, 0 for none */
+/*
+ * key of `groups`: a cgroup id, or OBS_BY_MNTNS | the inode number of a mount namespace; value: the id of the
+ * row, 0 for none. The inode number of a namespace that has ended is soon another's: a row that is made
+ * for one is named by OBS_BY_MNTNS | OBS_NUMBERED | a number that no other namespace gets, and without
+ * OBS_BY_MNTNS that says which namespace has no row.
+ */
 #define OBS_BY_MNTNS (1ull << 63)
+#define OBS_NUMBERED (1ull << 62)
 #define OBS_ANY_MNTNS 1 /* no namespace has that number: any exec is the workload's */
 
 struct obs_arg_key {
@@ -85,10 +93,35 @@ struct obs_name_key {
 	char name[128];
 };
 
+/* A container's id as runtimes put it into the name of its cgroup. */
+struct obs_id {
+	char hex[OBS_ID];
+};
+
 /* What a profile on trial would deny; key: the group's id, 0 for all that have none of their own. */
 struct obs_shadow_row {
+	__u32 trial, pad; /* whose questions are asked */
 	struct obs_bits denied[OBS_ABIS];
+	struct obs_bits asks[OBS_ABIS]; /* the arguments decide */
 };
+
+/* The questions of decision.h, which lead from the first (@n 0) to OBS_PASS or OBS_DENY. */
+struct obs_question_key {
+	__u32 trial;
+	__u16 nr, abi;
+	__u32 n;
+};
+struct obs_question {
+	__u32 kind, word, mask, value, yes, no;
+};
+/* Where a value leads to; value: as obs_question.yes. */
+struct obs_case_key {
+	struct obs_question_key question;
+	__u32 value;
+};
+#define OBS_PASS 0xffffffffu
+#define OBS_DENY 0xfffffffeu
+#define OBS_MAX_QUESTIONS 64 /* of one call, from the first to the answer */
 
 /* A call that was made and would have been denied; the value counts how often. */
 struct obs_shadow_key {

@@ -33,6 +33,8 @@ struct observer {
 	struct observer_bpf *skel;
 	struct ring_buffer *ring;
 	struct list groups;
+	struct list trials;
+	uint32_t last_trial; /* its number */
 	observer_callback callback;
 	void *userdata;
 	uint64_t startup_ns;
@@ -40,6 +42,7 @@ struct observer {
 	bool old; /* the programs for kernels without storage by task are loaded */
 };
 
+void observer_shadow_done(struct observer *o);
 struct observed_group *observer_group(const struct observer *o, uint64_t id);
 /* A group's row, in bits whatever the kernel keeps. Return: 0 or a negative errno. */
 int observer_row(const struct observer *o, uint64_t id, struct obs_row *ret) _must_check_;

@@ -5,9 +5,10 @@
  * memory that nobody else writes. Everything rare (a new task, a move, an exec, a first sight, an
  * argument to look at) leaves that path.
  *
- * Kernels before Linux 5.13 keep nothing by task and set no bit atomically: there the copy is in a
- * hash by thread, and a row holds bytes. Each program exists for both; the loader takes one. (Storage
- * by cgroup, Linux 6.2, would be slower than by task and cannot hold what is a task's own.)
+ * Kernels before Linux 5.13 keep nothing by task and set no bit atomically: there the copy is in an
+ * array by the thread's number, or in a hash where two threads would share a place, and a row holds
+ * bytes. Each program exists for both; the loader takes one. (Storage by cgroup, Linux 6.2, would be
+ * slower than by task and cannot hold what is a task's own.)
  *
  * Kernel types are declared here as far as they are read; CO-RE finds where the fields are.
  */
@@ -27,8 +28,10 @@
 #define MODE_FILTER 2
 #define TS_COMPAT 2	  /* x86: the call came through a 32-bit door */
 #define TIF_32BIT_ARM64 22
+#define USER_CS 0x33	  /* x86: 64-bit code */
+#define PSTATE_32BIT 0x10 /* arm64 */
 #define CALLS_BEFORE_FLUSH 4096
-#define HEX_ID 64 /* Docker, containerd and podman name a container by 64 hexadecimal digits */
+#define MAX_CONTROLLERS 16
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct thread_info {
@@ -40,9 +43,11 @@ struct seccomp {
 };
 struct ns_common {
 	unsigned int inum;
+	__u64 ns_id; /* Linux 6.18 */
 };
 struct mnt_namespace {
 	struct ns_common ns;
+	__u64 seq; /* before */
 };
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
@@ -62,7 +67,10 @@ struct file {
 struct mm_struct {
 	struct file *exe_file;
 };
-struct css_set;
+struct cgroup_subsys_state;
+struct css_set {
+	struct cgroup_subsys_state *subsys[MAX_CONTROLLERS];
+};
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -92,12 +100,13 @@ struct cgroup {
 };
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long di, si, dx, r10, bx, cx, orig_ax;
+	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax, ip, cs;
 };
 #else
 struct pt_regs {
 	__u64 regs[31];
 	__u64 orig_x0;
+	__u64 pstate;
 	__s32 syscallno;
 };
 #endif
@@ -107,12 +116,16 @@ struct pt_regs {
 const volatile __u8 rule_of[OBS_ABIS][OBS_NUMBERS];
 const volatile struct obs_arg_rule rules[OBS_MAX_RULES];
 const volatile __u32 exec_number[OBS_ABIS], execveat_number[OBS_ABIS];
+const volatile struct obs_bits unsettling[OBS_ABIS]; /* after them a task's filter or namespace may be another */
 const volatile __u8 make_rows;	/* for groups that look like a container's */
 const volatile __u8 by_mntns;	/* groups are mount namespaces (cgroup v1) */
 const volatile __u64 loaded_ns; /* boot time of the loading */
 
-/* Raised by the loader when a row goes from start to serving: what tasks remember is void. */
-__u64 epoch;
+/*
+ * Raised when what tasks remember is void: by the loader when a row goes from start to serving, and where
+ * nothing is kept by task, when one was moved or has got a filter. Tasks that have to look again have 0.
+ */
+__u64 epoch = 1;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -167,6 +180,14 @@ struct {
 	__type(value, __u64);
 } awaited SEC(".maps");
 
+/* Which row a container's is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct obs_id);
+	__type(value, __u64);
+} ids SEC(".maps");
+
 /* Profiles on trial, and how often what they would deny was done. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -181,7 +202,32 @@ struct {
 	__type(key, struct obs_shadow_key);
 	__type(value, __u64);
 } shadow_counts SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct obs_question_key);
+	__type(value, struct obs_question);
+} shadow_questions SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct obs_case_key);
+	__type(value, __u32);
+} shadow_cases SEC(".maps");
 __u64 n_shadows;
+
+/* The arguments in halves, for the one call that a processor looks at. */
+struct words {
+	__u32 w[16];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct words);
+} words SEC(".maps");
 
 /* An empty row to copy from: a row is larger than a program's stack. */
 struct {
@@ -211,10 +257,29 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-/* The same by thread, for kernels without; one entry in the others. */
+/*
+ * The same by thread, for kernels without; one entry in the others. A thread's place is the lower end of
+ * its number, and is its own once it stands in `places`; who finds it taken goes into `threads`.
+ */
+struct slot {
+	__u32 thread; /* 0: nobody */
+	struct task_state state;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OBS_THREADS);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OBS_THREADS);
+	__type(key, __u32);
+	__type(value, __u32);
+} places SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OBS_THREADS / 4);
 	__type(key, __u32);
 	__type(value, struct task_state);
 } threads SEC(".maps");
@@ -231,25 +296,57 @@ static __always_inline struct task_struct *current_task(bool old)
 	return old ? (struct task_struct *)bpf_get_current_task() : bpf_get_current_task_btf();
 }
 
+/* What is kept by thread. */
+static __always_inline struct task_state *thread_state(__u32 thread)
+{
+	__u32 place = thread & (OBS_THREADS - 1);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
+
+	if (slot && slot->thread == thread)
+		return &slot->state;
+	return bpf_map_lookup_elem(&threads, &thread);
+}
+
+static __always_inline struct task_state *make_thread_state(__u32 thread)
+{
+	__u32 place = thread & (OBS_THREADS - 1);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
+
+	if (slot && bpf_map_update_elem(&places, &place, &thread, BPF_NOEXIST) == 0) {
+		slot->state = no_state;
+		slot->thread = thread;
+		return &slot->state;
+	}
+	(void)bpf_map_update_elem(&threads, &thread, &no_state, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&threads, &thread);
+}
+
+static __always_inline void drop_thread_state(__u32 thread)
+{
+	__u32 place = thread & (OBS_THREADS - 1);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
+
+	if (slot && slot->thread == thread) {
+		slot->thread = 0;
+		bpf_map_delete_elem(&places, &place);
+	} else {
+		bpf_map_delete_elem(&threads, &thread);
+	}
+}
+
 static __always_inline struct task_state *state_of(bool old, struct task_struct *t)
 {
-	__u32 thread;
-
-	if (!old)
-		return bpf_task_storage_get(&tasks, t, 0, 0);
-	thread = BPF_CORE_READ(t, pid);
-	return bpf_map_lookup_elem(&threads, &thread);
+	return old ? thread_state(BPF_CORE_READ(t, pid)) : bpf_task_storage_get(&tasks, t, 0, 0);
 }
 
 static __always_inline struct task_state *make_state(bool old, struct task_struct *t)
 {
 	struct task_state *st;
-	__u32 thread;
 
 	if (old) {
-		thread = BPF_CORE_READ(t, pid);
-		(void)bpf_map_update_elem(&threads, &thread, &no_state, BPF_NOEXIST);
-		st = bpf_map_lookup_elem(&threads, &thread);
+		st = thread_state(BPF_CORE_READ(t, pid));
+		if (!st)
+			st = make_thread_state(BPF_CORE_READ(t, pid));
 	} else {
 		st = bpf_task_storage_get(&tasks, t, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	}
@@ -260,14 +357,10 @@ static __always_inline struct task_state *make_state(bool old, struct task_struc
 
 static __always_inline void drop_state(bool old, struct task_struct *t)
 {
-	__u32 thread;
-
-	if (!old) {
+	if (old)
+		drop_thread_state(BPF_CORE_READ(t, pid));
+	else
 		bpf_task_storage_delete(&tasks, t);
-		return;
-	}
-	thread = BPF_CORE_READ(t, pid);
-	bpf_map_delete_elem(&threads, &thread);
 }
 
 /*
@@ -321,15 +414,18 @@ static __always_inline __u32 number_of(__u32 abi, long id)
 	return nr < OBS_ARM_FIRST ? nr : OBS_ARM_FIRST - 1;
 }
 
-/* The 32 lower bits of an argument, which is all that a rule looks at. */
-static __always_inline __u32 argument(struct pt_regs *regs, __u32 abi, __u32 index)
+/* An argument as a filter sees it. */
+static __always_inline __u64 argument(struct pt_regs *regs, __u32 abi, __u32 index)
 {
 #if defined(__TARGET_ARCH_x86)
 	if (abi == 1)
-		return index == 0 ? regs->bx : index == 1 ? regs->cx : index == 2 ? regs->dx : 0;
-	return index == 0 ? regs->di : index == 1 ? regs->si : index == 2 ? regs->dx : 0;
+		return index == 0 ? regs->bx : index == 1 ? regs->cx : index == 2 ? regs->dx :
+		       index == 3 ? regs->si : index == 4 ? regs->di : regs->bp;
+	return index == 0 ? regs->di : index == 1 ? regs->si : index == 2 ? regs->dx : index == 3 ? regs->r10 :
+	       index == 4 ? regs->r8 : regs->r9;
 #else
-	return index == 0 ? regs->orig_x0 : index == 1 ? regs->regs[1] : index == 2 ? regs->regs[2] : 0;
+	return index == 0 ? regs->orig_x0 : index == 1 ? regs->regs[1] : index == 2 ? regs->regs[2] :
+	       index == 3 ? regs->regs[3] : index == 4 ? regs->regs[4] : regs->regs[5];
 #endif
 }
 
@@ -367,8 +463,59 @@ static __always_inline __u32 class_of_newcomer(bool old, struct task_struct *t, 
 	return OBS_PRE;
 }
 
+/* "docker-<64>.scope", "libpod-<64>.scope", "cri-containerd-<64>.scope" or "<64>": the 64. */
+static __always_inline int ends_in_id(const char *name, long n, struct obs_id *ret)
+{
+	long end = n - 1;
+
+	if (end > 6 && end < 120 && name[(end - 6) & 127] == '.' && name[(end - 5) & 127] == 's')
+		end -= 6;
+	if (end < OBS_ID || end > 120)
+		return 0;
+	for (int i = 0; i < OBS_ID; i++) {
+		char c = name[(end - OBS_ID + i) & 127];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return 0;
+		ret->hex[i] = c;
+	}
+	return 1;
+}
+
+/* Whose a row is, for who hears of the container when it is over; and what it did before, if nobody heard. */
+static __always_inline void name_row(__u64 id, struct obs_head *row, const struct obs_id *name)
+{
+	__u64 *earlier = bpf_map_lookup_elem(&ids, name);
+
+	if (earlier && *earlier != id)
+		row->earlier = *earlier;
+	bpf_map_update_elem(&ids, name, &id, BPF_ANY);
+}
+
+/* On a host whose containers have no group in cgroup2, the other hierarchies tell whose a namespace is. */
+static __always_inline void name_row_by_task(__u64 id, struct obs_head *row, struct task_struct *t)
+{
+	struct css_set *set = BPF_CORE_READ(t, cgroups);
+
+	for (unsigned int i = 0; i < MAX_CONTROLLERS; i++) {
+		struct cgroup_subsys_state *state = 0;
+		struct obs_id name = {};
+		char text[128];
+		long n;
+
+		if ((i + 1) * sizeof(state) > bpf_core_field_size(set->subsys))
+			return;
+		bpf_core_read(&state, sizeof(state), &set->subsys[i]);
+		n = bpf_probe_read_kernel_str(text, sizeof(text), BPF_CORE_READ(state, cgroup, kn, name));
+		if (n > 0 && ends_in_id(text, n, &name)) {
+			name_row(id, row, &name);
+			return;
+		}
+	}
+}
+
 /* A row for a group that has just come to be, and word of it. Return: its first member, or NULL. */
-static __always_inline struct obs_head *make_row(__u64 id, __u32 maker_mntns, const char *name)
+static __always_inline struct obs_head *make_row(__u64 group, __u64 id, __u32 maker_mntns, const char *name)
 {
 	struct obs_head *row;
 	struct obs_event *e;
@@ -382,7 +529,7 @@ static __always_inline struct obs_head *make_row(__u64 id, __u32 maker_mntns, co
 		return 0;
 	row->made_ns = bpf_ktime_get_boot_ns();
 	row->maker_mntns = maker_mntns;
-	bpf_map_update_elem(&groups, &id, &id, BPF_ANY);
+	bpf_map_update_elem(&groups, &group, &id, BPF_ANY);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e)
 		return row;
@@ -396,24 +543,45 @@ static __always_inline struct obs_head *make_row(__u64 id, __u32 maker_mntns, co
 	return row;
 }
 
-/*
- * The group's owner; 0 for a group that nobody watches. Without cgroups to tell containers by, each
- * mount namespace may be one that has come to be since the programs were loaded: that is told by the
- * first task that is seen in it.
- */
-static __always_inline __u64 owner_of(bool old, struct task_struct *t, __u64 group)
+/* A number that no other mount namespace gets, unlike that of its inode. */
+static __always_inline __u64 mntns_number(struct task_struct *t)
 {
-	__u64 *owner = bpf_map_lookup_elem(&groups, &group), nobody = 0;
+	struct mnt_namespace *ns = BPF_CORE_READ(t, nsproxy, mnt_ns);
 
-	if (owner)
+	if (bpf_core_field_exists(ns->seq))
+		return BPF_CORE_READ(ns, seq);
+	if (bpf_core_field_exists(ns->ns.ns_id))
+		return BPF_CORE_READ(ns, ns.ns_id);
+	return BPF_CORE_READ(ns, ns.inum);
+}
+
+/*
+ * Without cgroups to tell containers by, each mount namespace may be one that has come to be since the
+ * programs were loaded: that is told by the first task that is seen in it.
+ */
+static __always_inline __u64 owner_of_mntns(bool old, struct task_struct *t, __u64 group, const __u64 *owner)
+{
+	__u64 nobody = OBS_NUMBERED | mntns_number(t), own = OBS_BY_MNTNS | nobody;
+
+	if (owner && (*owner == own || !(*owner & OBS_NUMBERED)))
 		return *owner;
-	if (!by_mntns || !make_rows)
+	if (!make_rows || (owner && *owner == nobody))
 		return 0;
 	if (TASK(old, t, start_boottime) < loaded_ns) {
-		bpf_map_update_elem(&groups, &group, &nobody, BPF_NOEXIST);
+		bpf_map_update_elem(&groups, &group, &nobody, BPF_ANY);
 		return 0;
 	}
-	return make_row(group, OBS_ANY_MNTNS, 0) ? group : 0;
+	return make_row(group, own, OBS_ANY_MNTNS, 0) ? own : 0;
+}
+
+/* The group's owner; 0 for a group that nobody watches. */
+static __always_inline __u64 owner_of(bool old, struct task_struct *t, __u64 group)
+{
+	__u64 *owner = bpf_map_lookup_elem(&groups, &group);
+
+	if (by_mntns)
+		return owner_of_mntns(old, t, group, owner);
+	return owner ? *owner : 0;
 }
 
 /* Finds out where the current task belongs, and remembers it. */
@@ -421,6 +589,7 @@ static __always_inline struct task_state *settle(bool old, struct task_struct *t
 {
 	__u64 group = group_of(t), owner = owner_of(old, t, group);
 	struct obs_head *row = owner ? bpf_map_lookup_elem(&rows, &owner) : 0;
+	__u32 mode;
 
 	if (!row) {
 		if (st)
@@ -440,7 +609,11 @@ static __always_inline struct task_state *settle(bool old, struct task_struct *t
 	}
 	__builtin_memset(st->seen, 0, sizeof(st->seen));
 	st->where = where_is(old, t);
-	st->mode = TASK(old, t, seccomp.mode);
+	mode = TASK(old, t, seccomp.mode);
+	/* A filter may have been given to all threads of the process. */
+	if (old && st->mode != mode)
+		__sync_fetch_and_add(&epoch, 1);
+	st->mode = mode;
 	st->epoch = epoch;
 	return st;
 }
@@ -456,9 +629,9 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head
 	n = bpf_map_lookup_elem(&n_values, &key);
 	if (n && *n > OBS_MAX_ARG_VALUES)
 		return;
-	key.v[0] = argument(regs, abi, rule->index[0]) & rule->mask[0];
+	key.v[0] = (__u32)argument(regs, abi, rule->index[0]) & rule->mask[0];
 	if (rule->n > 1)
-		key.v[1] = argument(regs, abi, rule->index[1]) & rule->mask[1];
+		key.v[1] = (__u32)argument(regs, abi, rule->index[1]) & rule->mask[1];
 	if (bpf_map_lookup_elem(&values, &key))
 		return;
 	if (bpf_map_update_elem(&values, &key, &yes, BPF_NOEXIST) != 0)
@@ -470,20 +643,83 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head
 		__sync_fetch_and_add(&row->lost_args, 1);
 }
 
-/* Counts a call that a profile on trial would deny. Such a call is never remembered by its task. */
-static __always_inline int shadowed(struct task_struct *t, __u64 owner, __u64 nr, __u64 abi, __u32 r)
+/*
+ * What a profile's filter says to the arguments in `words`: 1 no, 0 yes. A function of its own, so that the
+ * verifier looks at it once and not once for each way here.
+ */
+__noinline int denies(__u32 trial, __u32 nr, __u32 abi)
+{
+	struct obs_case_key key = { .question = { .trial = trial, .nr = nr, .abi = abi } };
+	__u32 zero = 0;
+	const struct words *now = bpf_map_lookup_elem(&words, &zero);
+
+	if (!now)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < OBS_MAX_QUESTIONS; i++) {
+		const struct obs_question *q = bpf_map_lookup_elem(&shadow_questions, &key.question);
+		__u32 *then;
+
+		if (!q)
+			return 0; /* the trial is over */
+		key.value = now->w[q->word & 15] & q->mask;
+		if (q->kind == 0) {
+			then = bpf_map_lookup_elem(&shadow_cases, &key);
+			key.question.n = then ? *then : q->no;
+		} else if (q->kind == 1) {
+			key.question.n = key.value > q->value ? q->yes : q->no;
+		} else if (q->kind == 2) {
+			key.question.n = key.value >= q->value ? q->yes : q->no;
+		} else {
+			key.question.n = key.value & q->value ? q->yes : q->no;
+		}
+		if (key.question.n >= OBS_DENY)
+			return key.question.n == OBS_DENY;
+	}
+	return 0;
+}
+
+static __always_inline bool arguments_deny(struct pt_regs *regs, __u32 trial, __u32 nr, __u32 abi)
+{
+	__u32 zero = 0;
+	struct words *now = bpf_map_lookup_elem(&words, &zero);
+
+	if (!now)
+		return false;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 6; i++) {
+		__u64 whole = argument(regs, abi, i);
+
+		now->w[2 * i] = (__u32)whole;
+		now->w[2 * i + 1] = (__u32)(whole >> 32);
+	}
+	return denies(trial, nr, abi);
+}
+
+/*
+ * Counts a call that a profile on trial would deny. Return: whether the next call may have another answer
+ * or has to be counted, so that its task must not remember it.
+ */
+static __always_inline int shadowed(struct task_struct *t, struct pt_regs *regs, __u64 owner, __u64 nr, __u64 abi,
+				    __u32 r)
 {
 	struct obs_shadow_key key = { .owner = owner, .nr = nr, .abi = abi };
 	struct obs_shadow_row *row;
-	__u64 all = 0, one = 1, *count;
+	__u64 all = 0, one = 1, *count, mask = 1ull << (nr & 63), word = (nr >> 6) & (OBS_WORDS - 1);
 
 	if (!n_shadows)
 		return 0;
 	row = bpf_map_lookup_elem(&shadow_rows, &owner);
 	if (!row)
 		row = bpf_map_lookup_elem(&shadow_rows, &all);
-	if (!row || !(row->denied[abi].w[(nr >> 6) & (OBS_WORDS - 1)] >> (nr & 63) & 1))
+	if (!row)
 		return 0;
+	if (!(row->denied[abi].w[word] & mask)) {
+		if (!(row->asks[abi].w[word] & mask))
+			return 0;
+		if (!arguments_deny(regs, row->trial, nr, abi))
+			return 1;
+	}
 	count = bpf_map_lookup_elem(&shadow_counts, &key);
 	if (count)
 		__sync_fetch_and_add(count, 1);
@@ -513,6 +749,7 @@ static __always_inline void note(bool old, struct task_struct *t, struct pt_regs
 {
 	__u64 owner = st->owner, class = st->class, r;
 	__u32 which;
+	bool shadow;
 
 	if (!BOUNDED(abi, OBS_ABIS) || !BOUNDED(nr, OBS_NUMBERS))
 		return;
@@ -531,21 +768,54 @@ static __always_inline void note(bool old, struct task_struct *t, struct pt_regs
 	if (which)
 		note_arguments(regs, row, owner, nr, abi, r, which);
 	/* Before the exec only what runs under a filter would meet the profile. */
-	if (((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) &&
-	    shadowed(t, owner, nr, abi, r))
-		return;
-	if (!which && abi == 0 && BOUNDED(nr, 512))
+	shadow = ((r & 1) || (class != OBS_PRE && class != OBS_XPRE)) && shadowed(t, regs, owner, nr, abi, r);
+	if (old && unsettling[abi].w[nr >> 6] >> (nr & 63) & 1)
+		st->epoch = 0;
+	else if (!shadow && !which && abi == 0 && BOUNDED(nr, 512))
 		st->seen[nr >> 6] |= 1ull << (nr & 63);
+}
+
+/* Certainly a native call? SYSCALL leaves the address behind it in both registers. */
+static __always_inline bool is_native(struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->cs == USER_CS && regs->cx == regs->ip;
+#else
+	return !(regs->pstate & PSTATE_32BIT);
+#endif
+}
+
+/*
+ * For kernels that keep nothing by task: is it a call that the thread's row has? A look at the task would be a
+ * copy each time; that it was moved, or its filter changed, is told by the epoch.
+ */
+static __always_inline bool is_known_by_thread(struct pt_regs *regs, long id)
+{
+	__u32 thread = (__u32)bpf_get_current_pid_tgid(), place = thread & (OBS_THREADS - 1);
+	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
+	__u64 index = id;
+
+	if (!slot || slot->thread != thread || slot->state.epoch != epoch || !BOUNDED(index, 512) ||
+	    !(slot->state.seen[index >> 6] >> (index & 63) & 1) || !is_native(regs))
+		return false;
+	slot->state.calls++;
+	slot->state.last = (__u32)id + 1;
+	return true;
 }
 
 static __always_inline int on_enter(bool old, struct pt_regs *regs, long id)
 {
-	struct task_struct *t = current_task(old);
-	struct task_state *st = state_of(old, t);
-	__u32 abi = abi_of(old, t, id);
+	struct task_struct *t;
+	struct task_state *st;
 	struct obs_head *row;
 	__u64 index = id;
+	__u32 abi;
 
+	if (old && is_known_by_thread(regs, id))
+		return 0;
+	t = current_task(old);
+	st = old ? thread_state((__u32)bpf_get_current_pid_tgid()) : state_of(old, t);
+	abi = abi_of(old, t, id);
 	if (st && st->where == where_is(old, t) && st->epoch == epoch && st->mode == TASK(old, t, seccomp.mode)) {
 		st->calls++;
 		st->last = (__u32)id + 1;
@@ -629,6 +899,9 @@ static __always_inline int on_fork(bool old, struct task_struct *parent, struct 
 	*to = *from;
 	to->calls = 0;
 	to->last = 0;
+	/* It may have been born in another group or namespace. */
+	if (old && to->where != where_is(old, child))
+		to->epoch = 0;
 	return 0;
 }
 
@@ -651,8 +924,11 @@ static __always_inline int on_exec(bool old, struct task_struct *t)
 		st->class = OBS_EXEC;
 	if (!row->exec_same_ns)
 		row->exec_same_ns = now;
-	if (other && !row->exec_other_ns)
+	if (other && !row->exec_other_ns) {
 		row->exec_other_ns = now;
+		if (by_mntns && make_rows)
+			name_row_by_task(st->owner, row, t);
+	}
 	__builtin_memset(st->seen, 0, sizeof(st->seen));
 	return 0;
 }
@@ -702,22 +978,11 @@ static __always_inline int on_exit(bool old, struct task_struct *t)
 PROGRAMS(, false)
 PROGRAMS(_old, true)
 
-static __always_inline int ends_in_id(const char *name, long n)
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(moved_old, struct cgroup *to)
 {
-	/* "docker-<64>.scope", "libpod-<64>.scope", "cri-containerd-<64>.scope" or "<64>" */
-	long end = n - 1;
-
-	if (end > 6 && end < 120 && name[(end - 6) & 127] == '.' && name[(end - 5) & 127] == 's')
-		end -= 6;
-	if (end < HEX_ID || end > 120)
-		return 0;
-	for (int i = 0; i < HEX_ID; i++) {
-		char c = name[(end - HEX_ID + i) & 127];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return 0;
-	}
-	return 1;
+	__sync_fetch_and_add(&epoch, 1);
+	return 0;
 }
 
 /* Rows are there before anything can run in the group. */
@@ -726,6 +991,8 @@ int BPF_PROG(group_made, struct cgroup *g)
 {
 	__u64 id = BPF_CORE_READ(g, kn, id), parent = 0, *owner;
 	struct obs_name_key key = {};
+	struct obs_id name = {};
+	struct obs_head *row;
 	long n;
 
 	if (BPF_CORE_READ(g, root, hierarchy_id) != 0)
@@ -747,8 +1014,11 @@ int BPF_PROG(group_made, struct cgroup *g)
 		bpf_map_update_elem(&groups, &id, owner, BPF_NOEXIST);
 		return 0;
 	}
-	if (make_rows && !by_mntns && ends_in_id(key.name, n))
-		(void)make_row(id, mntns_of((struct task_struct *)bpf_get_current_task()), key.name);
+	if (!make_rows || by_mntns || !ends_in_id(key.name, n, &name))
+		return 0;
+	row = make_row(id, id, mntns_of((struct task_struct *)bpf_get_current_task()), key.name);
+	if (row)
+		name_row(id, row, &name);
 	return 0;
 }
 

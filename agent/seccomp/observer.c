@@ -216,6 +216,16 @@ static void fill_constants(struct observer_bpf *s, const struct observer_options
 		((uint32_t *)s->rodata->execveat_number)[abi] =
 			(uint32_t)abi_call_number(abi_of_row(abi), "execveat");
 	}
+	for (unsigned int abi = 0; abi < OBS_ABIS; abi++) {
+		static const char *const names[] = { "prctl", "seccomp", "setns", "unshare" };
+
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			int nr = abi_call_number(abi_of_row(abi), names[i]);
+
+			if (nr >= 0 && nr < OBS_ARM_FIRST - 1)
+				((uint64_t *)s->rodata->unsettling[abi].w)[nr / 64] |= UINT64_C(1) << (nr % 64);
+		}
+	}
 	*(uint8_t *)&s->rodata->make_rows = options->make_rows;
 	*(uint8_t *)&s->rodata->by_mntns = options->by_mntns;
 	*(__u64 *)&s->rodata->loaded_ns = boot_now_ns();
@@ -237,6 +247,8 @@ static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_group
 	for (size_t i = 0; i < ARRAY_SIZE(pairs) && r == 0; i++)
 		r = bpf_program__set_autoload(old ? pairs[i].new : pairs[i].old, false);
 	if (r == 0)
+		r = bpf_program__set_autoload(s->progs.moved_old, old);
+	if (r == 0)
 		r = bpf_map__set_max_entries(s->maps.rows, old ? MIN(n_groups, MAX_BYTE_GROUPS) : n_groups);
 	if (r == 0)
 		r = bpf_map__set_max_entries(s->maps.shadow_rows, n_groups + 1);
@@ -249,6 +261,10 @@ static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_group
 		r = bpf_map__set_autocreate(s->maps.tasks, false);
 	if (r == 0 && !old)
 		r = bpf_map__set_max_entries(s->maps.threads, 1);
+	if (r == 0 && !old)
+		r = bpf_map__set_max_entries(s->maps.slots, 1);
+	if (r == 0 && !old)
+		r = bpf_map__set_max_entries(s->maps.places, 1);
 	return r;
 }
 
@@ -295,6 +311,7 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	if (!o)
 		return -ENOMEM;
 	list_init(&o->groups);
+	list_init(&o->trials);
 	o->callback = callback;
 	o->userdata = userdata;
 	o->by_mntns = options->by_mntns;
@@ -323,6 +340,7 @@ struct observer *observer_free(struct observer *o)
 	if (!o)
 		return NULL;
 	ring_buffer__free(o->ring);
+	observer_shadow_done(o);
 	observer_bpf__destroy(o->skel);
 	list_for_each(pos, &o->groups)
 		(void)group_free(container_of(pos, struct observed_group, link));
@@ -396,7 +414,7 @@ static int move_on(struct observer *o)
 		moved |= g->serving;
 	}
 	if (moved)
-		__atomic_add_fetch(&o->skel->bss->epoch, 1, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(&o->skel->data->epoch, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -534,25 +552,33 @@ int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64
 
 int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct diag *d)
 {
+	static struct obs_row row;
 	uint32_t inode = mntns_of(pid);
+	uint64_t made;
 
 	if (!o->by_mntns)
 		return -EINVAL;
 	if (inode == 0)
 		return diag_fail(d, -ESRCH, NULL, "process %d is gone", (int)pid);
 	*ret = OBS_BY_MNTNS | inode;
+	/* It may have been seen from its first task on. */
+	if (bpf_map_lookup_elem(bpf_map__fd(o->skel->maps.groups), ret, &made) == 0 && (made & OBS_BY_MNTNS) &&
+	    observer_row(o, made, &row) == 0) {
+		*ret = made;
+		return group_add(o, made) ? 0 : -ENOMEM;
+	}
 	return watch(o, *ret, OBS_ANY_MNTNS, true, d);
 }
 
-static void forget_name(int fd, uint64_t group)
+/* @key: room for one of the map's */
+static void forget_name(int fd, void *key, uint64_t group)
 {
-	struct obs_name_key key;
 	uint64_t owner;
 
 	/* One at a time: few names lead to a row. */
-	for (void *at = NULL; bpf_map_get_next_key(fd, at, &key) == 0; at = &key) {
-		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner == group) {
-			(void)bpf_map_delete_elem(fd, &key);
+	for (void *at = NULL; bpf_map_get_next_key(fd, at, key) == 0; at = key) {
+		if (bpf_map_lookup_elem(fd, key, &owner) == 0 && owner == group) {
+			(void)bpf_map_delete_elem(fd, key);
 			return;
 		}
 	}
@@ -590,12 +616,34 @@ void observer_forget(struct observer *o, uint64_t group)
 		key = next;
 		previous = &key;
 	}
-	forget_name(bpf_map__fd(o->skel->maps.awaited), group);
+	forget_name(bpf_map__fd(o->skel->maps.awaited), &(struct obs_name_key){ 0 }, group);
+	forget_name(bpf_map__fd(o->skel->maps.ids), &(struct obs_id){ 0 }, group);
 	observer_unshadow(o, group);
 	forget_values(bpf_map__fd(o->skel->maps.values), group);
 	forget_values(bpf_map__fd(o->skel->maps.n_values), group);
 	if (g)
 		(void)group_free(g);
+}
+
+int observer_find(const struct observer *o, const char *container_id, uint64_t *ret)
+{
+	struct obs_id id;
+
+	if (strlen(container_id) != sizeof(id.hex))
+		return -ENOENT;
+	memcpy(id.hex, container_id, sizeof(id.hex));
+	return bpf_map_lookup_elem(bpf_map__fd(o->skel->maps.ids), &id, ret) == 0 ? 0 : -ENOENT;
+}
+
+int observer_earlier(const struct observer *o, uint64_t group, uint64_t *ret)
+{
+	static struct obs_row row;
+	int r = observer_row(o, group, &row);
+
+	if (r < 0 || row.head.earlier == 0)
+		return -ENOENT;
+	*ret = row.head.earlier;
+	return 0;
 }
 
 void observer_source_id(char ret[static SOURCE_ID_SIZE])

@@ -84,7 +84,10 @@ int seccomp_watch_shadow(struct seccomp_watch *w, const char *path, struct diag 
 
 		observer_unshadow(w->observer, c->group);
 		e = watch_shadow_begin(w, c, d);
-		r = e < 0 ? e : r; /* one that cannot be tried keeps no other back */
+		if (e < 0) /* one that cannot be tried keeps no other back */
+			r = e;
+		else if (r >= 0)
+			r = MAX(r, e);
 	}
 	return r;
 }

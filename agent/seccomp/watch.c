@@ -278,7 +278,7 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 	}
 	list_append(&w->containers, &own->link);
 	learn_known(w, own);
-	return watch_shadow_begin(w, own, d);
+	return MIN(watch_shadow_begin(w, own, d), 0);
 }
 
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d)

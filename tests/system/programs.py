@@ -44,6 +44,27 @@ int main(int argc, char **argv)
 }
 """
 
+# Makes the calls that its input names, "NUMBER ARGUMENT..." a line, and prints which answered with errno 77.
+ARGUMENTS = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	char line[512], *at;
+	unsigned long a[7];
+	FILE *in = fopen(argv[1], "r");
+	while (fgets(line, sizeof(line), in)) {
+		at = line;
+		for (int i = 0; i < 7; i++) a[i] = strtoull(at, &at, 0);
+		errno = 0;
+		printf("%lu %s\n", a[0], syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]) < 0 && errno == 77 ? "denied" : "ok");
+	}
+	return 0;
+}
+"""
+
 
 def build(directory, name, source, *flags):
     """Compile a program; returns its path. Skips where the compiler cannot."""

@@ -83,6 +83,16 @@ int observer_watch_cgroup(struct observer *o, const char *path, bool own, uint64
 /* The same for the mount namespace that a process is in. */
 int observer_watch_mntns(struct observer *o, pid_t pid, uint64_t *ret, struct diag *d) _must_check_;
 
+/*
+ * observer_find - the group that was made for a container, watched or not, also when it is over
+ * @container_id: 64 hexadecimal digits
+ * Return: 0, -ENOENT
+ */
+int observer_find(const struct observer *o, const char *container_id, uint64_t *ret) _must_check_;
+
+/* The group of the same container's run before, if that was not forgotten yet. Return: 0, -ENOENT */
+int observer_earlier(const struct observer *o, uint64_t group, uint64_t *ret) _must_check_;
+
 /* Forgets a group and its row. */
 void observer_forget(struct observer *o, uint64_t group);
 
@@ -98,8 +108,10 @@ int observer_collect(struct observer *o, uint64_t group, const char *source, str
 /*
  * observer_shadow - try a profile: count the calls that it would deny, and deny none
  * @group: 0: every group that has no profile of its own, also those that will be made
- * Arguments are not looked at: a call that the profile lets through with some is let through.
- * Return: 0; -EINVAL for a profile that cannot be compiled; -E2BIG when no more fit
+ * What is counted is what the kernel's filter would deny, with its rules on arguments. Only where those of a
+ * call are more than can be asked of each, it is let through if the profile lets it through with some.
+ * Return: how many calls that is, 0 as a rule; -EINVAL for a profile that cannot be compiled; -E2BIG when no
+ *         more fit, or for a filter that is longer than the kernel takes
  */
 int observer_shadow(struct observer *o, uint64_t group, const struct profile *p, struct diag *d) _must_check_;
 

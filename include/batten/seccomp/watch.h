@@ -50,8 +50,8 @@ int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struc
  * seccomp_watch_shadow - try a profile on all containers: count what it would deny, and deny nothing
  * @path: a profile for all of them; a directory, where each container's is the file that is named by
  *        the digest of its image (sha256-HEX.json); NULL: none. What was counted before is forgotten.
- * Return: 0; a negative errno with words, -EINVAL for a bad profile: nothing has changed, or, for a
- *         directory, the image that @d names goes without
+ * Return: as observer_shadow(); a negative errno with words, -EINVAL for a bad profile: nothing has changed,
+ *         or, for a directory, the image that @d names goes without
  */
 int seccomp_watch_shadow(struct seccomp_watch *w, const char *path, struct diag *d) _must_check_;
 
