@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <string.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
@@ -34,6 +35,7 @@ static const struct role_message messages[_READER_MAX] = {
 	[READER_LISTED] = { "listed", true, 0, MAX_CONTAINERS * READER_ID_BYTES, READER_ID_BYTES },
 	[READER_ENDED] = { "ended", true, READER_ID_BYTES, READER_ID_BYTES, 0 },
 	[READER_CONTAINER] = { "container", true, 1, CONTAINER_RECORD_MAX, 0 },
+	[READER_OVER] = { "over", true, 1, CONTAINER_RECORD_MAX, 0 },
 };
 
 const struct role_protocol docker_reader_protocol = { messages, _READER_MAX };
@@ -63,7 +65,7 @@ static int answer_to(struct reader *r, enum reader_message type, void *buf, size
 	return n < 0 ? (int)n : -EBADMSG;
 }
 
-static int on_ask(void *user, enum follow_question q, unsigned int api_minor, const char *id, struct diag *d)
+static int on_ask(void *user, enum follow_question q, unsigned int api_minor, const char *name, struct diag *d)
 {
 	struct reader_ask question = { .question = q, .api_minor = api_minor };
 	_cleanup_(fd_closep) int fd = -1;
@@ -71,8 +73,8 @@ static int on_ask(void *user, enum follow_question q, unsigned int api_minor, co
 	struct reader *r = user;
 	int error;
 
-	if (id)
-		memcpy(question.id, id, sizeof(question.id));
+	if (name)
+		(void)snprintf(question.name, sizeof(question.name), "%s", name);
 	tell(r, READER_ASK, &question, sizeof(question));
 	error = answer_to(r, READER_ANSWER, &answer, sizeof(answer), &fd);
 	if (error < 0)
@@ -122,15 +124,25 @@ static void on_ended(void *user, const char *id)
 	tell(user, READER_ENDED, id, READER_ID_BYTES);
 }
 
-static void on_container(void *user, struct container *c)
+static void tell_container(void *user, enum reader_message type, struct container *c)
 {
 	struct bytes b = { 0 };
 
 	container_record_write(c, &b);
 	container_free(c);
 	if (b.error == 0 && b.n <= CONTAINER_RECORD_MAX)
-		tell(user, READER_CONTAINER, b.data, b.n);
+		tell(user, type, b.data, b.n);
 	bytes_done(&b);
+}
+
+static void on_container(void *user, struct container *c)
+{
+	tell_container(user, READER_CONTAINER, c);
+}
+
+static void on_over(void *user, struct container *c)
+{
+	tell_container(user, READER_OVER, c);
 }
 
 /* ---- from the core ------------------------------------------------------------------------------ */
@@ -187,6 +199,7 @@ static int run(struct reader *r, const char *socket, struct diag *d)
 		.listed = on_listed,
 		.ended = on_ended,
 		.container = on_container,
+		.over = on_over,
 	};
 	int error;
 

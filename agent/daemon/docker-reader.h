@@ -24,6 +24,7 @@ enum reader_message {
 	READER_LISTED,	  /* ids of READER_ID_BYTES each */
 	READER_ENDED,	  /* one id */
 	READER_CONTAINER, /* container_record_write() */
+	READER_OVER,	  /* the same of one that was over before Docker could be asked */
 	_READER_MAX,
 };
 
@@ -32,7 +33,7 @@ enum reader_message {
 struct reader_ask {
 	uint32_t question; /* enum follow_question */
 	uint32_t api_minor;
-	char id[READER_ID_BYTES]; /* of FOLLOW_INSPECT and FOLLOW_MADE, else zeros */
+	char name[IMAGE_NAME_SIZE]; /* of FOLLOW_INSPECT, FOLLOW_MADE and FOLLOW_IMAGE, else zeros */
 };
 
 struct reader_answer {

@@ -44,12 +44,13 @@ static int on_ask(struct docker_service *s, const struct reader_ask *q)
 {
 	struct reader_answer answer = { 0 };
 	_cleanup_(fd_closep) int fd = -1;
-	char id[CONTAINER_ID_SIZE] = "";
 
 	if (q->question >= _FOLLOW_QUESTION_MAX || q->api_minor > MAX_API_MINOR ||
-	    ((q->question == FOLLOW_INSPECT || q->question == FOLLOW_MADE) && take_id(id, q->id) < 0))
+	    !memchr(q->name, '\0', sizeof(q->name)) ||
+	    ((q->question == FOLLOW_INSPECT || q->question == FOLLOW_MADE) && !container_id_ok(q->name)) ||
+	    (q->question == FOLLOW_IMAGE && !image_name_ok(q->name)))
 		return -EBADMSG;
-	fd = docker_follow_ask(s->docker, (enum follow_question)q->question, q->api_minor, id, &answer.why);
+	fd = docker_follow_ask(s->docker, (enum follow_question)q->question, q->api_minor, q->name, &answer.why);
 	answer.error = MIN(fd, 0);
 	role_tell(s->role, READER_ANSWER, &answer, sizeof(answer), fd);
 	return 0;
@@ -119,12 +120,14 @@ static int on_ended(struct docker_service *s, const char *bytes)
 	return 0;
 }
 
-static int on_container(struct docker_service *s, const void *data, size_t n)
+static int on_container(struct docker_service *s, bool over, const void *data, size_t n)
 {
 	struct container *c;
 	int r = container_record_read(&c, data, n);
 
-	if (r >= 0)
+	if (r >= 0 && over)
+		host_watch_over(s->watch, c);
+	else if (r >= 0)
 		host_watch_container(s->watch, c);
 	return r;
 }
@@ -153,7 +156,9 @@ static int on_message(void *user, uint32_t type, const void *data, size_t n)
 	case READER_ENDED:
 		return on_ended(s, data);
 	case READER_CONTAINER:
-		return on_container(s, data, n);
+		return on_container(s, false, data, n);
+	case READER_OVER:
+		return on_container(s, true, data, n);
 	default:
 		return -EBADMSG;
 	}

@@ -375,6 +375,13 @@ static void on_ended(void *user, struct container *c)
 	log_event(LOG_NOTICE, &msg_closed, "container", c->name);
 }
 
+static void on_over(void *user, struct container *c)
+{
+	struct host_service *s = user;
+
+	observe_service_over(s->observe, c);
+}
+
 static void on_docker(void *user, bool followed, const struct diag *d)
 {
 	struct host_service *s = user;
@@ -614,7 +621,8 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 		     struct guard_service *guard, struct event_log *log, struct audit_service *audit,
 		     const char *runtime_dir, struct diag *d)
 {
-	static const struct host_watch_calls calls = { .runs = on_runs, .made = on_made, .ended = on_ended, .docker = on_docker };
+	static const struct host_watch_calls calls = { .runs = on_runs, .made = on_made, .ended = on_ended, .over = on_over,
+						       .docker = on_docker };
 	static const struct self_test_calls tests = { .model = model_of, .may = may_reach };
 	_cleanup_(host_service_freep) struct host_service *s = calloc(1, sizeof(*s));
 	const char *docker = settings->daemon.docker;

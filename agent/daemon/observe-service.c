@@ -151,6 +151,14 @@ void observe_service_runs(struct observe_service *s, const struct container *c)
 		said(s, seccomp_watch_runs(s->watch, c, &d), &d);
 }
 
+void observe_service_over(struct observe_service *s, const struct container *c)
+{
+	struct diag d = { 0 };
+
+	if (s)
+		said(s, seccomp_watch_over(s->watch, c, &d), &d);
+}
+
 void observe_service_ended(struct observe_service *s, const char *container_id)
 {
 	struct diag d = { 0 };

@@ -36,6 +36,8 @@ DEFINE_CLEANUP(struct observe_service *, observe_service_free)
 int observe_service_store(struct observe_service *s, struct diag *d) _must_check_;
 
 void observe_service_runs(struct observe_service *s, const struct container *c);
+/* It ran, and was over before it could be told. */
+void observe_service_over(struct observe_service *s, const struct container *c);
 void observe_service_ended(struct observe_service *s, const char *container_id);
 
 /* Tries a profile, or those of a directory; "" for none. The same again changes nothing. See seccomp_watch_shadow(). */

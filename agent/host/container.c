@@ -53,6 +53,15 @@ bool container_id_ok(const char *id)
 	return strlen(id) == CONTAINER_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == strlen(id);
 }
 
+bool image_name_ok(const char *name)
+{
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-/:@";
+	size_t n = strlen(name);
+
+	return n > 0 && n < IMAGE_NAME_SIZE && strspn(name, letters) == n && !strchr("._-/:@", name[0]) &&
+	       !strstr(name, "..") && !strstr(name, "//");
+}
+
 static void list_done(struct text_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)

@@ -16,6 +16,7 @@ static const size_t max_bytes[_FOLLOW_QUESTION_MAX] = {
 	[FOLLOW_LIST] = DOCKER_MAX_ANSWER,
 	[FOLLOW_INSPECT] = 2 * 1024 * 1024,
 	[FOLLOW_MADE] = 2 * 1024 * 1024,
+	[FOLLOW_IMAGE] = 2 * 1024 * 1024,
 };
 
 #define MAX_STEPS 64 /* pieces of an answer in one turn of the loop: a flood waits like everybody */

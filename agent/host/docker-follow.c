@@ -2,7 +2,8 @@
 /*
  * First the version, then the events, then the list, so that nothing that starts in between is missed;
  * each name leads to one inspect, one at a time. Whoever starts now goes before those that the list named:
- it is refused, or not, until it is known.
+ * it is refused, or not, until it is known. It may be gone by then: its event has named its image, which is
+ * asked for instead.
  */
 #include "batten/host/docker-follow.h"
 
@@ -17,6 +18,12 @@
 #define LONGEST_PAUSE_US 30000000ull
 #define MAX_MADE 64 /* that wait to be asked about; the others are known when they run */
 
+/* Who is to be asked for. */
+struct wanted {
+	char id[CONTAINER_ID_SIZE];
+	char *image; /* owned; of one that has started; else NULL */
+};
+
 struct docker_follow {
 	sd_event *event; /* referenced */
 	struct docker *docker;
@@ -29,7 +36,8 @@ struct docker_follow {
 	/* Ids to be inspected, in order, each once; first those of events. Last: pages that nobody touches are none. */
 	size_t n_made, n_urgent, n_queue;
 	char made[MAX_MADE][CONTAINER_ID_SIZE]; /* before all others */
-	char queue[MAX_CONTAINERS][CONTAINER_ID_SIZE];
+	struct wanted asked; /* whose inspect is being answered */
+	struct wanted queue[MAX_CONTAINERS];
 };
 
 static void next_question(struct docker_follow *f);
@@ -66,52 +74,71 @@ void docker_follow_again(struct docker_follow *f)
 	arm_again(f);
 }
 
+static void empty_queue(struct docker_follow *f)
+{
+	for (size_t i = 0; i < f->n_queue; i++)
+		free(f->queue[i].image);
+	f->n_queue = f->n_urgent = f->n_made = 0;
+}
+
 /* Everything from the start, later. */
 static void start_over(struct docker_follow *f, const struct diag *d)
 {
 	f->events = docker_async_free(f->events);
 	f->question = docker_async_free(f->question);
-	f->n_queue = f->n_urgent = f->n_made = 0;
+	empty_queue(f);
 	tell(f, false, d);
 	if (!f->calls->await(f->user))
 		arm_again(f);
 }
 
-static int ask(struct docker_follow *f, struct docker_async **ret, enum follow_question q, const char *id,
+static int ask(struct docker_follow *f, struct docker_async **ret, enum follow_question q, const char *name,
 	       docker_async_fn fn, struct diag *d)
 {
-	int fd = f->calls->ask(f->user, q, docker_api_minor(f->docker), id, d);
+	int fd = f->calls->ask(f->user, q, docker_api_minor(f->docker), name, d);
 
 	return fd < 0 ? fd : docker_async_new(ret, f->event, f->docker, q, fd, fn, f, d);
 }
 
-static void take_out(struct docker_follow *f, size_t i)
+/* Return: what stood there; its image is the caller's */
+static struct wanted take_out(struct docker_follow *f, size_t i)
 {
+	struct wanted w = f->queue[i];
+
 	f->n_queue--;
 	memmove(f->queue + i, f->queue + i + 1, (f->n_queue - i) * sizeof(*f->queue));
 	if (i < f->n_urgent)
 		f->n_urgent--;
+	return w;
 }
 
-static void enqueue(struct docker_follow *f, const char *id, bool urgent)
+/* @image: of one that has started, else NULL */
+static void enqueue(struct docker_follow *f, const char *id, bool urgent, const char *image)
 {
+	struct wanted w = { 0 };
 	size_t at;
 
 	if (!id || !container_id_ok(id))
 		return;
 	for (size_t i = 0; i < f->n_queue; i++) {
-		if (strcmp(f->queue[i], id) != 0)
+		if (strcmp(f->queue[i].id, id) != 0)
 			continue;
+		if (image && !f->queue[i].image)
+			f->queue[i].image = strdup(image);
 		if (!urgent || i < f->n_urgent)
 			return;
-		take_out(f, i);
+		w = take_out(f, i);
 		break;
 	}
 	if (f->n_queue >= MAX_CONTAINERS)
 		return;
+	if (!w.id[0]) {
+		memcpy(w.id, id, CONTAINER_ID_SIZE);
+		w.image = image ? strdup(image) : NULL;
+	}
 	at = urgent ? f->n_urgent++ : f->n_queue;
 	memmove(f->queue + at + 1, f->queue + at, (f->n_queue - at) * sizeof(*f->queue));
-	memcpy(f->queue[at], id, CONTAINER_ID_SIZE);
+	f->queue[at] = w;
 	f->n_queue++;
 }
 
@@ -120,12 +147,12 @@ static bool is_lost(int error)
 	return error == -ETIMEDOUT || error == -ECONNRESET || error == -EHOSTDOWN;
 }
 
-/* What it says of one container is its own affair: nonsense there does not stop the others. */
-static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
+/* What is known of a container that Docker has removed: the image that its event named, and that image's digest. */
+static void on_image(void *user, int error, const char *text, size_t n, const struct diag *d)
 {
 	struct docker_follow *f = user;
 	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(f->question); /* has @text */
-	_cleanup_(json_freep) json_t *j = NULL;
+	_cleanup_(json_freep) json_t *image = NULL, *inspect = NULL;
 	struct container *c;
 
 	(void)done;
@@ -133,9 +160,41 @@ static void on_inspect(void *user, int error, const char *text, size_t n, const 
 		start_over(f, d);
 		return;
 	}
+	if (error == 0 && json_parse_answer(text, n, "image", &image, NULL) == 0)
+		inspect = json_pack("{s:s, s:O, s:{s:s}}", "Id", f->asked.id, "Image", json_object_get(image, "Id"), "Config",
+				    "Image", f->asked.image);
+	if (inspect && container_parse(&c, inspect, 0, NULL) == 0)
+		f->calls->over(f->user, c);
+	next_question(f);
+}
+
+/* What it says of one container is its own affair: nonsense there does not stop the others. */
+static void on_inspect(void *user, int error, const char *text, size_t n, const struct diag *d)
+{
+	struct docker_follow *f = user;
+	_cleanup_(docker_async_freep) struct docker_async *done = take_ptr(f->question); /* has @text */
+	_cleanup_(json_freep) json_t *j = NULL;
+	const char *image = f->asked.image;
+	struct diag why = { 0 };
+	struct container *c;
+
+	(void)done;
+	if (is_lost(error)) {
+		start_over(f, d);
+		return;
+	}
+	if (error == -ENOENT && image && image_name_ok(image)) {
+		if (ask(f, &f->question, FOLLOW_IMAGE, image, on_image, &why) < 0)
+			start_over(f, &why);
+		return;
+	}
 	if (error == 0 && json_parse_answer(text, n, "container", &j, NULL) == 0 && container_parse(&c, j, 0, NULL) == 0) {
 		c->inspect_text = strndup(text, n);
-		f->calls->container(f->user, c);
+		/* It was started, if we were told so, and not for long. One that waits for its next start "runs" without a pid. */
+		if (image && (!c->running || c->pid <= 0))
+			f->calls->over(f->user, c);
+		else
+			f->calls->container(f->user, c);
 	}
 	next_question(f);
 }
@@ -181,11 +240,14 @@ static void next_question(struct docker_follow *f)
 
 	if (f->question || (!made && f->n_queue == 0))
 		return;
-	memcpy(id, made ? f->made[0] : f->queue[0], sizeof(id));
-	if (made)
+	if (made) {
+		memcpy(id, f->made[0], sizeof(id));
 		memmove(f->made, f->made + 1, --f->n_made * sizeof(*f->made));
-	else
-		take_out(f, 0);
+	} else {
+		free(f->asked.image);
+		f->asked = take_out(f, 0);
+		memcpy(id, f->asked.id, sizeof(id));
+	}
 	if (ask(f, &f->question, made ? FOLLOW_MADE : FOLLOW_INSPECT, id, made ? on_made : on_inspect, &d) < 0)
 		start_over(f, &d);
 }
@@ -204,7 +266,7 @@ static int take_list(struct docker_follow *f, const json_t *list)
 		if (!id || !container_id_ok(id))
 			continue;
 		memcpy(ids[n_ids++], id, CONTAINER_ID_SIZE);
-		enqueue(f, id, false);
+		enqueue(f, id, false, NULL);
 	}
 	f->calls->listed(f->user, (const char(*)[CONTAINER_ID_SIZE])ids, n_ids);
 	return 0;
@@ -239,14 +301,14 @@ static void take_event(struct docker_follow *f, const json_t *event)
 	static const char *const changes[] = { "start", "unpause", "pause", "rename", "update" };
 	const char *type = json_string_value(json_object_get(event, "Type"));
 	const char *action = json_string_value(json_object_get(event, "Action"));
-	const json_t *actor = json_object_get(event, "Actor");
+	const json_t *actor = json_object_get(event, "Actor"), *attributes = json_object_get(actor, "Attributes");
 	const char *id = json_string_value(json_object_get(actor, "ID"));
 
 	if (!type || !action || !id)
 		return;
 	if (strcmp(type, "network") == 0) {
 		if (strcmp(action, "connect") == 0 || strcmp(action, "disconnect") == 0)
-			enqueue(f, json_string_value(json_object_get(json_object_get(actor, "Attributes"), "container")), true);
+			enqueue(f, json_string_value(json_object_get(attributes, "container")), true, NULL);
 		return;
 	}
 	if (strcmp(type, "container") != 0)
@@ -255,10 +317,10 @@ static void take_event(struct docker_follow *f, const json_t *event)
 		f->calls->ended(f->user, id);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		if (strcmp(action, changes[i]) == 0)
-			enqueue(f, id, true);
+			enqueue(f, id, true, i == 0 ? json_string_value(json_object_get(attributes, "image")) : NULL);
 	/* Made, and not by the ECS agent: perhaps it is the agent. */
 	if (strcmp(action, "create") == 0 && f->n_made < MAX_MADE && container_id_ok(id) &&
-	    !json_object_get(json_object_get(actor, "Attributes"), "com.amazonaws.ecs.task-arn"))
+	    !json_object_get(attributes, "com.amazonaws.ecs.task-arn"))
 		memcpy(f->made[f->n_made++], id, CONTAINER_ID_SIZE);
 }
 
@@ -340,6 +402,8 @@ struct docker_follow *docker_follow_free(struct docker_follow *f)
 	docker_async_free(f->events);
 	docker_async_free(f->question);
 	(void)sd_event_source_disable_unref(f->again);
+	empty_queue(f);
+	free(f->asked.image);
 	docker_free(f->docker);
 	(void)sd_event_unref(f->event);
 	free(f);

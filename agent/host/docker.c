@@ -171,10 +171,10 @@ static int connect_now(const struct docker *k)
 	return fd_take(&fd);
 }
 
-int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *id,
+int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *name,
 		      struct diag *d)
 {
-	/* Before the id, where there is one, and behind it. */
+	/* Before the id or name, where there is one, and behind it. */
 	static const struct {
 		const char *path, *rest;
 	} questions[_FOLLOW_QUESTION_MAX] = {
@@ -183,9 +183,10 @@ int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned i
 		[FOLLOW_LIST] = { "/containers/json", NULL },
 		[FOLLOW_INSPECT] = { "/containers/", "/json" },
 		[FOLLOW_MADE] = { "/containers/json?all=true&filters=%7B%22id%22%3A%5B%22", "%22%5D%7D" },
+		[FOLLOW_IMAGE] = { "/images/", "/json" },
 	};
 	_cleanup_(fd_closep) int fd = connect_now(k);
-	char version[16] = "", head[256];
+	char version[16] = "", head[IMAGE_NAME_SIZE + 256];
 	int n;
 
 	if (fd < 0)
@@ -193,7 +194,7 @@ int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned i
 	if (q != FOLLOW_PING)
 		(void)snprintf(version, sizeof(version), "/v1.%u", api_minor);
 	n = snprintf(head, sizeof(head), "GET %s%s%s%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n", version,
-		     questions[q].path, questions[q].rest ? id : "", questions[q].rest ? questions[q].rest : "");
+		     questions[q].path, questions[q].rest ? name : "", questions[q].rest ? questions[q].rest : "");
 	/* Nothing was sent before it: the socket has room for all of it. */
 	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
 		return docker_fail(k, -ECONNRESET, d);

@@ -103,17 +103,41 @@ static bool is_followed(struct host_watch *w, const char *id)
 
 /* ---- what Docker's follower tells ------------------------------------------------------------ */
 
+void host_watch_over(struct host_watch *w, struct container *c)
+{
+	host_watch_ended(w, c->id);
+	w->calls->over(w->user, c);
+	container_free(c);
+}
+
+/* Return: 0; -ESRCH when it does not run any more; -ENOMEM */
+static int take_in(struct host_watch *w, struct container *c)
+{
+	int r = container_complete(c);
+
+	if (r == 0 && c->netns == 0)
+		r = -ESRCH;
+	if (r == 0 && !is_followed(w, c->id))
+		r = follow_process(w, c);
+	return r < 0 ? r : host_model_put(&w->model, c);
+}
+
 void host_watch_container(struct host_watch *w, struct container *c)
 {
 	const struct container *old = host_model_find(&w->model, c->id);
+	int r;
 
 	/* Restarted: another process, hence another cgroup and perhaps another address. */
 	if (old && (!c->running || old->pid != c->pid))
 		host_watch_ended(w, c->id);
 	if (!c->running)
 		w->calls->made(w->user, c);
-	if (!c->running || c->pid <= 0 || container_complete(c) < 0 || c->netns == 0 ||
-	    (!is_followed(w, c->id) && follow_process(w, c) < 0) || host_model_put(&w->model, c) < 0) {
+	r = c->running && c->pid > 0 ? take_in(w, c) : -EINVAL;
+	if (r == -ESRCH) {
+		host_watch_over(w, c);
+		return;
+	}
+	if (r < 0) {
 		container_free(c);
 		return;
 	}

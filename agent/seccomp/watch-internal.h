@@ -15,6 +15,7 @@ struct watched {
 	char id[CONTAINER_ID_SIZE];
 	char *image, *digest; /* owned */
 	uint64_t group;
+	time_t over_at; /* it had ended before we heard of it: then it is stored and forgotten; 0: it runs */
 	bool has_known; /* the image was observed before: @known is what it did, and every new call is news */
 	uint64_t known[_ABI_MAX][ABI_NUMBERS / 64];
 };

@@ -17,6 +17,7 @@
 
 #define MAX_WATCHED 512
 #define STORE_EVERY_S 300
+#define OVER_S 5 /* after that a container that was over when we heard of it has no task left */
 #define UNCLAIMED_S 600 /* a group that no container was named for is forgotten after that */
 #define UNIFIED_MOUNT "/sys/fs/cgroup"
 
@@ -28,12 +29,13 @@ static time_t now_s(void)
 	return t.tv_sec;
 }
 
+/* A container that runs. */
 static struct watched *find(const struct seccomp_watch *w, const char *id)
 {
 	list_for_each(pos, &w->containers) {
 		struct watched *c = container_of(pos, struct watched, link);
 
-		if (strcmp(c->id, id) == 0)
+		if (c->over_at == 0 && strcmp(c->id, id) == 0)
 			return c;
 	}
 	return NULL;
@@ -236,35 +238,51 @@ static void forget_unclaimed(struct seccomp_watch *w)
 	}
 }
 
+static int end_watched(struct seccomp_watch *w, struct watched *c, struct diag *d)
+{
+	uint64_t group = c->group;
+	int r = store(w, c, d);
+
+	watch_shadow_end(w, c);
+	(void)watched_free(c);
+	/* The inode number of a namespace that has ended is soon another container's. */
+	if (!find_group(w, group))
+		observer_forget(w->observer, group);
+	return r;
+}
+
+/* Those that were over before we heard of them, once no task of theirs can be left. */
+static int end_over(struct seccomp_watch *w, struct diag *d)
+{
+	time_t now = now_s();
+	int result = 0;
+
+	list_for_each(pos, &w->containers) {
+		struct watched *c = container_of(pos, struct watched, link);
+		int r = c->over_at > 0 && now - c->over_at >= OVER_S ? end_watched(w, c, d) : 0;
+
+		result = r < 0 ? r : result;
+	}
+	return result;
+}
+
 int seccomp_watch_dispatch(struct seccomp_watch *w, struct diag *d)
 {
 	int r = observer_dispatch(w->observer);
 
 	if (r < 0)
 		return diag_errno(d, r, "seccomp", "cannot read the observer's events");
+	r = end_over(w, d);
 	if (now_s() - w->stored_at < STORE_EVERY_S)
-		return 0;
+		return r;
 	forget_unclaimed(w);
 	return seccomp_watch_store(w, d);
 }
 
-int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struct diag *d)
+static int watched_new(struct seccomp_watch *w, const struct container *c, uint64_t group, struct watched **ret)
 {
-	struct watched *own;
-	uint64_t group;
-	int r;
+	struct watched *own = calloc(1, sizeof(*own));
 
-	if (find(w, c->id) || c->pid <= 0)
-		return 0;
-	if (w->by_mntns)
-		r = observer_watch_mntns(w->observer, c->pid, &group, d);
-	else if (strstr(c->cgroup, c->id))
-		r = observer_watch_cgroup(w->observer, c->cgroup, false, &group, d);
-	else
-		return diag_fail(d, -ENOENT, c->id, "has no cgroup of its own; it is not observed");
-	if (r < 0)
-		return r;
-	own = calloc(1, sizeof(*own));
 	if (!own)
 		return -ENOMEM;
 	list_init(&own->link);
@@ -278,23 +296,67 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 	}
 	list_append(&w->containers, &own->link);
 	learn_known(w, own);
-	return MIN(watch_shadow_begin(w, own, d), 0);
+	*ret = own;
+	return 0;
+}
+
+/* The groups of a container's runs that were over before we heard of them, from the last one on. */
+static int claim_over(struct seccomp_watch *w, const struct container *c, uint64_t group)
+{
+	int r = 0;
+
+	do {
+		struct watched *own = find_group(w, group);
+
+		if (!own)
+			r = watched_new(w, c, group, &own);
+		else if (own->over_at == 0)
+			continue; /* it runs */
+		if (r == 0)
+			own->over_at = now_s();
+	} while (r == 0 && observer_earlier(w->observer, group, &group) == 0);
+	return r;
+}
+
+int seccomp_watch_over(struct seccomp_watch *w, const struct container *c, struct diag *d)
+{
+	uint64_t group;
+
+	/* Of one that nothing is known of there is nothing to store. */
+	if (observer_find(w->observer, c->id, &group) < 0 || !c->image_id[0])
+		return 0;
+	return claim_over(w, c, group);
+}
+
+int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struct diag *d)
+{
+	struct watched *own = find(w, c->id);
+	uint64_t group, earlier;
+	int r;
+
+	if (own || c->pid <= 0)
+		return 0;
+	if (w->by_mntns)
+		r = observer_watch_mntns(w->observer, c->pid, &group, d);
+	else if (strstr(c->cgroup, c->id))
+		r = observer_watch_cgroup(w->observer, c->cgroup, false, &group, d);
+	else
+		return diag_fail(d, -ENOENT, c->id, "has no cgroup of its own; it is not observed");
+	if (r < 0)
+		return r;
+	own = find_group(w, group);
+	if (own && own->over_at > 0 && strcmp(own->id, c->id) == 0)
+		own->over_at = 0; /* it runs after all */
+	else
+		r = watched_new(w, c, group, &own);
+	if (r == 0 && observer_earlier(w->observer, group, &earlier) == 0)
+		r = claim_over(w, c, earlier);
+	return r < 0 ? r : MIN(watch_shadow_begin(w, own, d), 0);
 }
 
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d)
 {
 	struct watched *c = find(w, container_id);
-	uint64_t group;
-	int r;
 
-	if (!c)
-		return 0;
-	r = store(w, c, d);
-	watch_shadow_end(w, c);
-	group = c->group;
-	(void)watched_free(c);
-	/* The number of a namespace that has ended is soon another container's. */
-	if (!find_group(w, group))
-		observer_forget(w->observer, group);
-	return r;
+	return c ? end_watched(w, c, d) : 0;
 }

@@ -119,6 +119,30 @@ def test_the_daemon_lists_every_image_with_its_saturation(observing, docker_host
     assert "error" not in daemon.log()
 
 
+def test_no_short_container_is_lost(observing, docker_host):
+    """Over, and removed, before anybody can have asked Docker for it; many in a row, of two images by turns."""
+    docker_host.make_image("other")
+    daemon = observing()
+    n = 8
+    for i in range(n):
+        for image, command in (("busybox", "true"), ("other", "sync")):
+            docker_host.docker("run", "--rm", "--network", "none", "--label", "observed", image, "busybox", command)
+    for image in ("busybox", "other"):
+        assert daemon.wait_for_runs(image, n)["runs"] == n
+    stored = {json.loads(f.read_text())["image"]: json.loads(f.read_text())["abis"]["x86_64"]["syscalls"]
+              for f in (daemon.state / "seccomp").glob("sha256-*.json")}
+    for calls in stored.values():
+        assert {"execve", "arch_prctl", "set_tid_address", "exit_group"} <= set(calls)
+        assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
+    assert "sync" in stored["other"] and "sync" not in stored["busybox"], "nobody's calls are another's"
+    # One that fails at once, and is started again and again.
+    docker_host.docker("run", "-d", "--network", "none", "--label", "observed", "--name", "loops", "--restart",
+                       "on-failure:4", "busybox", "sh", "-c", "busybox hostname >/dev/null; exit 1")
+    docker_host.docker("wait", "loops")
+    assert daemon.wait_for_runs("busybox", n + 1)["runs"] == n + 1
+    assert "error" not in daemon.log()
+
+
 def test_new_calls_and_what_a_profile_on_trial_would_deny_are_told(observing, docker_host, scratch):
     profile = scratch / "trial.json"
     profile.write_text(json.dumps(WITHOUT_CHROOT))

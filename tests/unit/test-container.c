@@ -159,12 +159,32 @@ static void the_model_replaces_by_id(void **state)
 	assert_int_equal(m.n_containers, 0);
 }
 
+/* What goes into a request's path leads nowhere else. */
+static void names_that_may_be_asked_for(void **state)
+{
+	static const char *const good[] = { "nginx", "nginx:1.25", "r.example:5000/a/b_c@sha256:0123", "sha256:0123" };
+	static const char *const bad[] = { "", "../containers", "a/../b", "a//b", "/a", "a b", "a\r\nb", "a?b=c", "a%2e", "-a" };
+	char text[IMAGE_NAME_SIZE + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(image_name_ok(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(image_name_ok(bad[i]));
+	memset(text, 'a', sizeof(text));
+	text[IMAGE_NAME_SIZE] = '\0';
+	assert_false(image_name_ok(text));
+	text[IMAGE_NAME_SIZE - 1] = '\0';
+	assert_true(image_name_ok(text));
+	assert_false(container_id_ok(text));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_members_arrive),
 		cmocka_unit_test(wrong_types_are_refused_or_empty),
 		cmocka_unit_test(the_model_replaces_by_id),
+		cmocka_unit_test(names_that_may_be_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

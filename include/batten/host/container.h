@@ -176,5 +176,9 @@ int container_complete(struct container *c) _must_check_;
 /* Value of a label, or NULL. */
 const char *container_label(const struct container *c, const char *key);
 
-/* 64 hexadecimal digits in lower case? Nothing else is ever put into a request's path. */
+/* 64 hexadecimal digits in lower case? Nothing but that, and names of images, is ever put into a request's path. */
 bool container_id_ok(const char *id);
+
+#define IMAGE_NAME_SIZE 512 /* a registry, a path, a tag and a digest */
+/* "nginx:1.25", "registry:5000/a/b@sha256:…": letters, digits and ._-/:@, none of which leads elsewhere in a path. */
+bool image_name_ok(const char *name);

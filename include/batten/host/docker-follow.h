@@ -19,23 +19,24 @@ enum follow_question {
 	FOLLOW_LIST,
 	FOLLOW_INSPECT,
 	FOLLOW_MADE, /* a list of one that does not run yet: Docker would keep an inspect waiting while it starts */
+	FOLLOW_IMAGE, /* what is known of one */
 	_FOLLOW_QUESTION_MAX,
 };
 
 /*
  * docker_follow_ask - connect and send a question; never waits
  * @api_minor: of the version, as of docker_api_minor(); of no meaning for FOLLOW_PING
- * @id: of FOLLOW_INSPECT and FOLLOW_MADE; container_id_ok()
+ * @name: of FOLLOW_INSPECT and FOLLOW_MADE, container_id_ok(); of FOLLOW_IMAGE, image_name_ok()
  * Return: a descriptor from which the answer is read, or a negative errno of docker.h
  */
-int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *id,
+int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *name,
 		      struct diag *d) _must_check_;
 
 struct docker_follow;
 
 struct docker_follow_calls {
 	/* As docker_follow_ask(). */
-	int (*ask)(void *user, enum follow_question q, unsigned int api_minor, const char *id, struct diag *d);
+	int (*ask)(void *user, enum follow_question q, unsigned int api_minor, const char *name, struct diag *d);
 	/* There is no socket, perhaps: true when docker_follow_again() will be called once there is one. */
 	bool (*await)(void *user);
 	/* Docker is followed (@d NULL), or not any more (why). Only changes are told. */
@@ -45,6 +46,11 @@ struct docker_follow_calls {
 	void (*ended)(void *user, const char *id);
 	/* @c is the callee's; it runs, or did when Docker answered, or was just made: then little is told of it. */
 	void (*container)(void *user, struct container *c);
+	/*
+	 * @c, the callee's, started and was over before Docker could be asked. Of one that Docker has removed, only
+	 * its id, its image and the image's digest are known.
+	 */
+	void (*over)(void *user, struct container *c);
 };
 
 /*

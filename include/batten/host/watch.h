@@ -18,6 +18,8 @@ struct host_watch_calls {
 	void (*made)(void *user, const struct container *c);
 	/* @c has ended and is freed after the call. Always comes after runs(). */
 	void (*ended)(void *user, struct container *c);
+	/* @c ran and was over before runs() could be called for it; freed after the call. Little of it may be known. */
+	void (*over)(void *user, struct container *c);
 	/* Docker is followed (@d NULL), or not any more (why). Only changes are told. */
 	void (*docker)(void *user, bool followed, const struct diag *d);
 };
@@ -34,6 +36,7 @@ void host_watch_listed(struct host_watch *w, const char (*ids)[CONTAINER_ID_SIZE
 void host_watch_ended(struct host_watch *w, const char *id);
 /* @c is the watch's from here on. */
 void host_watch_container(struct host_watch *w, struct container *c);
+void host_watch_over(struct host_watch *w, struct container *c);
 
 /* The containers that run, as far as known. */
 const struct host_model *host_watch_model(const struct host_watch *w);

@@ -47,6 +47,14 @@ int seccomp_watch_runs(struct seccomp_watch *w, const struct container *c, struc
 int seccomp_watch_ended(struct seccomp_watch *w, const char *container_id, struct diag *d) _must_check_;
 
 /*
+ * seccomp_watch_over - a container ran, and was over before seccomp_watch_runs() could be called for it
+ * @c: its id, image and digest are enough. What was seen of it from its first task on is stored, soon; at once
+ *     by seccomp_watch_store().
+ * Return: 0, also when nothing was seen of it; -ENOMEM
+ */
+int seccomp_watch_over(struct seccomp_watch *w, const struct container *c, struct diag *d) _must_check_;
+
+/*
  * seccomp_watch_shadow - try a profile on all containers: count what it would deny, and deny nothing
  * @path: a profile for all of them; a directory, where each container's is the file that is named by
  *        the digest of its image (sha256-HEX.json); NULL: none. What was counted before is forgotten.
