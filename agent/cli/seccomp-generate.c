@@ -15,14 +15,28 @@
 #include "cli/commands.h"
 #include "cli/seccomp-input.h"
 
-/* Tells when the version that runs is newer than all that were measured. */
-static void warn_of_newer(const char *name, const char *version)
+/*
+ * Tells when nobody has measured the version that runs, and what is allowed instead.
+ * @all: what any known version needs; else what the next ones below and above it need
+ */
+static void warn_of_unknown(const char *name, const char *version, bool all)
 {
-	char newest[RUNTIME_VERSION_SIZE];
+	char from[RUNTIME_VERSION_SIZE], to[RUNTIME_VERSION_SIZE];
 
-	if (version && runtime_base_newest(name, newest) && runtime_version_order(version, newest) > 0)
+	if (!version)
+		return;
+	runtime_base_between(&(struct runtime_choice){ .name = name, .version = version }, from, to);
+	if (from[0] && strcmp(from, to) == 0)
+		return;
+	if (from[0] && !to[0])
 		(void)fprintf(stderr, "batten: %s %s is newer than the versions whose needs are known (%s); run batten seccomp "
-			      "measure-runtime %s on a host that has it\n", name, version, newest, name);
+			      "measure-runtime %s on a host that has it\n", name, version, from, name);
+	else if (all)
+		(void)fprintf(stderr, "batten: nobody has measured what %s %s needs: what any version needs is allowed; batten "
+			      "seccomp measure-runtime %s would tell\n", name, version, name);
+	else
+		(void)fprintf(stderr, "batten: nobody has measured what %s %s needs: what %s%s%s needs is allowed; batten seccomp "
+			      "measure-runtime %s would tell\n", name, version, from, from[0] ? " or " : "", to, name);
 }
 
 /* Docker's engine tells the versions of what it consists of, the runtime's among them. */
@@ -38,7 +52,7 @@ static void check_version(struct docker *docker, const char *name)
 		const char *own = json_string_value(json_object_get(part, "Name"));
 
 		if (own && strcmp(own, name) == 0)
-			warn_of_newer(name, json_string_value(json_object_get(part, "Version")));
+			warn_of_unknown(name, json_string_value(json_object_get(part, "Version")), true);
 	}
 }
 
@@ -75,7 +89,7 @@ static int choose_runtime(const struct invocation *inv, struct runtime_choice *r
 	if (!ret->name || (at && (at[1] < '0' || at[1] > '9')))
 		return diag_fail(d, -EINVAL, "--runtime", "\"%s\" is not auto, runc, crun, or one of these with a version "
 				 "(runc@1.1.5)", runtime);
-	warn_of_newer(ret->name, ret->version);
+	warn_of_unknown(ret->name, ret->version, false);
 	return 0;
 }
 

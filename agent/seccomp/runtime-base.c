@@ -233,25 +233,15 @@ int host_needs_each_capable(int (*fn)(void *userdata, const char *capability, co
 	return r;
 }
 
-static int newest(void *userdata, const json_t *base)
+void runtime_base_between(const struct runtime_choice *choice, char ret_from[static RUNTIME_VERSION_SIZE],
+			  char ret_to[static RUNTIME_VERSION_SIZE])
 {
-	struct selection *s = userdata;
-	const char *version = text_of(base, "version");
+	struct selection s = { .choice = choice };
 
-	if (is_of_runtime(s, base) && strcmp(version, ANY) != 0 &&
-	    (!s->to[0] || runtime_version_order(version, s->to) > 0))
-		(void)snprintf(s->to, sizeof(s->to), "%s", version);
-	return 0;
-}
-
-bool runtime_base_newest(const char *name, char ret[static RUNTIME_VERSION_SIZE])
-{
-	struct selection s = { .choice = &(struct runtime_choice){ .name = name } };
-
-	if (each_base(newest, &s) < 0 || !s.to[0])
-		return false;
-	memcpy(ret, s.to, sizeof(s.to));
-	return true;
+	if (each_base(find_versions, &s) < 0)
+		s.from[0] = s.to[0] = '\0';
+	memcpy(ret_from, s.from, sizeof(s.from));
+	memcpy(ret_to, s.to, sizeof(s.to));
 }
 
 /* "capget capset chdir …", a few to a line. */

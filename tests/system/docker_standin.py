@@ -21,6 +21,7 @@ class DockerStandin:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         self.containers = {}
+        self.answers = {}  # by path: what else it says, "version"
         self.mood = "well"
         self.asked = []  # paths, in order
         self._streams = []
@@ -138,6 +139,8 @@ class DockerStandin:
             self._answer(h, c or {"message": "No such container"}, 200 if c else 404)
         elif path.startswith("events"):
             self._stream(h)
+        elif path in self.answers:
+            self._answer(h, self.answers[path])
         else:
             self._answer(h, {"message": "page not found"}, 404)
 

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 import lab
+from docker_standin import DockerStandin
 
 TRACE = """execve("/bin/x", ["x"], 0x7ffd) = 0
 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3
@@ -165,6 +166,29 @@ def test_runtimes_by_version(observation, scratch):
     _, _, said = names("runc@99.1")
     assert "newer" in said and "measure-runtime runc" in said
     one_line(batten("generate", observation, "--runtime", "runc@new"), "runc@1.1.5")
+
+
+def test_what_docker_uses_may_be_a_version_that_nobody_measured(observation, scratch):
+    """Then what any version needs is allowed, and that is said."""
+    def generated(*options):
+        p = batten("generate", observation, *options)
+        assert p.returncode == 0, p.stderr
+        return {n for r in json.loads(p.stdout)["syscalls"] if r["action"] == "SCMP_ACT_ALLOW" for n in r["names"]}, p.stderr
+    every, said = generated("--runtime", "runc")
+    assert "measured" not in said
+    with DockerStandin(scratch / "docker.sock") as docker:
+        for version, words in (("1.1.5+ds1", ""), ("1.2.4", "any version"), ("1.0.0-rc93", "any version"),
+                               ("1.3.3-1.amzn2023", "any version"), ("9.0", "newer")):
+            docker.answers = {"info": {"DefaultRuntime": "runc"},
+                              "version": {"Components": [{"Name": "containerd", "Version": "2"}, {"Name": "runc", "Version": version}]}}
+            names, said = generated("--runtime", "auto", "--docker", docker.url)
+            assert names == every, version
+            assert ("measure-runtime runc" in said and words in said) if words else "measure-runtime" not in said, said
+    # This version only: what the next ones below and above it need.
+    below, above, between = (generated("--runtime", f"runc@{v}") for v in ("1.1.15", "1.3.6", "1.2.4"))
+    assert between[0] == below[0] | above[0] != below[0] and "1.1.15 or 1.3.6" in between[1]
+    oldest, older = (generated("--runtime", f"runc@{v}") for v in ("1.1.5", "1.0.3"))
+    assert older[0] == oldest[0] and "what 1.1.5 needs" in older[1] and "measured" not in oldest[1]
 
 
 def one_line(p, *words):

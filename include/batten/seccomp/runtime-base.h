@@ -40,8 +40,12 @@ int host_needs_add(enum abi machine, unsigned int phase, struct observation *int
 int host_needs_each_capable(int (*fn)(void *userdata, const char *capability, const char *name), void *userdata)
 	_must_check_;
 
-/* The newest version known of a runtime; false when none is. */
-bool runtime_base_newest(const char *name, char ret[static RUNTIME_VERSION_SIZE]);
+/*
+ * The versions known of a runtime that @choice->version lies between, which may be it: twice the same then; ""
+ * where there is none.
+ */
+void runtime_base_between(const struct runtime_choice *choice, char ret_from[static RUNTIME_VERSION_SIZE],
+			  char ret_to[static RUNTIME_VERSION_SIZE]);
 
 /* As strcmp() would, of the numbers with dots that versions begin with: 1.1.15+ds1 is after 1.1.5. */
 int runtime_version_order(const char *a, const char *b);
