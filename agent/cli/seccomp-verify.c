@@ -32,8 +32,8 @@ static int print_json(const struct verify_result *v)
 		json_array_append_new(denied, denial_json(&v->denials[i]));
 	for (size_t i = 0; i < v->unknown.n; i++)
 		json_array_append_new(unknown, json_text(v->unknown.v[i]));
-	doc = json_pack("{s:s, s:O, s:O, s:b, s:I, s:I}", "schema", "batten.seccomp-verify/1", "denied", denied,
-			"unknown", unknown, "thread_trap", v->thread_trap, "checked", (json_int_t)v->n_checked,
+	doc = json_pack("{s:s, s:O, s:O, s:b, s:b, s:I, s:I}", "schema", "batten.seccomp-verify/1", "denied", denied,
+			"unknown", unknown, "thread_trap", v->thread_trap, "too_long", v->too_long, "checked", (json_int_t)v->n_checked,
 			"instructions", (json_int_t)v->n_instructions);
 	return doc ? json_print(STDOUT_FILENO, doc) : -ENOMEM;
 }
@@ -65,6 +65,9 @@ static void print_text(const struct invocation *inv, const struct verify_result 
 	if (v->thread_trap)
 		(void)fputs("batten: clone3 answers neither ENOSYS nor success: threads of glibc 2.34 and later do not "
 			    "start\n", stderr);
+	if (v->too_long)
+		(void)fprintf(stderr, "batten: the kernel takes no filter of more than %d instructions: no container would start; "
+			      "unite rules that differ in one argument only\n", BPF_MAXINSNS);
 	(void)fprintf(stderr, "batten: %llu calls put before a filter of %zu instructions, %zu denied\n",
 		      (unsigned long long)v->n_checked, v->n_instructions, v->n_denials);
 }
@@ -93,7 +96,7 @@ static int verify(const struct invocation *inv, bool *ret_denies, struct diag *d
 		r = profile_verify(p, o, &v, d);
 	if (r < 0)
 		return r;
-	*ret_denies = v.n_denials > 0 || (v.thread_trap && !o);
+	*ret_denies = v.n_denials > 0 || v.too_long || (v.thread_trap && !o);
 	if (strcmp(invocation_format(inv), "json") == 0)
 		r = print_json(&v);
 	else
@@ -132,7 +135,7 @@ const struct command cmd_seccomp_verify = {
 	.max_args = 1,
 	.exits = {
 		[EXIT_DONE] = "nothing observed would be denied",
-		[EXIT_NO] = "something would be",
+		[EXIT_NO] = "something would be, or the kernel would not take the filter",
 		[EXIT_USAGE] = "an invalid profile or observation",
 	},
 	.run = verify_run,

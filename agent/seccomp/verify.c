@@ -163,6 +163,7 @@ int profile_verify(const struct profile *p, const struct observation *o, struct 
 	r = filter_compile(p, &v.filter, &ret->unknown, d);
 	if (r == 0) {
 		ret->n_instructions = v.filter.n_code;
+		ret->too_long = v.filter.n_code > BPF_MAXINSNS;
 		r = verify_with(&v, p, o);
 		if (r == -EINVAL)
 			r = diag_fail(d, r, NULL, "the compiled filter is no program that the kernel would take");

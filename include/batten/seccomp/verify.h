@@ -24,6 +24,7 @@ struct verify_result {
 	bool thread_trap;	    /* clone3 answers neither ENOSYS nor success */
 	uint64_t n_checked;	    /* filter runs */
 	size_t n_instructions;
+	bool too_long;		    /* the kernel takes no filter of so many: no container would start */
 };
 
 void verify_result_done(struct verify_result *r);
