@@ -340,3 +340,19 @@ def test_containers_are_seen_from_their_first_task_without_being_named(bundles, 
     assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
     profile = generate(scratch / "o.json", scratch / "p.json", "--runtime", runtime)
     assert bundles.run(runtime, [f"/mnt/{name}"], seccomp=profile).stdout == "4 threads\n"
+
+
+def test_a_container_that_is_over_is_found_by_its_id(bundles, scratch):
+    """With its runs before, each in a row of its own, and nobody else's."""
+    identity = f"{bundles.space.pid:064x}"
+    watcher = bundles.space.start(lab.TOOLS / "seccomp-rows", identity, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert watcher.stdout.readline() == "watching\n"
+    for name, command in ((identity, "sync"), (identity[:-1] + "x", "hostname"), ("f" + identity[1:], "hostname"), (identity, "id")):
+        cgroup = pathlib.Path("/sys/fs/cgroup") / name
+        assert bundles.run("runc", ["busybox", command], cgroup=cgroup).returncode == 0
+        bundles.space.run("rmdir", cgroup, check=False)
+    out, _ = watcher.communicate(timeout=60)
+    last, first = ({n for n, c in json.loads(line)["abis"]["x86_64"]["syscalls"].items() if "phase" in c}
+                   for line in out.splitlines())
+    assert "sync" in first - last and "getegid" in last - first, (first, last)
+    assert "execve" in first & last and "exit_group" in first & last

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Observes every cgroup that looks like a container's (mntns: every mount namespace) from its first
- * task on, without being told of any: seccomp-rows [mntns]. Prints "watching", then at the end of its standard input an observation for
- * each group, one a line.
+ * task on, without being told of any: seccomp-rows [mntns | CONTAINER-ID]. Prints "watching", then at the end of
+ * its standard input an observation for each group, one a line; for those of the container only, the last run first.
  */
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "batten/seccomp/observer.h"
@@ -28,7 +29,8 @@ static void on_event(void *userdata, const struct observer_event *e)
 int main(int argc, char **argv)
 {
 	_cleanup_(observer_freep) struct observer *o = NULL;
-	struct observer_options options = { .make_rows = true, .by_mntns = argc > 1, .denials_from_start = true };
+	bool by_mntns = argc > 1 && strcmp(argv[1], "mntns") == 0;
+	struct observer_options options = { .make_rows = true, .by_mntns = by_mntns, .denials_from_start = true };
 	struct groups g = { .n = 0 };
 	struct diag d = { 0 };
 
@@ -46,6 +48,11 @@ int main(int argc, char **argv)
 			return 1;
 		if (fds[0].revents)
 			break;
+	}
+	if (argc > 1 && !by_mntns) {
+		g.n = observer_find(o, argv[1], &g.id[0]) == 0;
+		while (g.n > 0 && g.n < MAX_GROUPS && observer_earlier(o, g.id[g.n - 1], &g.id[g.n]) == 0)
+			g.n++;
 	}
 	for (unsigned int i = 0; i < g.n; i++) {
 		_cleanup_(observation_freep) struct observation *all = observation_new();
