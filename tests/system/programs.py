@@ -65,6 +65,34 @@ int main(int argc, char **argv)
 }
 """
 
+# A child under a number that is 16384 away from the parent's: both look for the same place. Each makes many calls while
+# the other lives, and one that the other does not: 140 is getpriority, 100 is times.
+NEIGHBOURS = r"""
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+	pid_t wanted = getpid() ^ 16384, child;
+	struct clone_args a = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&wanted, .set_tid_size = 1 };
+	for (int i = 0; i < 1000; i++) syscall(SYS_getppid);
+	child = syscall(SYS_clone3, &a, sizeof(a));
+	if (child < 0) { perror("clone3"); return 1; }
+	for (int i = 0; i < 1000; i++) syscall(SYS_getppid);
+	if (child == 0) { syscall(140, 0, 0); _exit(0); }
+	syscall(100, 0);
+	waitpid(child, 0, 0);
+	for (int i = 0; i < 1000; i++) syscall(SYS_getppid);
+	syscall(SYS_sync);
+	printf("%d\n", child ^ getpid());
+	return 0;
+}
+"""
+
 
 def build(directory, name, source, *flags):
     """Compile a program; returns its path. Skips where the compiler cannot."""

@@ -173,6 +173,22 @@ def test_no_permission_is_said(scratch):
     assert p.returncode == 3 and "root" in p.stderr and p.stderr.count("\n") == 1, p
 
 
+def test_threads_that_look_for_the_same_place_are_both_observed(observes, scratch, storage):
+    """Where threads are kept by the end of their numbers, one of two goes elsewhere."""
+    program = programs.build(scratch, "neighbours", programs.NEIGHBOURS, "-static")
+
+    def recorded():
+        # The number may be somebody's.
+        p = batten("seccomp", "record", *storage, "-o", scratch / "o.json", "--", program)
+        return p.returncode == 0 and "16384\n" in p.stdout and p
+    p = lab.wait_for(recorded, "a number that is free", timeout=60)
+    assert "found no room" not in p.stderr
+    o = json.loads((scratch / "o.json").read_text())
+    assert {"getpriority", "times", "sync", "exit_group"} <= calls(o)
+    # Each was counted, too, wherever it was.
+    assert sum(s["calls"] for s in o["sources"].values()) > 4000, o["sources"]
+
+
 def test_a_profile_on_trial_counts_and_denies_nothing(observes, scratch, storage):
     program = programs.build(scratch, "calls", programs.CALLS, "-static")
     assert batten("seccomp", "record", "-o", scratch / "o.json", "--", program, "39").returncode == 0
