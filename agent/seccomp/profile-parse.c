@@ -2,12 +2,14 @@
 /*
  * Profiles read. Docker's dialect adds conditions (capabilities, machines, kernels) and an archMap,
  * which dockerd resolves before a runtime sees the profile; here they are resolved the same way:
- * all of includes.caps must be held, any of excludes.caps excludes.
+ * all of includes.caps must be held, any of excludes.caps excludes. What an argument is compared with has 64
+ * bits without a sign, one more than our JSON has: such numbers become texts before they are read.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "batten/base/bytes.h"
 #include "batten/base/parse.h"
 #include "seccomp/profile-internal.h"
 
@@ -127,9 +129,15 @@ static int take_errno(const struct reader *rd, const json_t *v, const char *wher
 	return 0;
 }
 
-static bool is_word(const json_t *j)
+/* A number of 64 bits, from a number or from what large_numbers_as_texts() has made of it. */
+static bool take_word(const json_t *j, uint64_t *ret)
 {
-	return json_is_integer(j) && json_integer_value(j) >= 0;
+	if (json_is_string(j))
+		return parse_u64(slice_of(json_string_value(j)), UINT64_C(1) << 63, UINT64_MAX, ret) == 0;
+	if (!json_is_integer(j) || json_integer_value(j) < 0)
+		return false;
+	*ret = (uint64_t)json_integer_value(j);
+	return true;
 }
 
 static int take_arg(const struct reader *rd, size_t n, const json_t *j, struct profile_rule *r)
@@ -143,18 +151,16 @@ static int take_arg(const struct reader *rd, size_t n, const json_t *j, struct p
 		return bad(rd, n, "more than six arguments");
 	if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) > 5)
 		return bad(rd, n, "an argument's index is a number from 0 to 5");
+	*a = (struct profile_arg){ .index = (unsigned int)json_integer_value(index) };
 	/* The runtimes, too, refuse a fraction, an exponent and what is below 0 here. */
-	if (!is_word(value) || (two && !is_word(two)))
-		return bad(rd, n, "an argument's value is a whole number from 0 to 9223372036854775807");
+	if (!take_word(value, &a->value) || (two && !take_word(two, &a->value_two)))
+		return bad(rd, n, "an argument's value is a whole number from 0 to 18446744073709551615");
 	a->op = _OP_MAX;
 	for (enum profile_op i = 0; op && i < _OP_MAX; i++)
 		if (strcmp(op, profile_ops[i]) == 0)
 			a->op = i;
 	if (a->op == _OP_MAX)
 		return bad(rd, n, "unknown comparison (SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ, …)");
-	a->index = (unsigned int)json_integer_value(index);
-	a->value = (uint64_t)json_integer_value(value);
-	a->value_two = (uint64_t)json_integer_value(two);
 	r->n_args++;
 	return 0;
 }
@@ -268,19 +274,46 @@ static int take_abis(const struct reader *rd, const json_t *j, struct profile *p
 	return r;
 }
 
+/* The text with quotes around each whole number that is too large for a number of our JSON and has 64 bits. */
+static void large_numbers_as_texts(const char *text, size_t n, struct bytes *ret)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < n;) {
+		size_t length = 1;
+		uint64_t value;
+
+		if (quoted && text[i] == '\\' && i + 1 < n)
+			length = 2;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		while (!quoted && length < n - i && strchr("0123456789.eE+-", text[i]) &&
+		       text[i + length] != '\0' && strchr("0123456789.eE+-", text[i + length]))
+			length++;
+		if (!quoted && parse_u64((struct slice){ text + i, length }, UINT64_C(1) << 63, UINT64_MAX, &value) == 0)
+			bytes_printf(ret, "\"%.*s\"", (int)length, text + i);
+		else
+			bytes_append(ret, text + i, length);
+		i += length;
+	}
+}
+
 int profile_parse(const char *text, size_t n, const char *name, const struct profile_context *context,
 		  struct profile **ret, struct diag *d)
 {
 	_cleanup_(profile_freep) struct profile *p = profile_new();
 	_cleanup_(json_freep) json_t *doc = NULL;
 	struct reader rd = { name, context, d };
+	struct bytes whole = { 0 };
 	const json_t *j, *rules, *v;
 	size_t i;
 	int r;
 
 	if (!p)
 		return -ENOMEM;
-	r = json_parse(text, n, name, &doc, d);
+	large_numbers_as_texts(text, n, &whole);
+	r = whole.error < 0 ? whole.error : json_parse(whole.data ? whole.data : "", whole.n, name, &doc, d);
+	bytes_done(&whole);
 	if (r < 0)
 		return r;
 	j = doc;

@@ -121,6 +121,22 @@ static void repeated_comparisons_are_alternatives(void **state)
 	profile_free(p);
 }
 
+/* Runtimes read 64 bits without a sign; our JSON has one bit less. */
+static void numbers_of_64_bits_are_read(void **state)
+{
+	struct profile *p = parse("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"personality\"],\"action\":"
+				  "\"SCMP_ACT_ERRNO\",\"comment\":\"a \\\"18446744073709551615\",\"args\":[{\"index\":0,\"value\":"
+				  "18446744069414584320,\"valueTwo\":9223372036854775808,\"op\":\"SCMP_CMP_MASKED_EQ\"}]}]}");
+	struct filter f = { 0 };
+
+	assert_string_equal(p->rules[0].comment, "a \"18446744073709551615");
+	assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+	assert_int_equal(ask(&f, "personality", UINT64_C(0x8000000000000007), 0), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(ask(&f, "personality", 7, 0), SECCOMP_RET_ALLOW);
+	filter_done(&f);
+	profile_free(p);
+}
+
 static struct observation *imported(const char *text)
 {
 	struct observation *o = NULL;
@@ -523,6 +539,7 @@ int main(void)
 		cmocka_unit_test(dockers_default_answers_as_it_says),
 		cmocka_unit_test(the_interpreter_agrees_with_itself_on_odd_programs),
 		cmocka_unit_test(repeated_comparisons_are_alternatives),
+		cmocka_unit_test(numbers_of_64_bits_are_read),
 		cmocka_unit_test(what_is_generated_holds_and_denies),
 		cmocka_unit_test(verify_lists_what_would_be_denied),
 		cmocka_unit_test(the_32_bit_interface_is_added_only_when_seen),
