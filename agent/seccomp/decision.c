@@ -90,7 +90,7 @@ static int branch_at(struct follower *f, size_t at, const struct accumulator *a,
 {
 	struct branch *b;
 
-	for (uint32_t n = f->here[at]; n > 0; n = f->branches[n - 1].next_here) {
+	for (uint32_t n = f->here[at]; n > 0 && f->branches; n = f->branches[n - 1].next_here) {
 		b = &f->branches[n - 1];
 		if (b->a.word == a->word && b->a.mask == a->mask) {
 			*ret = n - 1;
@@ -350,7 +350,7 @@ int decision_make(const struct sock_filter *code, size_t n_code, int number, uin
 		r = follow_branches(&f);
 	if (r == 0 && f.n_branches > 0)
 		r = ask_all(&f, &d);
-	if (r == 0 && f.n_branches > 0)
+	if (r == 0 && d.n_questions > 0)
 		r = measure(&f, &d);
 	free(f.here);
 	free(f.branches);

@@ -167,7 +167,7 @@ static int find_trial(struct observer *o, struct filter *f, const struct profile
 int observer_shadow(struct observer *o, uint64_t group, const struct profile *p, struct diag *d)
 {
 	struct filter f = { 0 };
-	struct trial *t;
+	struct trial *t = NULL;
 	int r;
 
 	r = filter_compile(p, &f, NULL, d);
@@ -182,7 +182,7 @@ int observer_shadow(struct observer *o, uint64_t group, const struct profile *p,
 			(void)diag_errno(d, r, NULL, "no room to try this profile");
 	}
 	filter_done(&f);
-	if (r < 0)
+	if (!t)
 		return r;
 	t->n_users++;
 	observer_unshadow(o, group);

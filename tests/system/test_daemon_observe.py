@@ -7,6 +7,7 @@ import signal
 import pytest
 
 import lab
+from docker_host import DockerHost
 
 # Runs until it is told to end, for the machine may be slow to notice it.
 UNTIL_END = "while ! [ -e /tmp/end ]; do sleep 0.1; done"
@@ -65,20 +66,32 @@ class Observing:
         self.batten("imds", "unblock", "--config", self.config, "--runtime-dir", self.run)
 
 
+@pytest.fixture(scope="module")
+def cgroup2_host():
+    """A Docker whose containers have groups in cgroup2, whatever the machine's have."""
+    with DockerHost(prepare=[["umount", "-R", "/sys/fs/cgroup"], ["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]]) as h:
+        yield h
+
+
+@pytest.fixture(params=["as-it-is", "cgroup2"])
+def either_host(request):
+    return request.getfixturevalue("docker_host" if request.param == "as-it-is" else "cgroup2_host")
+
+
 @pytest.fixture
-def observing(docker_host, scratch):
-    p = docker_host.space.batten("seccomp", "record", "--", "true", check=False)
-    lab.need(p.returncode != 3, p.stderr.strip())
+def observing(scratch):
     made = []
 
-    def make(shadow=""):
-        made.append(Observing(docker_host, scratch, shadow))
+    def make(host, shadow=""):
+        p = host.space.batten("seccomp", "record", "--", "true", check=False)
+        lab.need(p.returncode != 3, p.stderr.strip())
+        made.append(Observing(host, scratch, shadow))
         return made[-1]
     yield make
-    ids = docker_host.docker("ps", "-aq", "--filter", "label=observed").stdout.split()
-    if ids:
-        docker_host.docker("rm", "-f", *ids)
     for daemon in made:
+        ids = daemon.host.docker("ps", "-aq", "--filter", "label=observed").stdout.split()
+        if ids:
+            daemon.host.docker("rm", "-f", *ids)
         daemon.end()
 
 
@@ -98,7 +111,7 @@ def finish(docker_host, name):
 
 def test_the_daemon_lists_every_image_with_its_saturation(observing, docker_host):
     docker_host.make_image("other")
-    daemon = observing()
+    daemon = observing(docker_host)
     for image, n in (("busybox", 3), ("other", 1)):
         for i in range(n):
             name = f"{image}-{i}"
@@ -119,14 +132,15 @@ def test_the_daemon_lists_every_image_with_its_saturation(observing, docker_host
     assert "error" not in daemon.log()
 
 
-def test_no_short_container_is_lost(observing, docker_host):
+def test_no_short_container_is_lost(observing, either_host, request):
     """Over, and removed, before anybody can have asked Docker for it; many in a row, of two images by turns."""
-    docker_host.make_image("other")
-    daemon = observing()
+    either_host.make_image("other")
+    daemon = observing(either_host)
+    assert "cgroup2" not in request.node.name or "by cgroup" in daemon.log()
     n = 8
     for i in range(n):
         for image, command in (("busybox", "true"), ("other", "sync")):
-            docker_host.docker("run", "--rm", "--network", "none", "--label", "observed", image, "busybox", command)
+            either_host.docker("run", "--rm", "--network", "none", "--label", "observed", image, "busybox", command)
     for image in ("busybox", "other"):
         assert daemon.wait_for_runs(image, n)["runs"] == n
     stored = {json.loads(f.read_text())["image"]: json.loads(f.read_text())["abis"]["x86_64"]["syscalls"]
@@ -136,9 +150,9 @@ def test_no_short_container_is_lost(observing, docker_host):
         assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
     assert "sync" in stored["other"] and "sync" not in stored["busybox"], "nobody's calls are another's"
     # One that fails at once, and is started again and again.
-    docker_host.docker("run", "-d", "--network", "none", "--label", "observed", "--name", "loops", "--restart",
+    either_host.docker("run", "-d", "--network", "none", "--label", "observed", "--name", "loops", "--restart",
                        "on-failure:4", "busybox", "sh", "-c", "busybox hostname >/dev/null; exit 1")
-    docker_host.docker("wait", "loops")
+    either_host.docker("wait", "loops")
     assert daemon.wait_for_runs("busybox", n + 1)["runs"] == n + 1
     assert "error" not in daemon.log()
 
@@ -146,7 +160,7 @@ def test_no_short_container_is_lost(observing, docker_host):
 def test_new_calls_and_what_a_profile_on_trial_would_deny_are_told(observing, docker_host, scratch):
     profile = scratch / "trial.json"
     profile.write_text(json.dumps(WITHOUT_CHROOT))
-    daemon = observing(profile)
+    daemon = observing(docker_host, profile)
     assert daemon.shadow() == (0, {})
     start(docker_host, "first")
     finish(docker_host, "first")
@@ -178,7 +192,7 @@ def test_new_calls_and_what_a_profile_on_trial_would_deny_are_told(observing, do
 def test_the_profile_on_trial_changes_with_the_configuration(observing, docker_host, scratch):
     broken, by_image = scratch / "broken.json", scratch / "profiles"
     broken.write_text("{")
-    daemon = observing(broken)
+    daemon = observing(docker_host, broken)
     daemon.wait_for("cannot be tried")
     start(docker_host, "tried")
     inside(docker_host, "tried", "busybox chroot / true")
