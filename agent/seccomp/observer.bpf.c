@@ -9,8 +9,6 @@
  * array by the thread's number, or in a hash where two threads would share a place, and a row holds
  * bytes. Each program exists for both; the loader takes one. (Storage by cgroup, Linux 6.2, would be
  * slower than by task and cannot hold what is a task's own.)
- *
- * Kernel types are declared here as far as they are read; CO-RE finds where the fields are.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -21,6 +19,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "seccomp/observer-bpf.h"
+#include "seccomp/observer-kernel.bpf.h"
 
 #define EPERM 1
 #define ENOSYS 38
@@ -31,86 +30,6 @@
 #define USER_CS 0x33	  /* x86: 64-bit code */
 #define PSTATE_32BIT 0x10 /* arm64 */
 #define CALLS_BEFORE_FLUSH 4096
-#define MAX_CONTROLLERS 16
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct thread_info {
-	unsigned long flags;
-	__u32 status;
-};
-struct seccomp {
-	int mode;
-};
-struct ns_common {
-	unsigned int inum;
-	__u64 ns_id; /* Linux 6.18 */
-};
-struct mnt_namespace {
-	struct ns_common ns;
-	__u64 seq; /* before */
-};
-struct nsproxy {
-	struct mnt_namespace *mnt_ns;
-};
-struct qstr {
-	const unsigned char *name;
-};
-struct dentry {
-	struct qstr d_name;
-};
-struct path {
-	struct dentry *dentry;
-};
-struct file {
-	struct path f_path;
-};
-struct mm_struct {
-	struct file *exe_file;
-};
-struct cgroup_subsys_state;
-struct css_set {
-	struct cgroup_subsys_state *subsys[MAX_CONTROLLERS];
-};
-struct task_struct {
-	struct thread_info thread_info;
-	int pid;
-	char comm[16];
-	struct seccomp seccomp;
-	struct nsproxy *nsproxy;
-	struct css_set *cgroups;
-	struct mm_struct *mm;
-	__u64 start_boottime;
-};
-struct kernfs_node {
-	const char *name;
-	__u64 id;
-};
-struct cgroup_root {
-	int hierarchy_id;
-};
-struct cgroup;
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-};
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-};
-#if defined(__TARGET_ARCH_x86)
-struct pt_regs {
-	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax, ip, cs;
-};
-#else
-struct pt_regs {
-	__u64 regs[31];
-	__u64 orig_x0;
-	__u64 pstate;
-	__s32 syscallno;
-};
-#endif
-#pragma clang attribute pop
 
 /* Set by the loader before it loads. */
 const volatile __u8 rule_of[OBS_ABIS][OBS_NUMBERS];
@@ -188,47 +107,6 @@ struct {
 	__type(value, __u64);
 } ids SEC(".maps");
 
-/* Profiles on trial, and how often what they would deny was done. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__type(key, __u64);
-	__type(value, struct obs_shadow_row);
-} shadow_rows SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct obs_shadow_key);
-	__type(value, __u64);
-} shadow_counts SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct obs_question_key);
-	__type(value, struct obs_question);
-} shadow_questions SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct obs_case_key);
-	__type(value, __u32);
-} shadow_cases SEC(".maps");
-__u64 n_shadows;
-
-/* The arguments in halves, for the one call that a processor looks at. */
-struct words {
-	__u32 w[16];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct words);
-} words SEC(".maps");
-
 /* An empty row to copy from: a row is larger than a program's stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -257,36 +135,11 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-/*
- * The same by thread, for kernels without; one entry in the others. A thread's place is the lower end of
- * its number, and is its own once it stands in `places`; who finds it taken goes into `threads`.
- */
-struct slot {
-	__u32 thread; /* 0: nobody */
-	struct task_state state;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, OBS_THREADS);
-	__type(key, __u32);
-	__type(value, struct slot);
-} slots SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, OBS_THREADS);
-	__type(key, __u32);
-	__type(value, __u32);
-} places SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, OBS_THREADS / 4);
-	__type(key, __u32);
-	__type(value, struct task_state);
-} threads SEC(".maps");
-
 /* A task state to copy from, and how often there was no room for one: calls were missed then. */
 static const struct task_state no_state;
 __u64 lost_tasks;
+
+#include "seccomp/observer-threads.bpf.h"
 
 /* A field of the task, which the older kernels give no pointer to that could be followed. */
 #define TASK(old, t, field) ((old) ? BPF_CORE_READ(t, field) : (t)->field)
@@ -294,44 +147,6 @@ __u64 lost_tasks;
 static __always_inline struct task_struct *current_task(bool old)
 {
 	return old ? (struct task_struct *)bpf_get_current_task() : bpf_get_current_task_btf();
-}
-
-/* What is kept by thread. */
-static __always_inline struct task_state *thread_state(__u32 thread)
-{
-	__u32 place = thread & (OBS_THREADS - 1);
-	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
-
-	if (slot && slot->thread == thread)
-		return &slot->state;
-	return bpf_map_lookup_elem(&threads, &thread);
-}
-
-static __always_inline struct task_state *make_thread_state(__u32 thread)
-{
-	__u32 place = thread & (OBS_THREADS - 1);
-	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
-
-	if (slot && bpf_map_update_elem(&places, &place, &thread, BPF_NOEXIST) == 0) {
-		slot->state = no_state;
-		slot->thread = thread;
-		return &slot->state;
-	}
-	(void)bpf_map_update_elem(&threads, &thread, &no_state, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&threads, &thread);
-}
-
-static __always_inline void drop_thread_state(__u32 thread)
-{
-	__u32 place = thread & (OBS_THREADS - 1);
-	struct slot *slot = bpf_map_lookup_elem(&slots, &place);
-
-	if (slot && slot->thread == thread) {
-		slot->thread = 0;
-		bpf_map_delete_elem(&places, &place);
-	} else {
-		bpf_map_delete_elem(&threads, &thread);
-	}
 }
 
 static __always_inline struct task_state *state_of(bool old, struct task_struct *t)
@@ -643,92 +458,7 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head
 		__sync_fetch_and_add(&row->lost_args, 1);
 }
 
-/*
- * What a profile's filter says to the arguments in `words`: 1 no, 0 yes. A function of its own, so that the
- * verifier looks at it once and not once for each way here.
- */
-__noinline int denies(__u32 trial, __u32 nr, __u32 abi)
-{
-	struct obs_case_key key = { .question = { .trial = trial, .nr = nr, .abi = abi } };
-	__u32 zero = 0;
-	const struct words *now = bpf_map_lookup_elem(&words, &zero);
-
-	if (!now)
-		return 0;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < OBS_MAX_QUESTIONS; i++) {
-		const struct obs_question *q = bpf_map_lookup_elem(&shadow_questions, &key.question);
-		__u32 *then;
-
-		if (!q)
-			return 0; /* the trial is over */
-		key.value = now->w[q->word & 15] & q->mask;
-		if (q->kind == 0) {
-			then = bpf_map_lookup_elem(&shadow_cases, &key);
-			key.question.n = then ? *then : q->no;
-		} else if (q->kind == 1) {
-			key.question.n = key.value > q->value ? q->yes : q->no;
-		} else if (q->kind == 2) {
-			key.question.n = key.value >= q->value ? q->yes : q->no;
-		} else {
-			key.question.n = key.value & q->value ? q->yes : q->no;
-		}
-		if (key.question.n >= OBS_DENY)
-			return key.question.n == OBS_DENY;
-	}
-	return 0;
-}
-
-static __always_inline bool arguments_deny(struct pt_regs *regs, __u32 trial, __u32 nr, __u32 abi)
-{
-	__u32 zero = 0;
-	struct words *now = bpf_map_lookup_elem(&words, &zero);
-
-	if (!now)
-		return false;
-#pragma clang loop unroll(full)
-	for (int i = 0; i < 6; i++) {
-		__u64 whole = argument(regs, abi, i);
-
-		now->w[2 * i] = (__u32)whole;
-		now->w[2 * i + 1] = (__u32)(whole >> 32);
-	}
-	return denies(trial, nr, abi);
-}
-
-/*
- * Counts a call that a profile on trial would deny. Return: whether the next call may have another answer
- * or has to be counted, so that its task must not remember it.
- */
-static __always_inline int shadowed(struct task_struct *t, struct pt_regs *regs, __u64 owner, __u64 nr, __u64 abi,
-				    __u32 r)
-{
-	struct obs_shadow_key key = { .owner = owner, .nr = nr, .abi = abi };
-	struct obs_shadow_row *row;
-	__u64 all = 0, one = 1, *count, mask = 1ull << (nr & 63), word = (nr >> 6) & (OBS_WORDS - 1);
-
-	if (!n_shadows)
-		return 0;
-	row = bpf_map_lookup_elem(&shadow_rows, &owner);
-	if (!row)
-		row = bpf_map_lookup_elem(&shadow_rows, &all);
-	if (!row)
-		return 0;
-	if (!(row->denied[abi].w[word] & mask)) {
-		if (!(row->asks[abi].w[word] & mask))
-			return 0;
-		if (!arguments_deny(regs, row->trial, nr, abi))
-			return 1;
-	}
-	count = bpf_map_lookup_elem(&shadow_counts, &key);
-	if (count)
-		__sync_fetch_and_add(count, 1);
-	else if (bpf_map_update_elem(&shadow_counts, &key, &one, BPF_NOEXIST) == 0)
-		tell(t, OBS_EVENT_SHADOW, owner, nr, abi, r, 0);
-	else if ((count = bpf_map_lookup_elem(&shadow_counts, &key))) /* another thread was first */
-		__sync_fetch_and_add(count, 1);
-	return 1;
-}
+#include "seccomp/observer-trial.bpf.h"
 
 /* Marks a call in a bitmap, or in the bytes that older kernels have instead. Return: it is new. */
 #define MARK(old, row, member, nr)                                                                 \
