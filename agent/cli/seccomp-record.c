@@ -233,7 +233,7 @@ static int shadow(struct recording *rec, struct diag *d)
 	if (r == 0)
 		r = observer_shadow(rec->observer, rec->group, p, d);
 	if (r > 0)
-		(void)fprintf(stderr, "batten: %d calls have more rules on arguments than can be tried: they count as let through\n",
+		(void)fprintf(stderr, "batten: calls with more rules on arguments than can be tried: %d; they count as let through\n",
 			      r);
 	return MIN(r, 0);
 }

@@ -96,12 +96,24 @@ static void set_bit(struct obs_bits *b, unsigned int bit)
 	b->w[bit / 64] |= 1ull << (bit % 64);
 }
 
-/* Past what can be asked: let through if the profile does so under some arguments. */
+/* The number as a filter sees it. */
+static int number_of(unsigned int abi, unsigned int bit)
+{
+	int number = observer_bit_number(bit);
+
+	return observer_abi(abi) == ABI_X32 ? number | X32_BIT : number;
+}
+
+/* Past what can be asked: let through if the profile does so under some arguments, be they zeros. */
 static void judge_by_call(struct trial *t, const struct profile *p, unsigned int abi, unsigned int bit)
 {
+	struct seccomp_data zeros = { .nr = number_of(abi, bit), .arch = abi_audit_arch(observer_abi(abi)) };
 	char name[ABI_NAME_SIZE];
+	uint32_t answer;
 
 	t->n_without++;
+	if (filter_run(t->filter.code, t->filter.n_code, &zeros, &answer) == 0 && filter_answer_passes(answer))
+		return;
 	if (!p->abis[observer_abi(abi)] || !profile_allows(p, observer_bit_name(abi, bit, name), true))
 		set_bit(&t->row.denied[abi], bit);
 }
@@ -109,12 +121,10 @@ static void judge_by_call(struct trial *t, const struct profile *p, unsigned int
 static int judge(struct observer *o, struct trial *t, const struct profile *p, unsigned int abi, unsigned int bit)
 {
 	struct obs_question_key key = { .trial = t->row.trial, .nr = (__u16)bit, .abi = (__u16)abi };
-	int number = observer_bit_number(bit), r;
-	enum abi a = observer_abi(abi);
 	struct decision d;
+	int r;
 
-	r = decision_make(t->filter.code, t->filter.n_code, a == ABI_X32 ? number | X32_BIT : number, abi_audit_arch(a),
-			  &d);
+	r = decision_make(t->filter.code, t->filter.n_code, number_of(abi, bit), abi_audit_arch(observer_abi(abi)), &d);
 	if (r == -EOPNOTSUPP || r == -E2BIG) {
 		judge_by_call(t, p, abi, bit);
 		return 0;

@@ -93,6 +93,21 @@ def test_a_profile_with_arguments_denies_what_was_not_seen(bundles, scratch):
     assert denied_by_shadow(scratch, scratch / "p.json", other, (), "x86_64") == {"socket": 2}
 
 
+def test_more_rules_than_can_be_tried_let_the_call_through(bundles, scratch):
+    """That is said, and nothing is called denied that may not be; other calls are tried all the same."""
+    rules = [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO",
+              "args": [{"index": i // 60, "op": "SCMP_CMP_MASKED_EQ", "value": 1 << i % 60, "valueTwo": 1 << i % 60}]}
+             for i in range(180)]
+    rules.append({"names": ["getuid"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 7}]})
+    (scratch / "p.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}))
+    program = programs.build(bundles.programs, "arguments", programs.ARGUMENTS, "-static")
+    (scratch / "calls").write_text("110 0 0 0 0 0 0\n110 1 0 0 0 0 0\n102 7 0 0 0 0 0\n102 8 0 0 0 0 0\n")
+    p = subprocess.run([lab.BATTEN, "seccomp", "record", "--shadow", scratch / "p.json", "-o", scratch / "o.json", "--", program,
+                        scratch / "calls"], text=True, capture_output=True)
+    assert p.returncode == 1 and "more rules on arguments than can be tried: 1;" in p.stderr, p
+    assert "denied getuid (x86_64), made 1 times" in p.stderr and "getppid" not in p.stderr, p
+
+
 def test_a_filter_that_the_kernel_refuses_is_not_tried(scratch):
     rules = [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": i, "op": "SCMP_CMP_EQ"}]}
              for i in range(5000)]
