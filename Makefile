@@ -79,7 +79,7 @@ PACKED := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | $(CC) -x
           -Wl,-z,pack-relative-relocs -o $$t - 2>/dev/null && $(EMULATOR) $$t 2>/dev/null && \
           echo -Wl,-z,pack-relative-relocs; rm -f $$t)
 
-CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -D_GNU_SOURCE -DBATTEN_VERSION='"$(VERSION)"' \
+CPP_ALL  = -Iinclude -Itests/unit -Iagent -I$(B)/skel -Wa,-I$(B) -D_GNU_SOURCE -DBATTEN_VERSION='"$(VERSION)"' \
            $(shell $(PKG_CONFIG) --cflags $(PKGS))
 CPP_ALL := $(CPP_ALL)
 LIBS     = $(shell $(PKG_CONFIG) --libs $(PKGS))
@@ -96,7 +96,11 @@ $(B)/%.o: %.c Makefile | $(SKEL)
 
 $(patsubst %,$(B)/agent/image/%.o,crc digest-pair gzip gzip-patch inflate inflate-table splice stage tar toc-json): HOT = $(HOT_CFLAGS)
 
-$(B)/agent/seccomp/data.o: $(wildcard profiles/seccomp-*.json)
+$(B)/profiles/%.gz: profiles/%
+	@mkdir -p $(@D)
+	$(call say,PACK,$@)gzip -9nc $< > $@
+
+$(B)/agent/seccomp/data.o: $(patsubst %,$(B)/%.gz,$(wildcard profiles/seccomp-*.json))
 $(B)/agent/image/policy.o: $(wildcard profiles/*.paths)
 
 $(B)/libbatten.a: $(LIB_OBJ)

@@ -10,9 +10,9 @@
 #include "audit/controls/controls.h"
 #include "audit/packet-rules.h"
 #include "audit/secrets.h"
-#include "audit/unpack.h"
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
+#include "batten/base/unpack.h"
 #include "batten/host/ecs-config.h"
 
 #define IMDS4 "169.254.169.254"

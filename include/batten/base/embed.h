@@ -2,7 +2,8 @@
 #pragma once
 /*
  * EMBED - a file of the tree as bytes in the read-only section, from SYMBOL up to SYMBOL_end
- * @file: as seen from the top of the tree; the Makefile must know that the object depends on it
+ * @file: as seen from the top of the tree, or of the build folder for what is made; the Makefile must know that the
+ *        object depends on it
  */
 #define EMBED(symbol, file)                                                                        \
 	__asm__(".pushsection .rodata\n"                                                           \

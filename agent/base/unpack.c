@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * User data may be packed to fit into 16 KiB; cloud-init keeps them as they came.
+ * Small gzip files, in one step: what ships inside the binary, and user data, which may be packed to fit into 16 KiB.
  */
-#include "audit/unpack.h"
+#include "batten/base/unpack.h"
 
 #include <errno.h>
 #include <limits.h>
