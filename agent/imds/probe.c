@@ -25,6 +25,7 @@
 #include "batten/base/file.h"
 #include "batten/host/container.h"
 #include "batten/imds/config.h"
+#include "batten/kernel/host-view.h"
 #include "imds/probe-internal.h"
 
 #define GROUP_NAME "batten-probe"
@@ -94,7 +95,12 @@ static uint64_t now_ms(void)
 
 static bool group_path(const struct probe_target *t, pid_t pid, char ret[static PATH_MAX])
 {
-	return t->cgroup && snprintf(ret, PATH_MAX, "%s/" GROUP_NAME "-%d", t->cgroup, (int)pid) < PATH_MAX;
+	char above[PATH_MAX];
+
+	if (!t->cgroup)
+		return false;
+	host_view(t->cgroup, above);
+	return snprintf(ret, PATH_MAX, "%s/" GROUP_NAME "-%d", above, (int)pid) < PATH_MAX;
 }
 
 static int join_group(const struct probe_target *t)
