@@ -100,7 +100,7 @@ static struct entry *entry_new(const struct life_finding *f)
 	const char *const from[] = { f->fingerprint, f->name, f->container_id, f->task_arn, f->family, f->image, f->evidence };
 	size_t n = 0, used = 0;
 	struct entry *e;
-	const char *at[ARRAY_SIZE(from)];
+	const char *at[ARRAY_SIZE(from)] = { NULL };
 
 	for (size_t i = 0; i < ARRAY_SIZE(from); i++)
 		n += strlen(from[i]) + 1;
