@@ -15,6 +15,8 @@
 #include "cli/commands.h"
 #include "cli/seccomp-input.h"
 
+#define OUTPUT_MODE 0644
+
 static const struct format {
 	const char *name;
 	int (*import)(const char *text, size_t n, const char *name, struct observation **ret, struct diag *d);
@@ -47,39 +49,57 @@ static int read_trace(void *user, struct bytes *out, struct diag *d)
 	return 0;
 }
 
-static int import(const struct invocation *inv, struct diag *d)
+static const struct format *find_format(const char *name)
 {
-	const char *from = invocation_value(inv, "from"), *path = inv->args[0], *output = invocation_value(inv, "output");
-	_cleanup_(freep) char *text = NULL, *result = NULL;
-	struct trace t = { 0 };
+	for (size_t i = 0; name && i < ARRAY_SIZE(formats); i++)
+		if (strcmp(name, formats[i].name) == 0)
+			return &formats[i];
+	return NULL;
+}
+
+static int write_result(const char *path, const char *text, size_t n, struct diag *d)
+{
+	int r;
+
+	if (path && strcmp(path, "-") != 0)
+		return file_output(path, text, n, OUTPUT_MODE, d);
+	r = fd_write_all(STDOUT_FILENO, text, n);
+	return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
+}
+
+/* @t: read; its text is somebody else's */
+static int import_text(const struct trace *t, const char *output, struct diag *d)
+{
 	const struct confined_work work = {
 		.run = read_trace,
-		.user = &t,
+		.user = (void *)t,
 		.max_data_bytes = 4ul * MAX_IMPORT_BYTES,
 		.max_out_bytes = MAX_IMPORT_BYTES,
 	};
-	size_t n;
+	_cleanup_(freep) char *result = NULL;
+	size_t n = 0;
 	int r;
 
-	for (size_t i = 0; from && i < ARRAY_SIZE(formats); i++)
-		if (strcmp(from, formats[i].name) == 0)
-			t.format = &formats[i];
-	if (!t.format)
-		return diag_fail(d, -EINVAL, "--from", "say what the file is: strace, audit or docker");
 	json_object_seed(0); /* while there is a /dev/urandom */
+	r = confined_run(&work, &result, &n, d);
+	return r < 0 ? r : write_result(output, result, n, d);
+}
+
+static int import(const struct invocation *inv, struct diag *d)
+{
+	const struct format *f = find_format(invocation_value(inv, "from"));
+	_cleanup_(freep) char *text = NULL;
+	const char *path = inv->args[0];
+	size_t n = 0;
+	int r;
+
+	if (!f)
+		return diag_fail(d, -EINVAL, "--from", "say what the file is: strace, audit or docker");
 	r = file_read_or_stdin(path, MAX_IMPORT_BYTES, &text, &n, &path, d);
 	if (r < 0)
 		return r;
-	t.text = text;
-	t.name = path;
-	t.n = n;
-	r = confined_run(&work, &result, &n, d);
-	if (r < 0)
-		return r;
-	if (output && strcmp(output, "-") != 0)
-		return file_output(output, result, n, 0644, d);
-	r = fd_write_all(STDOUT_FILENO, result, n);
-	return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
+	return import_text(&(struct trace){ .format = f, .text = text, .name = path, .n = n },
+			   invocation_value(inv, "output"), d);
 }
 
 static enum exit_status import_run(struct invocation *inv)
