@@ -69,6 +69,16 @@ unsigned int control_number(const struct control *c)
 	return MAX_CONTROLS;
 }
 
+const struct control *control_at(unsigned int number)
+{
+	for (size_t i = 0; i < n_control_sets; i++) {
+		if (number < control_sets[i]->n_controls)
+			return &control_sets[i]->controls[number];
+		number -= (unsigned int)control_sets[i]->n_controls;
+	}
+	return NULL;
+}
+
 void control_mask_add(struct control_mask *m, const struct control *c)
 {
 	unsigned int n = control_number(c);

@@ -33,6 +33,7 @@ struct facts {
 	unsigned int deadline_ms;
 	const json_t *stand_in; /* borrowed, as is the next */
 	const json_t *known_docker;
+	const struct facts_askers *askers;
 	unsigned int touched;	/* NEEDS_… of what was asked for */
 	/* What every container's check asks again; path is NULL behind the last one. */
 	struct known_line {

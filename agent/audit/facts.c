@@ -57,6 +57,7 @@ int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d
 	f->deadline_ms = o->deadline_ms ? o->deadline_ms : DEFAULT_DEADLINE_MS;
 	f->stand_in = o->stand_in;
 	f->known_docker = o->known_docker;
+	f->askers = o->askers;
 	f->live = f->stand_in ? json_is_true(json_object_get(f->stand_in, "live")) : f->root.live;
 	if (o->user_data) {
 		r = file_read(AT_FDCWD, o->user_data, MAX_FILE_BYTES, &f->user_data, &f->n_user_data, d);

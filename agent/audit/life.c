@@ -100,7 +100,7 @@ static struct entry *entry_new(const struct life_finding *f)
 	const char *const from[] = { f->fingerprint, f->name, f->container_id, f->task_arn, f->family, f->image, f->evidence };
 	size_t n = 0, used = 0;
 	struct entry *e;
-	const char *at[ARRAY_SIZE(from)];
+	const char *at[ARRAY_SIZE(from)] = { NULL };
 
 	for (size_t i = 0; i < ARRAY_SIZE(from); i++)
 		n += strlen(from[i]) + 1;
@@ -185,24 +185,6 @@ static json_t *to_json(const struct life_finding *f, const char *status)
 	return j;
 }
 
-json_t *life_finding_json(const struct finding *f)
-{
-	const struct life_finding as = {
-		.control = f->control,
-		.severity = f->severity,
-		.kind = f->subject.kind,
-		.fingerprint = f->fingerprint,
-		.name = f->subject.name,
-		.container_id = f->subject.container_id,
-		.task_arn = f->subject.task_arn,
-		.family = f->subject.family,
-		.image = f->subject.image,
-		.evidence = f->evidence,
-	};
-
-	return to_json(&as, status_name(f->status));
-}
-
 static const char *text_of(const json_t *j, const char *key)
 {
 	const char *text = json_string_value(json_object_get(j, key));
@@ -221,23 +203,29 @@ static int kind_of(const char *word, enum subject_kind *ret)
 	return -EPROTO;
 }
 
+/* The part of the evidence that is kept. */
+static void shorten(char ret[static MAX_EVIDENCE_BYTES + 1], const char *whole)
+{
+	size_t n = MIN(strlen(whole), (size_t)MAX_EVIDENCE_BYTES);
+
+	/* Never half a character. */
+	while (n < strlen(whole) && n > 0 && ((unsigned char)whole[n] & 0xc0) == 0x80)
+		n--;
+	memcpy(ret, whole, n);
+	ret[n] = '\0';
+}
+
 /* @evidence: room for the part that is kept. Strings stay the JSON's. */
 static int from_json(const json_t *j, struct life_finding *ret, char evidence[static MAX_EVIDENCE_BYTES + 1])
 {
-	const char *whole = text_of(j, "evidence");
 	struct life_finding f = { .control = control_find(text_of(j, "control"), NULL) };
-	size_t n = MIN(strlen(whole), (size_t)MAX_EVIDENCE_BYTES);
 
 	if (!f.control)
 		return -ENOENT;
 	if (severity_parse(text_of(j, "severity"), &f.severity) < 0 || kind_of(text_of(j, "kind"), &f.kind) < 0 ||
 	    !text_of(j, "fingerprint")[0])
 		return -EPROTO;
-	/* Never half a character. */
-	while (n < strlen(whole) && n > 0 && ((unsigned char)whole[n] & 0xc0) == 0x80)
-		n--;
-	memcpy(evidence, whole, n);
-	evidence[n] = '\0';
+	shorten(evidence, text_of(j, "evidence"));
 	f.drift = strcmp(text_of(j, "status"), status_name(STATUS_DRIFT)) == 0;
 	f.since = (int64_t)json_integer_value(json_object_get(j, "since"));
 	f.fingerprint = text_of(j, "fingerprint");
@@ -303,27 +291,24 @@ void life_run_begin(struct life *l, struct life_run *r)
 	r->unexamined = (struct control_mask){ 0 };
 }
 
-int life_run_see(struct life *l, struct life_run *r, const json_t *result, int64_t now, bool may_add)
+int life_run_see(struct life *l, struct life_run *r, const struct life_finding *result, enum status status, int64_t now,
+		 bool may_add)
 {
-	const char *status = text_of(result, "status");
 	char evidence[MAX_EVIDENCE_BYTES + 1];
-	struct life_finding f;
-	struct entry *e;
+	struct life_finding f = *result;
+	struct entry *e = find(l, &f);
 	int error;
 
-	error = from_json(result, &f, evidence);
-	if (error < 0)
-		return error == -ENOENT ? 0 : error; /* the engine's own, about waivers */
-	e = find(l, &f);
-	if (strcmp(status, status_name(STATUS_UNKNOWN)) == 0) {
+	if (status == STATUS_UNKNOWN) {
 		if (e)
 			e->seen = l->clock;
 		else if (f.kind == SUBJECT_HOST)
 			control_mask_add(&r->unexamined, f.control);
 		return 0;
 	}
-	if (strcmp(status, status_name(STATUS_FAIL)) != 0 && strcmp(status, status_name(STATUS_DRIFT)) != 0)
+	if (status != STATUS_FAIL && status != STATUS_DRIFT)
 		return 0;
+	f.drift = status == STATUS_DRIFT;
 	if (e) {
 		e->seen = l->clock;
 		e->f.severity = f.severity;
@@ -332,6 +317,8 @@ int life_run_see(struct life *l, struct life_run *r, const json_t *result, int64
 	}
 	if (!may_add)
 		return 0;
+	shorten(evidence, f.evidence);
+	f.evidence = evidence;
 	f.since = now;
 	error = add(l, &f, &e);
 	if (error < 0)

@@ -270,6 +270,8 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 	e = docker_new(&docker, f->docker_url, d);
 	if (e < 0)
 		return e;
+	if (f->askers)
+		docker_set_asker(docker, f->askers->docker, f->askers->user);
 	e = add_daemon(&r, document);
 	if (e >= 0)
 		e = ask(&r, docker, MAX_LIST_BYTES, end_ms, d);

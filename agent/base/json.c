@@ -106,6 +106,18 @@ int json_print(int fd, const json_t *j)
 	return json_dump_to(fd, j, JSON_INDENT(2));
 }
 
+void json_append(struct bytes *b, const json_t *j)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t n = 0;
+
+	text = json_line(j, JSON_INDENT(2), &n);
+	if (text)
+		bytes_append(b, text, n);
+	else
+		b->error = -ENOMEM;
+}
+
 int json_print_line(int fd, const json_t *j)
 {
 	return json_dump_to(fd, j, JSON_COMPACT);

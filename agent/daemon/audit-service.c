@@ -1,30 +1,35 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Three lanes, each with one worker at a time and what has gathered for the next one. A container
+ * Three lanes, each with one run at a time, a role's, and what has gathered for the next one. A container
  * that starts is judged at once, by what Docker said of it; files a moment later, for an editor
  * changes a directory several times; all that takes a look at the whole host rests nine times as
  * long as it took, so that a host on which much happens spends a tenth of a processor on it at most.
  */
 #include "daemon/audit-service.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "batten/base/clock.h"
+#include "batten/base/fd.h"
 #include "batten/base/json.h"
 #include "batten/base/log.h"
 #include "batten/base/parse.h"
 #include "batten/daemon/priorities.h"
+#include "batten/host/docker.h"
+#include "batten/host/introspect.h"
 #include "batten/kernel/cgroup.h"
-#include "daemon/audit-worker.h"
+#include "daemon/audit-role.h"
 #include "daemon/change-watch.h"
 #include "daemon/finding-event.h"
 #include "daemon/findings-keeper.h"
-#include "daemon/worker.h"
+#include "daemon/role.h"
 
 static const struct log_message msg_run = { "e5fb0719cd3d4fa0c16c8d0e2f405155", "host audited" };
 static const struct log_message msg_failed = { "f60c182ade4e40b1d27d9e1f30516266", "audit failed, trying again" };
@@ -38,23 +43,27 @@ static const struct log_message msg_full = { "3a405c6e128244f516b1d2537495a6aa",
 enum lane_id { LANE_CONTAINER, LANE_FILES, LANE_HOST, _LANE_MAX };
 
 static const struct {
+	const char *name;
 	unsigned int changes;
 	uint64_t gather_us, timeout_us;
 	int64_t priority;
 	bool rests;
 } lane_rows[_LANE_MAX] = {
 	[LANE_CONTAINER] = {
+		.name = "container",
 		.changes = CHANGED(CHANGE_CONTAINER),
-		.timeout_us = 10000000,
+		.timeout_us = 30000000,
 		.priority = PRIORITY_HOST,
 	},
 	[LANE_FILES] = {
+		.name = "files",
 		.changes = CHANGED(CHANGE_ECS_FILES) | CHANGED(CHANGE_DOCKER_FILES),
 		.gather_us = 100000,
 		.timeout_us = 30000000,
 		.priority = PRIORITY_HOST,
 	},
 	[LANE_HOST] = {
+		.name = "host",
 		.changes = CHANGED_EVERYTHING,
 		.gather_us = 500000,
 		.timeout_us = 120000000,
@@ -71,12 +80,13 @@ struct lane {
 	sd_event_source *timer;
 	uint64_t not_before_us;
 	/* Of the run that goes on. */
-	struct worker *worker; /* NULL: none */
-	struct audit_request request;
+	struct role *role; /* NULL: none */
+	json_t *judged;	   /* the containers of the run, as above */
+	bool done;	   /* it said all */
 	struct life_run run;
 	unsigned int changes;
 	uint64_t began_us;
-	char reason[256]; /* why the last run failed, or "" */
+	char reason[800]; /* why the last run failed, or "" */
 };
 
 struct audit_service {
@@ -88,7 +98,9 @@ struct audit_service {
 	struct change_watch *watch; /* NULL: not enabled, or it cannot be */
 	struct lane lanes[_LANE_MAX];
 	json_t *running; /* an object whose keys are the ids of the containers that run */
-	json_t *docker_info;
+	char *docker_info; /* a text of an earlier run for those that do not ask, or NULL */
+	size_t n_docker_info;
+	struct docker *docker;
 	struct findings_keeper *keeper;
 	char watch_reason[800];
 	struct log_limit limit;
@@ -122,41 +134,80 @@ static bool is_running(const struct audit_service *s, const char *id)
 
 static void lane_arm(struct lane *lane);
 
-static int run_audit(void *user, int out)
+static int on_ask(struct lane *lane, const void *data)
 {
-	const struct lane *lane = user;
+	struct audit_answer answer = { 0 };
+	_cleanup_(fd_closep) int fd = -1;
+	struct audit_ask q;
 
-	return audit_worker_run(&lane->request, out);
+	memcpy(&q, data, sizeof(q)); /* what lies in a stream lies anywhere */
+	if (!audit_ask_ok(&q))
+		return -EBADMSG;
+	if (q.whom == ASK_AGENT)
+		fd = introspect_ask(q.path);
+	else if (lane->service->docker)
+		fd = docker_ask(lane->service->docker, q.path, q.api_minor, &answer.why);
+	else
+		fd = -EHOSTDOWN;
+	answer.error = MIN(fd, 0);
+	role_tell(lane->role, AUDIT_ANSWER, &answer, sizeof(answer), fd);
+	return 0;
 }
 
-static void on_line(void *user, const char *text, size_t n)
+static int on_finding(struct lane *lane, const void *data, size_t n)
 {
-	_cleanup_(json_freep) json_t *j = NULL;
-	struct lane *lane = user;
 	struct audit_service *s = lane->service;
-	const char *error, *id;
+	struct life_finding f;
+	enum status status;
 	uint64_t held_back;
-	json_t *docker;
-	int r;
+	int r = life_record_read(data, n, &f, &status);
 
-	if (json_parse(text, n, "worker", &j, NULL) < 0)
-		return;
-	error = json_string_value(json_object_get(j, "error"));
-	if (error) {
-		(void)snprintf(lane->reason, sizeof(lane->reason), "%s", error);
-		return;
-	}
-	docker = json_object_get(j, "docker");
-	if (docker) {
-		json_decref(s->docker_info);
-		s->docker_info = json_incref(docker);
-		return;
-	}
-	id = json_string_value(json_object_get(j, "container_id"));
-	r = life_run_see(s->life, &lane->run, j, (int64_t)time(NULL),
-			 lane->id == LANE_CONTAINER || !id || is_running(s, id));
+	if (r < 0)
+		return r;
+	r = life_run_see(s->life, &lane->run, &f, status, (int64_t)time(NULL),
+			 lane->id == LANE_CONTAINER || !f.container_id[0] || is_running(s, f.container_id));
 	if (r < 0 && log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
 		log_event(LOG_ERR, &msg_full, "reason", strerror(-r));
+	return 0;
+}
+
+/* The core does not look into it. */
+static int on_learnt(struct audit_service *s, const void *data, size_t n)
+{
+	char *copy = malloc(n);
+
+	if (!copy)
+		return 0; /* the next run will tell it again */
+	memcpy(copy, data, n);
+	free(s->docker_info);
+	s->docker_info = copy;
+	s->n_docker_info = n;
+	return 0;
+}
+
+static int on_message(void *user, uint32_t type, const void *data, size_t n)
+{
+	struct lane *lane = user;
+	struct diag why;
+
+	switch ((enum audit_message)type) {
+	case AUDIT_ASK:
+		return on_ask(lane, data);
+	case AUDIT_FINDING:
+		return on_finding(lane, data, n);
+	case AUDIT_LEARNT:
+		return on_learnt(lane->service, data, n);
+	case AUDIT_FAILED:
+		memcpy(&why, data, sizeof(why));
+		role_diag_terminate(&why);
+		(void)snprintf(lane->reason, sizeof(lane->reason), "%s%s%s", why.where, why.where[0] ? ": " : "", why.what);
+		return 0;
+	case AUDIT_DONE:
+		lane->done = true;
+		return 0;
+	default:
+		return -EBADMSG;
+	}
 }
 
 static const char *changes_text(unsigned int changes, char *buf, size_t size)
@@ -184,13 +235,14 @@ static void end_late(struct audit_service *s, const json_t *containers)
 	}
 }
 
-static void finish(struct lane *lane, bool whole)
+/* @why: it did not come to its end; "" when it did, or said why itself */
+static void finish(struct lane *lane, const char *why)
 {
 	struct audit_service *s = lane->service;
 	uint64_t took = clock_us() - lane->began_us, held_back = 0;
 	char changes[160];
 
-	if (whole) {
+	if (lane->done && !why[0]) {
 		lane->reason[0] = '\0';
 		life_run_end(s->life, &lane->run);
 		s->numbers.runs++;
@@ -202,29 +254,29 @@ static void finish(struct lane *lane, bool whole)
 	} else {
 		s->numbers.failed_runs++;
 		if (!lane->reason[0])
-			(void)snprintf(lane->reason, sizeof(lane->reason), "the worker ended early");
+			(void)snprintf(lane->reason, sizeof(lane->reason), "who audits ended early: %s", why);
 		if (log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
 			log_event(LOG_ERR, &msg_failed, "reason", lane->reason);
 		/* What it was to look at is looked at again, containers too. */
 		lane->pending |= lane->changes;
-		if (lane->request.containers && lane->containers)
-			(void)json_object_update_missing(lane->containers, lane->request.containers);
-		else if (lane->request.containers)
-			lane->containers = json_incref(lane->request.containers);
+		if (lane->judged && lane->containers)
+			(void)json_object_update_missing(lane->containers, lane->judged);
+		else if (lane->judged)
+			lane->containers = json_incref(lane->judged);
 		lane->not_before_us = clock_us() + RETRY_US;
 	}
-	if (lane->request.containers)
-		end_late(s, lane->request.containers);
-	json_decref(lane->request.containers);
-	lane->request.containers = NULL;
+	if (lane->judged)
+		end_late(s, lane->judged);
+	json_decref(lane->judged);
+	lane->judged = NULL;
 }
 
-static void on_worker_end(void *user, bool whole)
+static void on_gone(void *user, const char *why)
 {
 	struct lane *lane = user;
 
-	lane->worker = worker_free(lane->worker);
-	finish(lane, whole);
+	lane->role = role_free(lane->role);
+	finish(lane, why);
 	/* What many small answers left behind goes back to the system. */
 	if (lane->id == LANE_HOST)
 		(void)malloc_trim(0);
@@ -232,37 +284,78 @@ static void on_worker_end(void *user, bool whole)
 		lane_arm(lane);
 }
 
+/* What is known already goes as a file without a name: it may be larger than a socket's buffer. */
+static int write_known(const struct lane *lane, struct audit_begin *b)
+{
+	const struct audit_service *s = lane->service;
+	_cleanup_(fd_closep) int fd = memfd_create("known", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : 0;
+	const char *id;
+	json_t *text;
+
+	if (r >= 0 && lane->judged && s->docker_info) {
+		b->n_docker = (uint32_t)s->n_docker_info;
+		r = fd_write_all(fd, s->docker_info, s->n_docker_info);
+	}
+	json_object_foreach(lane->judged, id, text) {
+		uint32_t n = (uint32_t)json_string_length(text), wire = htole32(n);
+
+		if (r >= 0)
+			r = fd_write_all(fd, &wire, sizeof(wire));
+		if (r >= 0)
+			r = fd_write_all(fd, json_string_value(text), n);
+		b->n_containers++;
+	}
+	return r < 0 ? r : fd_take(&fd);
+}
+
+static int start_role(struct lane *lane)
+{
+	static const struct role_calls calls = { .message = on_message, .gone = on_gone };
+	const struct role_kind kind = {
+		.name = AUDIT_ROLE,
+		.protocol = &audit_protocol,
+		.priority = lane_rows[lane->id].priority,
+		.once = true,
+		.background = lane_rows[lane->id].rests,
+		.timeout_us = lane_rows[lane->id].timeout_us,
+	};
+	const struct settings *settings = &lane->service->settings;
+	struct audit_begin b = { .controls = lane->run.controls, .known = lane->judged != NULL };
+	_cleanup_(fd_closep) int known = write_known(lane, &b);
+	int r = known;
+
+	_Static_assert(sizeof(b.profile) == sizeof(settings->audit.profile) &&
+			       sizeof(b.waivers) == sizeof(settings->audit.waivers), "settings fit");
+	/* The environment does not go with it. */
+	if (lane->service->docker && (settings->daemon.docker[0] || getenv("DOCKER_HOST")))
+		(void)snprintf(b.docker, sizeof(b.docker), "%s", docker_socket(lane->service->docker));
+	memcpy(b.profile, settings->audit.profile, sizeof(b.profile));
+	memcpy(b.waivers, settings->audit.waivers, sizeof(b.waivers));
+	if (r >= 0)
+		r = role_new(&lane->role, lane->service->event, &kind, lane_rows[lane->id].name, &calls, lane);
+	if (r >= 0)
+		role_tell(lane->role, AUDIT_BEGIN, &b, sizeof(b), known);
+	return r;
+}
+
 static void lane_start(struct lane *lane)
 {
 	struct audit_service *s = lane->service;
-	const struct worker_job job = {
-		.run = run_audit,
-		.line = on_line,
-		.end = on_worker_end,
-		.user = lane,
-		.timeout_us = lane_rows[lane->id].timeout_us,
-		.priority = lane_rows[lane->id].priority,
-		.background = lane_rows[lane->id].rests,
-	};
 	int r;
 
 	lane->changes = lane->pending;
 	lane->pending = 0;
+	lane->done = false;
 	lane->began_us = clock_us();
-	lane->request = (struct audit_request){
-		.containers = take_ptr(lane->containers),
-		.docker_info = s->docker_info,
-		.config = &s->settings.audit,
-		.docker = s->settings.daemon.docker,
-	};
-	control_mask_add_changed(&lane->request.controls, lane->changes);
-	lane->run = (struct life_run){ .controls = lane->request.controls, .containers = lane->request.containers };
+	lane->judged = take_ptr(lane->containers);
+	lane->run = (struct life_run){ .containers = lane->judged };
+	control_mask_add_changed(&lane->run.controls, lane->changes);
 	life_run_begin(s->life, &lane->run);
-	r = worker_start(&lane->worker, s->event, &job);
+	r = start_role(lane);
 	if (r >= 0)
 		return;
-	(void)snprintf(lane->reason, sizeof(lane->reason), "no worker: %s", strerror(-r));
-	finish(lane, false);
+	finish(lane, strerror(-r));
 	lane_arm(lane);
 }
 
@@ -270,18 +363,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct lane *lane = data;
 
-	if (!lane->worker && lane->pending)
+	if (!lane->role && lane->pending)
 		lane_start(lane);
 	return 0;
 }
 
-/* Starts a worker when it is time, now or later; one that runs starts the next. */
+/* Starts a run when it is time, now or later; one that goes on starts the next. */
 static void lane_arm(struct lane *lane)
 {
 	uint64_t now = clock_us(), at = MAX(now + lane_rows[lane->id].gather_us, lane->not_before_us);
 	int enabled = SD_EVENT_OFF, r;
 
-	if (lane->worker)
+	if (lane->role)
 		return;
 	if (at <= now) {
 		lane_start(lane);
@@ -441,11 +534,11 @@ static void stop_lanes(struct audit_service *s)
 	for (int i = 0; i < _LANE_MAX; i++) {
 		struct lane *lane = &s->lanes[i];
 
-		lane->worker = worker_free(lane->worker);
+		lane->role = role_free(lane->role);
 		lane->timer = sd_event_source_disable_unref(lane->timer);
 		json_decref(lane->containers);
-		json_decref(lane->request.containers);
-		lane->containers = lane->request.containers = NULL;
+		json_decref(lane->judged);
+		lane->containers = lane->judged = NULL;
 		lane->pending = 0;
 		lane->reason[0] = '\0';
 	}
@@ -453,7 +546,14 @@ static void stop_lanes(struct audit_service *s)
 
 void audit_service_configure(struct audit_service *s, const struct settings *settings)
 {
+	struct diag d = { 0 };
+	int r;
+
 	s->settings = *settings;
+	s->docker = docker_free(s->docker);
+	r = docker_new(&s->docker, settings->daemon.docker[0] ? settings->daemon.docker : NULL, &d);
+	if (r < 0)
+		log_event(LOG_ERR, &msg_failed, "where", d.where, "reason", d.what);
 	open_watch(s);
 	if (settings->audit.enabled)
 		changed(s, CHANGED_EVERYTHING);
@@ -498,7 +598,8 @@ struct audit_service *audit_service_free(struct audit_service *s)
 	s->watch = change_watch_free(s->watch);
 	s->life = life_free(s->life);
 	json_decref(s->running);
-	json_decref(s->docker_info);
+	free(s->docker_info);
+	s->docker = docker_free(s->docker);
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;

@@ -174,7 +174,8 @@ int docker_reader_confine(struct diag *d)
 	};
 	/* sd-event would spread wake-ups by the boot's id, jansson's hashes start from /dev/urandom. */
 	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(newfstatat) };
-	static const int on_fd[] = { SCMP_SYS(sendmsg) };
+	/* A descriptor is an int: the upper half of the register means nothing. */
+	static const struct confinement_when when[] = { { SCMP_SYS(sendmsg), 0, UINT32_MAX, ROLE_FD, false } };
 	const struct confinement c = {
 		.max_data_bytes = MAX_DATA_BYTES,
 		.max_files = MAX_FILES,
@@ -182,9 +183,8 @@ int docker_reader_confine(struct diag *d)
 		.n_calls = ARRAY_SIZE(calls),
 		.refused = refused,
 		.n_refused = ARRAY_SIZE(refused),
-		.on_fd = on_fd,
-		.n_on_fd = ARRAY_SIZE(on_fd),
-		.fd = ROLE_FD,
+		.when = when,
+		.n_when = ARRAY_SIZE(when),
 	};
 
 	return confine(&c, d);

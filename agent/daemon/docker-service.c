@@ -13,6 +13,7 @@
 
 #include "batten/base/fd.h"
 #include "batten/base/log.h"
+#include "batten/daemon/priorities.h"
 #include "batten/host/container-record.h"
 #include "batten/host/docker-follow.h"
 #include "daemon/docker-reader.h"
@@ -181,6 +182,8 @@ int docker_service_new(struct docker_service **ret, sd_event *event, const char 
 		       struct diag *d)
 {
 	static const struct role_calls calls = { .message = on_message, .gone = on_gone };
+	static const struct role_kind kind = { .name = DOCKER_READER, .protocol = &docker_reader_protocol,
+					       .priority = PRIORITY_HOST };
 	_cleanup_(docker_service_freep) struct docker_service *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -190,7 +193,7 @@ int docker_service_new(struct docker_service **ret, sd_event *event, const char 
 	s->watch = watch;
 	r = docker_new(&s->docker, url, d);
 	if (r >= 0)
-		r = role_new(&s->role, event, DOCKER_READER, docker_socket(s->docker), &docker_reader_protocol, &calls, s);
+		r = role_new(&s->role, event, &kind, docker_socket(s->docker), &calls, s);
 	if (r < 0)
 		return r;
 	*ret = take_ptr(s);

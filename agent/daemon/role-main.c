@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "batten/base/fd.h"
+#include "daemon/audit-role.h"
 #include "daemon/docker-reader.h"
 #include "daemon/role.h"
 
@@ -23,6 +24,7 @@ static const struct {
 	int (*run)(const char *argument, struct diag *d);
 } roles[] = {
 	{ DOCKER_READER, docker_reader_run },
+	{ AUDIT_ROLE, audit_role_run },
 };
 
 static bool started_by_the_core(void)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,23 +19,23 @@
 
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
-#include "batten/daemon/priorities.h"
 
 #define FIRST_PAUSE_US 100000ull
 #define LONGEST_PAUSE_US 30000000ull
 #define LIVED_US 10000000ull /* after that its end is a new beginning */
+#define BACKGROUND_NICE 10
 #define READ_BYTES (64 * 1024) /* in one turn of the loop */
 #define SMALL_BYTES (64 * 1024) /* a larger buffer is given back when it is empty */
 
 struct role {
 	sd_event *event; /* referenced */
-	char *name, *argument;
-	const struct role_protocol *protocol;
+	struct role_kind kind;
+	char *argument;
 	const struct role_calls *calls;
 	void *user;
 	pid_t pid; /* 0: none */
 	int pidfd, fd;
-	sd_event_source *io, *end, *again;
+	sd_event_source *io, *end, *again, *timeout;
 	uint64_t pause_us, began_us;
 	struct bytes pending;
 	char why[160]; /* it was ended by us, or "" */
@@ -44,12 +45,14 @@ struct role {
 
 static void __attribute__((noreturn)) become(const struct role *r, int fd, pid_t parent)
 {
-	char *const argv[] = { (char *)ROLE_ARGV0, r->name, r->argument, NULL }, *const environment[] = { NULL };
+	char *const argv[] = { (char *)ROLE_ARGV0, (char *)r->kind.name, r->argument, NULL }, *const environment[] = { NULL };
 	sigset_t none;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (r->kind.background)
+		(void)setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
 	/* The copy is not closed by execve(); everything else of the core is. */
 	if (getppid() != parent || (fd == ROLE_FD ? fcntl(fd, F_SETFD, 0) : dup2(fd, ROLE_FD)) < 0)
 		_exit(1);
@@ -84,6 +87,7 @@ static void forget_process(struct role *r)
 {
 	r->io = sd_event_source_disable_unref(r->io);
 	r->end = sd_event_source_disable_unref(r->end);
+	r->timeout = sd_event_source_disable_unref(r->timeout);
 	r->pidfd = fd_close(r->pidfd);
 	r->fd = fd_close(r->fd);
 	r->pid = 0;
@@ -110,7 +114,7 @@ static int take_messages(struct role *r)
 
 	while (error >= 0 && left >= sizeof(h)) {
 		memcpy(&h, p, sizeof(h));
-		if (!role_message_check(r->protocol, &h, true))
+		if (!role_message_check(r->kind.protocol, &h, true))
 			return -EBADMSG;
 		if (left - sizeof(h) < h.size)
 			break;
@@ -152,8 +156,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 
 static void describe_end(const struct role *r, const siginfo_t *info, char *buf, size_t size)
 {
+	buf[0] = '\0';
 	if (r->why[0])
 		(void)snprintf(buf, size, "%s", r->why);
+	else if (r->kind.once && info->si_code == CLD_EXITED && info->si_status == 0)
+		return;
 	else if (info->si_code == CLD_EXITED)
 		(void)snprintf(buf, size, "exit code %d", info->si_status);
 	else
@@ -173,8 +180,15 @@ static int on_end(sd_event_source *source, int fd, uint32_t events, void *data)
 	forget_process(r);
 	if (now_us(r) - r->began_us > LIVED_US)
 		r->pause_us = FIRST_PAUSE_US;
-	start_later(r);
+	if (!r->kind.once)
+		start_later(r);
 	r->calls->gone(r->user, why);
+	return 0;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *data)
+{
+	kill_role(data, "it took too long");
 	return 0;
 }
 
@@ -184,11 +198,16 @@ static int add_sources(struct role *r)
 
 	error = sd_event_add_io(r->event, &r->io, r->fd, EPOLLIN, on_io, r);
 	if (error >= 0)
-		error = sd_event_source_set_priority(r->io, PRIORITY_HOST);
+		error = sd_event_source_set_priority(r->io, r->kind.priority);
 	if (error >= 0)
 		error = sd_event_add_io(r->event, &r->end, r->pidfd, EPOLLIN, on_end, r);
 	/* What it said before it ended comes first. */
-	return error < 0 ? error : sd_event_source_set_priority(r->end, PRIORITY_HOST + 1);
+	if (error >= 0)
+		error = sd_event_source_set_priority(r->end, r->kind.priority + 1);
+	if (error < 0 || r->kind.timeout_us == 0)
+		return error;
+	return sd_event_add_time_relative(r->event, &r->timeout, CLOCK_MONOTONIC, r->kind.timeout_us, 1000000, on_timeout,
+					  r);
 }
 
 static int start(struct role *r)
@@ -232,8 +251,8 @@ static int on_again(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-int role_new(struct role **ret, sd_event *event, const char *name, const char *argument,
-	     const struct role_protocol *protocol, const struct role_calls *calls, void *user)
+int role_new(struct role **ret, sd_event *event, const struct role_kind *kind, const char *argument,
+	     const struct role_calls *calls, void *user)
 {
 	_cleanup_(role_freep) struct role *r = calloc(1, sizeof(*r));
 	int error;
@@ -241,16 +260,15 @@ int role_new(struct role **ret, sd_event *event, const char *name, const char *a
 	if (!r)
 		return -ENOMEM;
 	r->event = sd_event_ref(event);
-	r->protocol = protocol;
+	r->kind = *kind;
 	r->calls = calls;
 	r->user = user;
 	r->fd = r->pidfd = -1;
 	r->pause_us = FIRST_PAUSE_US;
-	r->name = strdup(name);
 	r->argument = strdup(argument);
-	if (!r->name || !r->argument)
+	if (!r->argument)
 		return -ENOMEM;
-	error = sd_event_add_time_relative(event, &r->again, CLOCK_MONOTONIC, 0, 0, on_again, r);
+	error = kind->once ? start(r) : sd_event_add_time_relative(event, &r->again, CLOCK_MONOTONIC, 0, 0, on_again, r);
 	if (error < 0)
 		return error;
 	*ret = take_ptr(r);
@@ -268,7 +286,6 @@ struct role *role_free(struct role *r)
 	forget_process(r);
 	(void)sd_event_source_disable_unref(r->again);
 	(void)sd_event_unref(r->event);
-	free(r->name);
 	free(r->argument);
 	free(r);
 	return NULL;
@@ -276,7 +293,7 @@ struct role *role_free(struct role *r)
 
 void role_tell(struct role *r, uint32_t type, const void *data, size_t n, int pass)
 {
-	if (r->fd >= 0 && role_send(r->fd, r->protocol, false, type, data, n, pass, MSG_DONTWAIT) < 0)
+	if (r->fd >= 0 && role_send(r->fd, r->kind.protocol, false, type, data, n, pass, MSG_DONTWAIT) < 0)
 		kill_role(r, "it does not listen");
 }
 

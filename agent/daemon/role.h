@@ -2,8 +2,9 @@
 #pragma once
 /*
  * A role: a process of the same binary, executed anew, that reads what is foreign, can do next to
- * nothing (role-main.c), and tells the core what it read in messages of one table. The core starts it
- * again when it ends, with pauses that grow, and never waits for it.
+ * nothing (role-main.c), and tells the core what it read in messages of one table. The core never
+ * waits for it. One kind follows something and is started again when it ends, with pauses that grow; the
+ * other does one piece of work.
  */
 #include <systemd/sd-event.h>
 
@@ -16,18 +17,31 @@
 struct role_calls {
 	/* A whole message, as the table has it. A negative errno ends the role. */
 	int (*message)(void *user, uint32_t type, const void *data, size_t n);
-	/* It is gone, and will be started again. @why: in words. */
+	/*
+	 * It is gone, after all that it said. @why: in words; "" when one that does a piece of work ended
+	 * well. Such a one may be freed here, any other will be started again.
+	 */
 	void (*gone)(void *user, const char *why);
+};
+
+struct role_kind {
+	const char *name; /* argv[1] */
+	const struct role_protocol *protocol;
+	int64_t priority;    /* of its messages in the loop */
+	bool once;	     /* does one piece of work */
+	bool background;     /* gives way to everything else on the host */
+	uint64_t timeout_us; /* it is killed then; 0: never */
 };
 
 struct role;
 
 /*
- * role_new - the first start is in the loop
- * @name, @argument: argv[1] and argv[2] of the process; copied
+ * role_new - one that does a piece of work is started here, any other from the loop
+ * @kind:     copied
+ * @argument: argv[2] of the process; copied
  */
-int role_new(struct role **ret, sd_event *event, const char *name, const char *argument,
-	     const struct role_protocol *protocol, const struct role_calls *calls, void *user) _must_check_;
+int role_new(struct role **ret, sd_event *event, const struct role_kind *kind, const char *argument,
+	     const struct role_calls *calls, void *user) _must_check_;
 
 /* Ends it. */
 struct role *role_free(struct role *r);

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "batten/base/parse.h"
 #include "batten/daemon/priorities.h"
 #include "batten/imds/probe.h"
+#include "batten/kernel/confine.h"
 #include "daemon/worker.h"
 
 #define SOON_US 500000ull
@@ -229,6 +231,8 @@ static int on_soon(sd_event_source *source, uint64_t usec, void *data)
 		.end = on_end,
 		.user = s,
 		.timeout_us = TIMEOUT_US,
+		/* To enter a network, and to see whose it is and the host's own view of its groups. */
+		.keep = CONFINE_CAP(CAP_SYS_ADMIN) | CONFINE_CAP(CAP_SYS_PTRACE),
 		.priority = PRIORITY_HOST, /* before the events of its attempts */
 	};
 	int r;

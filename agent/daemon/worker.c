@@ -17,6 +17,7 @@
 
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
+#include "batten/kernel/confine.h"
 
 #define MAX_LINE_BYTES (64 * 1024) /* a longer one fails the worker */
 #define READ_BYTES 16384
@@ -67,6 +68,8 @@ static void __attribute__((noreturn)) child(const struct worker_job *job, int ou
 	be_expendable();
 	if (job->background)
 		(void)setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
+	if (confine_capabilities(job->keep, NULL) < 0)
+		_exit(1);
 	_exit(job->run(job->user, OUT_FD) < 0 ? 1 : 0);
 }
 

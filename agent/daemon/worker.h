@@ -2,7 +2,9 @@
 #pragma once
 /*
  * Work that takes its time, in a process of its own: a fork of the daemon that holds nothing of it
- * but memory, writes lines, and ends. The loop reads the lines as they come and is told the end.
+ * but memory, writes lines, and ends. The loop reads the lines as they come and is told the end. It is
+ * for what the daemon knows already, for it has the daemon's memory; what others wrote is read by a
+ * role (role.h).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +30,7 @@ struct worker_job {
 	void (*end)(void *user, bool whole);
 	void *user;
 	uint64_t timeout_us; /* it is killed then */
+	uint64_t keep;	     /* CONFINE_CAP(…) bits: the capabilities that it takes; all others go */
 	int64_t priority;    /* of its lines in the loop */
 	bool background;     /* gives way to everything else on the host */
 };

@@ -29,6 +29,8 @@ struct docker {
 	char version[8]; /* "1.41", or "" */
 	unsigned int minor; /* 41, or 0 */
 	uint64_t timeout_ms;
+	docker_ask_fn ask; /* NULL: we connect */
+	void *user;
 };
 
 int docker_new(struct docker **ret, const char *url, struct diag *d)
@@ -63,6 +65,12 @@ struct docker *docker_free(struct docker *k)
 const char *docker_socket(const struct docker *k)
 {
 	return k->address.sun_path;
+}
+
+void docker_set_asker(struct docker *k, docker_ask_fn ask, void *user)
+{
+	k->ask = ask;
+	k->user = user;
 }
 
 void docker_set_timeout(struct docker *k, uint64_t timeout_ms)
@@ -171,6 +179,25 @@ static int connect_now(const struct docker *k)
 	return fd_take(&fd);
 }
 
+int docker_ask(const struct docker *k, const char *path, unsigned int api_minor, struct diag *d)
+{
+	_cleanup_(fd_closep) int fd = connect_now(k);
+	char version[16] = "", head[IMAGE_NAME_SIZE + 256];
+	int n;
+
+	if (fd < 0)
+		return fd == -EAGAIN ? fd : docker_fail(k, fd, d);
+	if (strcmp(path, "/_ping") != 0)
+		(void)snprintf(version, sizeof(version), "/v1.%u", api_minor);
+	n = snprintf(head, sizeof(head), "GET %s%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n", version, path);
+	if (n >= (int)sizeof(head))
+		return -ENAMETOOLONG;
+	/* Nothing was sent before it: the socket has room for all of it. */
+	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
+		return docker_fail(k, -ECONNRESET, d);
+	return fd_take(&fd);
+}
+
 int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned int api_minor, const char *name,
 		      struct diag *d)
 {
@@ -185,20 +212,21 @@ int docker_follow_ask(const struct docker *k, enum follow_question q, unsigned i
 		[FOLLOW_MADE] = { "/containers/json?all=true&filters=%7B%22id%22%3A%5B%22", "%22%5D%7D" },
 		[FOLLOW_IMAGE] = { "/images/", "/json" },
 	};
-	_cleanup_(fd_closep) int fd = connect_now(k);
-	char version[16] = "", head[IMAGE_NAME_SIZE + 256];
-	int n;
+	char path[IMAGE_NAME_SIZE + 128];
+	int fd;
 
-	if (fd < 0)
-		return docker_fail(k, fd, d);
-	if (q != FOLLOW_PING)
-		(void)snprintf(version, sizeof(version), "/v1.%u", api_minor);
-	n = snprintf(head, sizeof(head), "GET %s%s%s%s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n", version,
-		     questions[q].path, questions[q].rest ? name : "", questions[q].rest ? questions[q].rest : "");
-	/* Nothing was sent before it: the socket has room for all of it. */
-	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
-		return docker_fail(k, -ECONNRESET, d);
-	return fd_take(&fd);
+	(void)snprintf(path, sizeof(path), "%s%s%s", questions[q].path, questions[q].rest ? name : "",
+		       questions[q].rest ? questions[q].rest : "");
+	fd = docker_ask(k, path, api_minor, d);
+	return fd == -EAGAIN ? docker_fail(k, fd, d) : fd;
+}
+
+/* Nothing is left to be sent. */
+static int call_through(struct http_call **ret, struct docker *k, const char *path, struct diag *d)
+{
+	int fd = k->ask(k->user, path, k->minor, d);
+
+	return fd < 0 ? fd : http_call_new(ret, fd, "", d);
 }
 
 int docker_call(struct http_call **ret, struct docker *k, const char *method, const char *path,
@@ -208,6 +236,8 @@ int docker_call(struct http_call **ret, struct docker *k, const char *method, co
 	struct bytes head = { 0 };
 	int fd, r;
 
+	if (k->ask)
+		return call_through(ret, k, path, d);
 	fd = connect_now(k);
 	if (fd < 0)
 		return fd == -EAGAIN ? fd : docker_fail(k, fd, d);

@@ -20,8 +20,10 @@
 
 #define AGENT_PORT 51678
 #define MAX_ANSWER (4 * 1024 * 1024)
+#define MAX_HEAD 128
 
-static int connect_until(uint32_t address, uint16_t port, uint64_t deadline_ms)
+/* Return: a connection that stands, or will, or a negative errno */
+static int connect_now(uint32_t address, uint16_t port)
 {
 	struct sockaddr_in a = {
 		.sin_family = AF_INET,
@@ -29,15 +31,24 @@ static int connect_until(uint32_t address, uint16_t port, uint64_t deadline_ms)
 		.sin_addr.s_addr = htonl(address),
 	};
 	_cleanup_(fd_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno != EINPROGRESS)
+		return -errno;
+	return fd_take(&fd);
+}
+
+static int connect_until(uint32_t address, uint16_t port, uint64_t deadline_ms)
+{
+	_cleanup_(fd_closep) int fd = connect_now(address, port);
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	uint64_t now = http_now_ms();
 	int error = 0;
 	socklen_t n = sizeof(error);
 
 	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno != EINPROGRESS)
-		return -errno;
+		return fd;
 	if (now >= deadline_ms || poll(&p, 1, (int)(deadline_ms - now)) != 1)
 		return -ETIMEDOUT;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 || error != 0)
@@ -45,16 +56,19 @@ static int connect_until(uint32_t address, uint16_t port, uint64_t deadline_ms)
 	return fd_take(&fd);
 }
 
-/* @fd: connected; the exchange's from here on */
-static int exchange(int fd, const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
+static int write_head(char *buf, size_t size, const char *path)
+{
+	return snprintf(buf, size, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+}
+
+/* @fd: connected; the exchange's from here on. @head: what is still to be sent */
+static int exchange(int fd, const char *head, uint64_t deadline_ms, json_t **ret, struct diag *d)
 {
 	_cleanup_(http_call_freep) struct http_call *c = NULL;
 	_cleanup_(freep) char *text = NULL;
-	char head[128];
 	size_t n = 0;
 	int r;
 
-	(void)snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
 	r = http_call_new(&c, fd, head, d);
 	if (r >= 0)
 		r = http_call_collect(c, deadline_ms, MAX_ANSWER, &text, &n);
@@ -69,8 +83,29 @@ static int exchange(int fd, const char *path, uint64_t deadline_ms, json_t **ret
 int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d)
 {
 	int fd = connect_until(INADDR_LOOPBACK, AGENT_PORT, deadline_ms);
+	char head[MAX_HEAD];
 
-	return fd < 0 ? fd : exchange(fd, path, deadline_ms, ret, d);
+	(void)write_head(head, sizeof(head), path);
+	return fd < 0 ? fd : exchange(fd, head, deadline_ms, ret, d);
+}
+
+int introspect_ask(const char *path)
+{
+	_cleanup_(fd_closep) int fd = connect_now(INADDR_LOOPBACK, AGENT_PORT);
+	char head[MAX_HEAD];
+	int n = write_head(head, sizeof(head), path);
+
+	if (fd < 0)
+		return fd;
+	/* On this host a connection stands, or is refused, before connect() is back. */
+	if (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
+		return errno == ENOTCONN ? -EAGAIN : -errno;
+	return fd_take(&fd);
+}
+
+int introspect_read(int fd, uint64_t deadline_ms, json_t **ret, struct diag *d)
+{
+	return exchange(fd, "", deadline_ms, ret, d);
 }
 
 int introspect_port_answers(uint32_t address, uint16_t port, uint64_t deadline_ms)

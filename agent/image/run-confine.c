@@ -46,12 +46,12 @@ int run_confine(int keeper_fd, struct diag *d)
 	};
 	/* What libraries ask for and can do without: a seed, the number of the last capability. */
 	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(clone3) };
-	const struct confined_call exactly[] = {
-		{ SCMP_SYS(sendmsg), 0, (unsigned int)keeper_fd },
-		{ SCMP_SYS(clone), 0, FORK_FLAGS },
-		{ SCMP_SYS(prlimit64), 0, 0 },
-		{ SCMP_SYS(ioctl), 1, TCGETS },
-		{ SCMP_SYS(ioctl), 1, TIOCGWINSZ },
+	const struct confinement_when when[] = {
+		{ SCMP_SYS(sendmsg), 0, UINT32_MAX, (unsigned int)keeper_fd, false },
+		{ SCMP_SYS(clone), 0, UINT32_MAX, FORK_FLAGS, false },
+		{ SCMP_SYS(prlimit64), 0, UINT32_MAX, 0, false },
+		{ SCMP_SYS(ioctl), 1, UINT32_MAX, TCGETS, false },
+		{ SCMP_SYS(ioctl), 1, UINT32_MAX, TIOCGWINSZ, false },
 	};
 	const struct confinement c = {
 		.max_data_bytes = MAX_DATA_BYTES,
@@ -59,8 +59,8 @@ int run_confine(int keeper_fd, struct diag *d)
 		.n_calls = ARRAY_SIZE(calls),
 		.refused = refused,
 		.n_refused = ARRAY_SIZE(refused),
-		.exactly = exactly,
-		.n_exactly = ARRAY_SIZE(exactly),
+		.when = when,
+		.n_when = ARRAY_SIZE(when),
 	};
 	struct rlimit files;
 

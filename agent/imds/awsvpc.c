@@ -7,9 +7,11 @@
 #include "batten/imds/awsvpc.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,12 +22,14 @@
 
 #include "batten/base/fd.h"
 #include "batten/imds/plan.h"
+#include "batten/kernel/confine.h"
 #include "batten/kernel/netlink.h"
 
 #define ADDED 0x10
 #define REMOVED 0x20
 #define PROTOCOL_OURS 180 /* of a route; nobody's in rt_protos */
 #define METRIC6 1	  /* before the route of a task, which has 1024 unless it says otherwise */
+#define MAX_DATA_BYTES (64UL * 1024 * 1024)
 
 static struct rtmsg *put_route(void *buf, uint16_t type, uint16_t flags, const struct ip_address *to)
 {
@@ -96,15 +100,45 @@ static unsigned int act(enum awsvpc_action action, const struct ip_address *imds
 	return action == AWSVPC_LEAVE && put_blackhole(RTM_DELROUTE, 0, imds) == 0 ? REMOVED : 0;
 }
 
+/*
+ * A fork, not a role executed anew: it parses what the kernel says of routes, nobody's else, lives for
+ * a millisecond and tells one byte. Once it is inside it has netlink, and the right to add a route.
+ */
+static int confine_to_netlink(uint64_t keep)
+{
+	static const int calls[] = {
+		SCMP_SYS(bind),	    SCMP_SYS(getsockname), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
+		SCMP_SYS(sendto),   SCMP_SYS(sendmsg),	   SCMP_SYS(recvmsg),	 SCMP_SYS(recvfrom),
+		SCMP_SYS(poll),	    SCMP_SYS(ppoll),	   SCMP_SYS(close),	 SCMP_SYS(brk),
+		SCMP_SYS(mmap),	    SCMP_SYS(munmap),	   SCMP_SYS(mremap),	 SCMP_SYS(madvise),
+		SCMP_SYS(getpid),   SCMP_SYS(gettid),	   SCMP_SYS(futex),	 SCMP_SYS(clock_gettime),
+		SCMP_SYS(time),	    SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(rt_sigreturn),
+		SCMP_SYS(restart_syscall), SCMP_SYS(exit_group), SCMP_SYS(exit),
+	};
+	static const struct confinement_when when[] = { { SCMP_SYS(socket), 0, UINT32_MAX, AF_NETLINK, false } };
+	const struct confinement c = {
+		.keep = keep,
+		.max_data_bytes = MAX_DATA_BYTES,
+		.calls = calls,
+		.n_calls = ARRAY_SIZE(calls),
+		.when = when,
+		.n_when = ARRAY_SIZE(when),
+	};
+
+	return confine(&c, NULL);
+}
+
 static void worker(int netns, enum awsvpc_action action, pid_t parent)
 {
+	static const uint64_t to_enter = CONFINE_CAP(CAP_SYS_ADMIN), to_add = CONFINE_CAP(CAP_NET_ADMIN);
 	unsigned int status = AWSVPC_UNKNOWN | AWSVPC_UNKNOWN << 2;
 	sigset_t none;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (getppid() != parent || setns(netns, CLONE_NEWNET) < 0)
+	if (getppid() != parent || confine_capabilities(to_enter | to_add, NULL) < 0 || setns(netns, CLONE_NEWNET) < 0 ||
+	    confine_to_netlink(action == AWSVPC_CLOSE || action == AWSVPC_LEAVE ? to_add : 0) < 0)
 		_exit((int)status);
 	status = 0;
 	for (unsigned int i = 0; i < ARRAY_SIZE(imds_addresses); i++) {

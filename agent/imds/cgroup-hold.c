@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "batten/base/fd.h"
+#include "batten/kernel/host-view.h"
 
 #define MAX_PINS 32
 
@@ -69,14 +70,16 @@ struct cgroup_hold *cgroup_hold_free(struct cgroup_hold *h)
 
 unsigned int cgroup_hold_restore(const struct cgroup_hold *h)
 {
+	char directory[PATH_MAX];
 	unsigned int n = 0;
 
-	if (mkdir(h->directory, 0700) < 0 && errno != EEXIST)
+	host_view(h->directory, directory);
+	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
 		return 0;
 	for (size_t i = 0; i < h->n; i++) {
 		char path[PATH_MAX];
 
-		if (snprintf(path, sizeof(path), "%s/%s", h->directory, h->pins[i].name) < (int)sizeof(path) &&
+		if (snprintf(path, sizeof(path), "%s/%s", directory, h->pins[i].name) < (int)sizeof(path) &&
 		    access(path, F_OK) < 0 && bpf_obj_pin(h->pins[i].fd, path) == 0)
 			n++;
 	}

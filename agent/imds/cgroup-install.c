@@ -21,6 +21,7 @@
 #include "batten/base/fd.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
+#include "batten/kernel/host-view.h"
 #include "imds/cgroup-internal.h"
 
 #define EVENT_INTERVAL_NS 1000000000ull
@@ -225,11 +226,11 @@ int cgroup_install(const struct cgroup_options *o, struct diag *d)
 {
 	_cleanup_(skel_freep) struct cgroup_bpf *s = NULL;
 	_cleanup_(fd_closep) int root_fd = -1;
-	const char *pins = pins_of(o);
-	char root[PATH_MAX];
+	char root[PATH_MAX], pins[PATH_MAX];
 	bool raced = false;
 	int r;
 
+	host_view(pins_of(o), pins);
 	r = bpf_prepare(d);
 	if (r >= 0)
 		r = root_of(o, root, d);
@@ -281,8 +282,9 @@ int cgroup_guard_slices(const struct cgroup_options *o, struct diag *d)
 
 int cgroup_uninstall(const struct cgroup_options *o, struct diag *d)
 {
-	const char *pins = pins_of(o);
+	char pins[PATH_MAX];
 
+	host_view(pins_of(o), pins);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		unpin(pins, programs[i].name);
 	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++)

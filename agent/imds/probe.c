@@ -11,11 +11,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,10 +27,13 @@
 #include "batten/base/file.h"
 #include "batten/host/container.h"
 #include "batten/imds/config.h"
+#include "batten/kernel/confine.h"
+#include "batten/kernel/host-view.h"
 #include "imds/probe-internal.h"
 
 #define GROUP_NAME "batten-probe"
 #define MAX_DMI_BYTES 4096
+#define MAX_DATA_BYTES (64UL * 1024 * 1024)
 #define GRACE_MS 1000 /* for a busy host, beyond the time-out */
 
 static const char *const outcome_names[_PROBE_OUTCOME_MAX] = {
@@ -94,7 +99,12 @@ static uint64_t now_ms(void)
 
 static bool group_path(const struct probe_target *t, pid_t pid, char ret[static PATH_MAX])
 {
-	return t->cgroup && snprintf(ret, PATH_MAX, "%s/" GROUP_NAME "-%d", t->cgroup, (int)pid) < PATH_MAX;
+	char above[PATH_MAX];
+
+	if (!t->cgroup)
+		return false;
+	host_view(t->cgroup, above);
+	return snprintf(ret, PATH_MAX, "%s/" GROUP_NAME "-%d", above, (int)pid) < PATH_MAX;
 }
 
 static int join_group(const struct probe_target *t)
@@ -121,6 +131,31 @@ static int tell_pid(int fd)
 	return fd_write_all(fd, line, (size_t)snprintf(line, sizeof(line), "pid %d\n", (int)getpid()));
 }
 
+/* Whoever answers at the service's address in a container's network may be the container. */
+static int confine_to_sockets(void)
+{
+	static const int calls[] = {
+		SCMP_SYS(connect),	SCMP_SYS(poll),		 SCMP_SYS(ppoll),	SCMP_SYS(sendto),
+		SCMP_SYS(recvfrom),	SCMP_SYS(getsockopt),	 SCMP_SYS(close),	SCMP_SYS(clock_gettime),
+		SCMP_SYS(brk),		SCMP_SYS(mmap),		 SCMP_SYS(munmap),	SCMP_SYS(futex),
+		SCMP_SYS(gettimeofday), SCMP_SYS(time),		 SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
+		SCMP_SYS(exit_group),	SCMP_SYS(exit),
+	};
+	static const struct confinement_when when[] = {
+		{ SCMP_SYS(socket), 0, UINT32_MAX, AF_INET, false },
+		{ SCMP_SYS(socket), 0, UINT32_MAX, AF_INET6, false },
+	};
+	const struct confinement c = {
+		.max_data_bytes = MAX_DATA_BYTES,
+		.calls = calls,
+		.n_calls = ARRAY_SIZE(calls),
+		.when = when,
+		.n_when = ARRAY_SIZE(when),
+	};
+
+	return confine(&c, NULL);
+}
+
 static void child(const struct probe_target *t, struct probe_try *tries, uint64_t timeout_ms, int tell, pid_t parent)
 {
 	int r = 0;
@@ -134,6 +169,8 @@ static void child(const struct probe_target *t, struct probe_try *tries, uint64_
 		r = join_group(t);
 	if (r >= 0 && t->netns >= 0 && setns(t->netns, CLONE_NEWNET) < 0)
 		r = -errno;
+	if (r >= 0)
+		r = confine_to_sockets();
 	if (r < 0)
 		probe_all(tries, PROBE_FAILED, -r);
 	else

@@ -35,20 +35,36 @@ static int limit_all(const struct confinement *c)
 	return r;
 }
 
-static int drop_capabilities(void)
+static int drop_capabilities(uint64_t keep)
 {
+	uint64_t there = 0;
+
+	if (keep && capng_get_caps_process() < 0)
+		return -EPERM;
+	for (unsigned int i = 0; keep && i <= CAP_LAST_CAP; i++)
+		if ((keep >> i & 1) && capng_have_capability(CAPNG_PERMITTED, i))
+			there |= CONFINE_CAP(i);
 	capng_clear(CAPNG_SELECT_ALL);
 	/* The bounding set can only be emptied by those who have something to lose. */
 	if (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1 && capng_apply(CAPNG_SELECT_BOUNDS) < 0 && errno != EPERM)
 		return -EPERM;
+	for (unsigned int i = 0; there && i <= CAP_LAST_CAP; i++)
+		if ((there >> i & 1) && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, i) < 0)
+			return -EPERM;
 	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
+}
+
+static int add_all(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = seccomp_rule_add(ctx, action, calls[i], 0);
+	return r;
 }
 
 static int load_filter(const struct confinement *c)
 {
-	/* A descriptor is an int: the upper half of the register means nothing. */
-	const struct scmp_arg_cmp is_fd = { .arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = UINT32_MAX,
-					    .datum_b = (uint32_t)c->fd };
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
 
@@ -57,17 +73,18 @@ static int load_filter(const struct confinement *c)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_API_TSKIP, 1);
 	if (r >= 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, -1, 0);
-	for (size_t i = 0; i < c->n_calls && r >= 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, c->calls[i], 0);
-	for (size_t i = 0; i < c->n_refused && r >= 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), c->refused[i], 0);
-	for (size_t i = 0; i < c->n_on_fd && r >= 0; i++)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->on_fd[i], 1, &is_fd);
-	for (size_t i = 0; i < c->n_exactly && r >= 0; i++) {
-		const struct scmp_arg_cmp is = { .arg = c->exactly[i].argument, .op = SCMP_CMP_MASKED_EQ,
-						 .datum_a = UINT32_MAX, .datum_b = c->exactly[i].value };
+	if (r >= 0)
+		r = add_all(ctx, SCMP_ACT_ALLOW, c->calls, c->n_calls);
+	if (r >= 0)
+		r = add_all(ctx, SCMP_ACT_ERRNO(EACCES), c->refused, c->n_refused);
+	if (r >= 0)
+		r = add_all(ctx, SCMP_ACT_ERRNO(ENOSYS), c->absent, c->n_absent);
+	for (size_t i = 0; i < c->n_when && r >= 0; i++) {
+		const struct scmp_arg_cmp is = { .arg = c->when[i].argument, .op = SCMP_CMP_MASKED_EQ,
+						 .datum_a = c->when[i].mask, .datum_b = c->when[i].value };
 
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, c->exactly[i].call, 1, &is);
+		r = seccomp_rule_add_array(ctx, c->when[i].refused ? SCMP_ACT_ERRNO(EACCES) : SCMP_ACT_ALLOW,
+					   c->when[i].call, 1, &is);
 	}
 	if (r >= 0)
 		r = seccomp_load(ctx);
@@ -75,14 +92,21 @@ static int load_filter(const struct confinement *c)
 	return r;
 }
 
+int confine_capabilities(uint64_t keep, struct diag *d)
+{
+	int r = drop_capabilities(keep);
+
+	if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	return r < 0 ? diag_errno(d, r, NULL, "cannot give up capabilities") : 0;
+}
+
 int confine(const struct confinement *c, struct diag *d)
 {
 	int r = limit_all(c);
 
 	if (r >= 0)
-		r = drop_capabilities();
-	if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		r = -errno;
+		r = confine_capabilities(c->keep, NULL);
 	if (r >= 0 && !CONFINE_SANITIZED)
 		r = load_filter(c);
 	return r < 0 ? diag_errno(d, r, NULL, "cannot confine the process that reads foreign bytes") : 0;

@@ -35,6 +35,8 @@ struct control_mask {
 
 /* The place of a control in the catalogue, or MAX_CONTROLS for one that is not in it. */
 unsigned int control_number(const struct control *c);
+/* The control at a place; NULL when there is none. */
+const struct control *control_at(unsigned int number);
 
 void control_mask_add(struct control_mask *m, const struct control *c);
 bool control_mask_has(const struct control_mask *m, const struct control *c);

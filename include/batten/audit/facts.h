@@ -24,6 +24,13 @@ enum source_state {
 	SOURCE_FAILED, /* there is, and it could not be examined */
 };
 
+/* Who connects, where the process that audits may not. Both answer with a descriptor. */
+struct facts_askers {
+	int (*docker)(void *user, const char *path, unsigned int api_minor, struct diag *d); /* docker_ask() */
+	int (*agent)(void *user, const char *path); /* introspect_ask() */
+	void *user;
+};
+
 struct facts_options {
 	const char *root;	  /* directory that stands for "/", NULL for the live host */
 	const char *docker;	  /* URL of the Docker Engine, NULL for the usual places */
@@ -34,6 +41,7 @@ struct facts_options {
 	 * NULL: it is. Borrowed.
 	 */
 	const json_t *known_docker;
+	const struct facts_askers *askers; /* NULL: we connect. Borrowed. */
 	/*
 	 * For tests: {"live": BOOL, "docker": …, "introspection": …, "rules": …, "imds": …}. A source
 	 * that is missing here is absent; {"error": TEXT} makes it failed. Borrowed.

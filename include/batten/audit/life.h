@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batten/audit/audit.h"
 #include "batten/audit/changes.h"
+#include "batten/base/bytes.h"
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 
@@ -56,12 +58,13 @@ struct life_run {
 void life_run_begin(struct life *l, struct life_run *r);
 
 /*
- * life_run_see - one result of the run, in the form of life_finding_json()
+ * life_run_see - one result of the run
+ * @f: copied, and what of its evidence is too long left out; its since and drift are not looked at
  * @now: seconds since the epoch
  * @may_add: false: what is not there yet is not taken, for its container has ended meanwhile
- * Return: 0; -EPROTO for what is no such thing; -ENOMEM; -E2BIG beyond MAX_FINDINGS
+ * Return: 0; -ENOMEM; -E2BIG beyond MAX_FINDINGS
  */
-int life_run_see(struct life *l, struct life_run *r, const json_t *result, int64_t now,
+int life_run_see(struct life *l, struct life_run *r, const struct life_finding *f, enum status status, int64_t now,
 		 bool may_add) _must_check_;
 
 /* The run is over and whole: what it looked at and did not see is gone. */
@@ -88,6 +91,19 @@ int life_load(struct life *l, const char *path, struct diag *d) _must_check_;
 /* A call for each finding that is there, in no order. */
 void life_each(const struct life *l, void (*fn)(void *user, const struct life_finding *f), void *user);
 
-struct finding;
-/* One finding in the form that life_run_see() reads. NULL on no memory. */
-json_t *life_finding_json(const struct finding *f);
+/*
+ * One result as it goes from the process that audits to the one that keeps: numbers, then texts that
+ * end with a NUL each.
+ */
+#define LIFE_RECORD_MIN (4 * sizeof(uint32_t) + 7)
+#define LIFE_RECORD_MAX 32768
+
+/* Nothing is written for a control that is not in the catalogue: the engine's own words on waivers. */
+void life_record_write(const struct finding *f, struct bytes *b);
+
+/*
+ * life_record_read - check and take apart
+ * @ret: its texts are parts of @data
+ * Return: 0, or -EBADMSG for what no life_record_write() wrote
+ */
+int life_record_read(const void *data, size_t n, struct life_finding *ret, enum status *ret_status) _must_check_;

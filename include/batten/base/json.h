@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "batten/base/bytes.h"
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 
@@ -32,6 +33,9 @@ int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret
 
 /* Indented, keys in the order they were set, a newline at the end. Return: 0 or negative errno. */
 int json_print(int fd, const json_t *j) _must_check_;
+
+/* The same into memory; the buffer has the error. */
+void json_append(struct bytes *b, const json_t *j);
 
 /* One line, as in JSON Lines. */
 int json_print_line(int fd, const json_t *j) _must_check_;

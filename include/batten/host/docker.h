@@ -35,6 +35,23 @@ struct docker *docker_free(struct docker *k);
 DEFINE_CLEANUP(struct docker *, docker_free)
 
 const char *docker_socket(const struct docker *k);
+
+/*
+ * docker_ask - connect and send a question; never waits
+ * @path: what follows the version; "/_ping" has none
+ * @api_minor: of the version, as of docker_api_minor()
+ * Return: a descriptor from which the answer is read, -EAGAIN when Docker's queue of connections is full,
+ *         or an error from above
+ */
+int docker_ask(const struct docker *k, const char *path, unsigned int api_minor, struct diag *d) _must_check_;
+
+/*
+ * docker_set_asker - questions go through somebody else, for this process may not connect
+ * @ask: as docker_ask(). Only docker_get() and docker_get_many() work then.
+ */
+typedef int (*docker_ask_fn)(void *user, const char *path, unsigned int api_minor, struct diag *d);
+void docker_set_asker(struct docker *k, docker_ask_fn ask, void *user);
+
 void docker_set_timeout(struct docker *k, uint64_t timeout_ms);
 
 /*

@@ -18,6 +18,16 @@
 int introspect_get(const char *path, uint64_t deadline_ms, json_t **ret, struct diag *d) _must_check_;
 
 /*
+ * introspect_ask - connect and send one question; never waits
+ * Return: a descriptor from which introspect_read() reads; -EAGAIN when the connection does not stand at
+ *         once; or why there will be no answer
+ */
+int introspect_ask(const char *path) _must_check_;
+
+/* introspect_read - the answer, from a descriptor that is closed in any case. Return: as introspect_get() */
+int introspect_read(int fd, uint64_t deadline_ms, json_t **ret, struct diag *d) _must_check_;
+
+/*
  * introspect_port_answers - does whoever listens there speak HTTP?
  * @address: host byte order
  * Return: 1; 0 when nobody answers or not with HTTP

@@ -4,7 +4,9 @@
  * What a process gives up for good before it reads foreign bytes: capabilities, new privileges,
  * memory, and every system call that is not on its list.
  */
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
@@ -21,14 +23,19 @@
 #define CONFINE_SANITIZED 0
 #endif
 
-/* A system call that is allowed with one value of one argument, an int. */
-struct confined_call {
+/* A set of capabilities, of CAP_ numbers. */
+#define CONFINE_CAP(number) (1ull << (number))
+
+/* A call that is allowed when the bits of @mask in an argument are those of @value, or refused then. */
+struct confinement_when {
 	int call;
 	unsigned int argument;
-	unsigned int value;
+	uint64_t mask, value;
+	bool refused; /* EACCES */
 };
 
 struct confinement {
+	uint64_t keep; /* capabilities that stay, where they are there */
 	size_t max_data_bytes;
 	size_t max_files; /* descriptors; 0: as it is */
 	/* System calls by libseccomp's numbers; any other kills the process. */
@@ -37,13 +44,18 @@ struct confinement {
 	/* These are refused with EACCES instead: what a library asks for and can do without. */
 	const int *refused;
 	size_t n_refused;
-	/* These only with the descriptor as their first argument. */
-	const int *on_fd;
-	size_t n_on_fd;
-	int fd;
-	const struct confined_call *exactly;
-	size_t n_exactly;
+	/* These are answered as an older kernel would, with ENOSYS: the caller knows another way. */
+	const int *absent;
+	size_t n_absent;
+	const struct confinement_when *when;
+	size_t n_when;
 };
+
+/*
+ * confine_capabilities - give up all capabilities but some, and new privileges
+ * Return: 0 or a negative errno; the caller must exit then
+ */
+int confine_capabilities(uint64_t keep, struct diag *d) _must_check_;
 
 /*
  * confine - give all of it up
