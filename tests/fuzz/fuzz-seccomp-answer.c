@@ -53,24 +53,29 @@ static bool holds(const struct profile_arg *a, const struct seccomp_data *call)
 	}
 }
 
-/* Several comparisons of one argument are alternatives, and then each of all of them is. */
 static bool matches(const struct profile_rule *r, const struct seccomp_data *call)
 {
-	bool all = true, any = r->n_args == 0, repeated = false;
+	bool all = true;
+
+	for (unsigned int i = 0; i < r->n_args; i++)
+		all &= holds(&r->args[i], call);
+	return all;
+}
+
+/* Several comparisons of one argument are alternatives: rules of their own. */
+static unsigned int n_alternatives(const struct profile_rule *r)
+{
 	unsigned int used = 0;
 
 	for (unsigned int i = 0; i < r->n_args; i++) {
-		bool one = holds(&r->args[i], call);
-
-		repeated |= used >> r->args[i].index & 1;
+		if (used >> r->args[i].index & 1)
+			return r->n_args;
 		used |= 1u << r->args[i].index;
-		all &= one;
-		any |= one;
 	}
-	return repeated ? any : all;
+	return 1;
 }
 
-/* How many rules speak of the call's number; @ret the last that does. */
+/* How many rules libseccomp gets for the call's number; @ret the last of them. */
 static unsigned int rules_of(const struct profile *p, int number, const struct profile_rule **ret)
 {
 	unsigned int n = 0;
@@ -85,7 +90,7 @@ static unsigned int rules_of(const struct profile *p, int number, const struct p
 		for (size_t k = 0; k < r->n_names; k++)
 			here |= seccomp_syscall_resolve_name(r->names[k]) == number;
 		if (here) {
-			n++;
+			n += n_alternatives(r);
 			*ret = r;
 		}
 	}
