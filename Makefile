@@ -168,20 +168,14 @@ check-san:
 		$(MAKE) --no-print-directory B=build-san SAN=address,undefined CFLAGS='-O1 -g' \
 		M='not no_sanitizer' check-unit check-system
 
-# What observing system calls costs, beside nothing, an empty program, an event per call and strace.
-bench-image: all
-	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-image
+# Figures beside rivals of the same run; README says what each is. ROUNDS=N and QUICK=1 are for all of them.
+BENCHES := $(patsubst tests/bench/%,%,$(wildcard tests/bench/bench-*))
 
-bench-seccomp: all
-	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
+bench: deps
+	@$(MAKE) --no-print-directory $(BENCHES)
 
-# What containers that come and go cost the daemon, and how soon it judges them.
-bench-daemon: all
-	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-daemon
-
-# What the guard costs other traffic, and how fast it is applied and healed, beside iptables and nft.
-bench-guard: all tests-built
-	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-guard
+$(BENCHES): all tools-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/$@
 
 # ---- the demonstration --------------------------------------------------------------------------
 
@@ -332,7 +326,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps faults fuzz fuzz-built bench-daemon bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+.PHONY: all deps faults fuzz fuzz-built bench $(BENCHES) demo check check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 

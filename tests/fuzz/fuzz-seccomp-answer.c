@@ -3,7 +3,8 @@
  * What a profile says, three times: as its rules read, as our interpreter runs what libseccomp made of
  * it, and as the kernel's machine does (socket-machine.h). The calls that are tried stand at the edges
  * of the profile's own comparisons. The rules are believed only where one rule names the call; what
- * several make together is libseccomp's to say, and the other two have to agree.
+ * several make together is libseccomp's to say, and the other two have to agree. So have they for x32,
+ * beside which 2.5.4 can forget to load the call's number.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -136,7 +137,8 @@ static void try_call(const struct trial *t, const struct seccomp_data *call)
 		abort();
 	if (n == 1 && matches(rule, call))
 		said = answer_of(rule->action, rule->error);
-	if (n <= 1 && call->arch == abi_audit_arch(abi_native()) && t->p->abis[abi_native()] && answer != said)
+	if (n <= 1 && call->arch == abi_audit_arch(abi_native()) && t->p->abis[abi_native()] && !t->p->abis[ABI_X32] &&
+	    answer != said)
 		abort();
 	if (t->answers) {
 		int kernel = machine_answer(call);
