@@ -177,6 +177,10 @@ bench: deps
 $(BENCHES): all tools-built
 	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/$@
 
+# Whatever can happen to a host, at random, for TIME seconds; SEED=N repeats a course.
+soak: all tools-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/system/soak.py --time $(or $(TIME),600) $(if $(SEED),--seed $(SEED))
+
 # ---- the demonstration --------------------------------------------------------------------------
 
 demo: deps
@@ -326,7 +330,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps faults fuzz fuzz-built bench $(BENCHES) demo check check-unit check-system check-san tests-built \
+.PHONY: all deps faults fuzz fuzz-built bench $(BENCHES) soak demo check check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 
