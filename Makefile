@@ -134,9 +134,9 @@ $(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
 $(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
-# Every fault of tests/system/test_faults.py instead of a sample: for an evening.
+# Every fault of tests/system/test_faults*.py instead of a sample: for an evening.
 faults: deps
-	@FAULTS=all $(MAKE) --no-print-directory check-system T=tests/system/test_faults.py
+	@FAULTS=all $(MAKE) --no-print-directory check-system T='tests/system/test_faults.py tests/system/test_faults_daemon.py'
 
 fuzz-built: $(REPLAY)
 
