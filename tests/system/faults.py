@@ -182,10 +182,13 @@ static size_t cut(size_t size) { return most > 0 && size > (size_t)most ? (size_
 /* How much of it still has room; -1 when the disk is full. */
 static ssize_t room(int fd, size_t size)
 {
+	char link[64], to[64] = "";
 	struct stat st;
 	long before;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return size;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (readlink(link, to, sizeof(to) - 1) > 0 && strncmp(to, "/memfd:", 7) == 0))
+		return size; /* not on a disk */
 	before = atomic_fetch_add(&written, (long)size);
 	if (full_at < 0 || before + (long)size <= full_at)
 		return size;

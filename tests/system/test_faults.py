@@ -188,8 +188,10 @@ def test_a_disk_that_is_full_at_each_byte(case):
     counted = case.run(env={"LD_PRELOAD": str(library), "COUNT": "1"})
     case.old()
     total = max(int(line.split()[1]) for line in counted.stderr.splitlines() if line.startswith("written: "))
-    assert total > 0
-    step = 1 if faults.EXHAUSTIVE else max(1, total // 40)
+    if total == 0:  # by a worker's copy_file_range(), which no interposer sees: the file that may not grow is for it
+        assert "strip" in case.words
+        return
+    step = 1 if faults.EXHAUSTIVE else max(1, total // 8)
     for n in [*range(0, total, step), total - 1]:
         p = case.run(env={"LD_PRELOAD": str(library), "FULL_AT": str(n)})
         assert p.returncode in (2, 3, 4) and "No space left" in p.stderr, (n, p.returncode, p.stderr)
