@@ -276,8 +276,7 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 	if (e == 0 || e == -ENOENT)
 		e = check_daemon(document, docker_socket(docker), d);
 	if (e < 0)
-		/* One who answers is no absence, even if it has not what it was asked for. */
-		return explain_absence(f, e == -ENOENT ? -EPROTO : e, docker_socket(docker), d);
+		return explain_absence(f, e, docker_socket(docker), d);
 	e = add_containers(&r, json_object_get(document, "list"), containers, d);
 	if (e >= 0)
 		e = ask(&r, docker, DOCKER_MAX_ANSWER, end_ms, d);
