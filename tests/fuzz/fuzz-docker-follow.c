@@ -55,6 +55,14 @@ static void ended(void *user, const char *id)
 		abort();
 }
 
+/* Of one that is gone little is known. */
+static void over(void *user, struct container *c)
+{
+	if (!container_id_ok(c->id))
+		abort();
+	container_free(c);
+}
+
 static void container(void *user, struct container *c)
 {
 	if (!container_id_ok(c->id) || !c->name || !c->image || !c->family || !c->task_arn || c->pid < 0)
@@ -64,7 +72,7 @@ static void container(void *user, struct container *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct docker_follow_calls calls = { ask, await, followed, listed, ended, container };
+	static const struct docker_follow_calls calls = { ask, await, followed, listed, ended, container, over };
 	static sd_event *event;
 	struct docker_follow *f;
 
