@@ -138,9 +138,9 @@ $(B)/tests/system/tools/%: $(B)/tests/system/tools/%.o $(B)/libbatten.a
 $(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
-# Every fault of tests/system/test_faults.py instead of a sample: for an evening.
+# Every fault of tests/system/test_faults*.py instead of a sample: for an evening.
 faults: deps
-	@FAULTS=all $(MAKE) --no-print-directory check-system T=tests/system/test_faults.py
+	@FAULTS=all $(MAKE) --no-print-directory check-system T='tests/system/test_faults.py tests/system/test_faults_daemon.py'
 
 fuzz-built: $(REPLAY)
 
@@ -172,20 +172,23 @@ check-san:
 		$(MAKE) --no-print-directory B=build-san SAN=address,undefined CFLAGS='-O1 -g' \
 		M='not no_sanitizer' check-unit check-system
 
-# What observing system calls costs, beside nothing, an empty program, an event per call and strace.
-bench-image: all
-	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-image
+# Commands, a daemon with its guard, and every reader of foreign bytes on its corpus, under memcheck.
+check-valgrind: all tests-built
+	@EMULATOR='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' tests/unit/run $(REPLAY)
+	@VALGRIND=all $(MAKE) --no-print-directory STRICT=1 check-system T=tests/system/test_valgrind.py
 
-bench-seccomp: all
-	@BATTEN=$(abspath $(B)/batten) $(PYTHON) tests/bench/bench-seccomp
+# Figures beside rivals of the same run; README says what each is. ROUNDS=N and QUICK=1 are for all of them.
+BENCHES := $(patsubst tests/bench/%,%,$(wildcard tests/bench/bench-*))
 
-# What containers that come and go cost the daemon, and how soon it judges them.
-bench-daemon: all
-	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-daemon
+bench: deps
+	@$(MAKE) --no-print-directory $(BENCHES)
 
-# What the guard costs other traffic, and how fast it is applied and healed, beside iptables and nft.
-bench-guard: all tests-built
-	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/bench-guard
+$(BENCHES): all tools-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/bench/$@
+
+# Whatever can happen to a host, at random, for TIME seconds; SEED=N repeats a course.
+soak: all tools-built
+	@BATTEN=$(abspath $(B)/batten) BUILD=$(abspath $(B)) $(PYTHON) tests/system/soak.py --time $(or $(TIME),600) $(if $(SEED),--seed $(SEED))
 
 # ---- the demonstration --------------------------------------------------------------------------
 
@@ -268,7 +271,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
              libinih-dev libssl-dev libseccomp-dev libbpf-dev clang llvm bpftool linux-libc-dev \
              zlib1g-dev libzstd-dev libcap-ng-dev
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl mandoc nftables iptables iproute2 busybox-static docker.io \
-             strace procps runc crun perl gcc-multilib nginx-light redis-server \
+             strace procps valgrind linux-perf runc crun perl gcc-multilib nginx-light redis-server \
              chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman buildah libcap2-bin debootstrap \
              prometheus prometheus-node-exporter rsyslog systemd
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
@@ -278,7 +281,7 @@ DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-dev
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
              zlib-devel libzstd-devel libcap-ng-devel
 DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema python3-pyyaml curl mandoc nftables iptables-nft iproute busybox docker strace \
-             procps-ng zstd pigz bsdtar skopeo umoci
+             procps-ng valgrind perf zstd pigz bsdtar skopeo umoci
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 
 # Quick when all is there: one question to the package database.
@@ -336,7 +339,7 @@ uninstall:
 clean:
 	rm -rf $(B) build-san build-fuzz
 
-.PHONY: all deps faults fuzz fuzz-built bench-daemon bench-guard bench-image bench-seccomp demo check check-unit check-system check-san tests-built \
+.PHONY: all deps faults fuzz fuzz-built bench $(BENCHES) soak demo check check-valgrind check-unit check-system check-san tests-built \
         analyze analyze-gcc analyze-tidy \
         analyze-cppcheck analyze-shell install uninstall clean
 

@@ -27,6 +27,8 @@ static void note(struct loop_times *t, uint64_t us)
 
 int loop_run(sd_event *event, struct loop_times *t)
 {
+	int code = 0;
+
 	while (sd_event_get_state(event) != SD_EVENT_FINISHED) {
 		int r = sd_event_prepare(event);
 
@@ -41,7 +43,9 @@ int loop_run(sd_event *event, struct loop_times *t)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	/* A handler whose failure ends the loop leaves its errno there. */
+	(void)sd_event_get_exit_code(event, &code);
+	return code;
 }
 
 json_t *loop_times_json(const struct loop_times *t)

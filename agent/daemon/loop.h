@@ -14,7 +14,7 @@ struct loop_times {
 	uint64_t buckets[LOOP_BUCKETS], count, sum_us;
 };
 
-/* Until sd_event_exit(). Return: 0 or a negative errno */
+/* Until sd_event_exit(). Return: its code, or a negative errno, also of a handler that has to succeed */
 int loop_run(sd_event *event, struct loop_times *t);
 
 /* {buckets: [[MICROSECONDS, N of at most that long], …], sum_us, count} */

@@ -92,6 +92,14 @@ static void start_over(struct docker_follow *f, const struct diag *d)
 		arm_again(f);
 }
 
+/* The same from within the stream, which may not be freed there: on_again() does. */
+static void start_over_soon(struct docker_follow *f, const struct diag *d)
+{
+	empty_queue(f);
+	tell(f, false, d);
+	arm_again(f);
+}
+
 static int ask(struct docker_follow *f, struct docker_async **ret, enum follow_question q, const char *name,
 	       docker_async_fn fn, struct diag *d)
 {
@@ -249,7 +257,7 @@ static void next_question(struct docker_follow *f)
 		memcpy(id, f->asked.id, sizeof(id));
 	}
 	if (ask(f, &f->question, made ? FOLLOW_MADE : FOLLOW_INSPECT, id, made ? on_made : on_inspect, &d) < 0)
-		start_over(f, &d);
+		start_over_soon(f, &d);
 }
 
 /* The names in Docker's list, for the callee, and into the queue. */
@@ -335,10 +343,8 @@ static void on_event(void *user, int error, const char *text, size_t n, const st
 		return;
 	}
 	if (!text) { /* accepted: now the list */
-		if (ask(f, &f->question, FOLLOW_LIST, NULL, on_list, &why) < 0) {
-			tell(f, false, &why);
-			arm_again(f); /* the stream may not be freed from within */
-		}
+		if (ask(f, &f->question, FOLLOW_LIST, NULL, on_list, &why) < 0)
+			start_over_soon(f, &why);
 		return;
 	}
 	if (json_parse_answer(text, n, "event", &event, NULL) == 0) {

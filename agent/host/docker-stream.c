@@ -102,10 +102,11 @@ int docker_download_read(struct docker_stream *s, void *buf, size_t size, size_t
 		s->ended = r == HTTP_END;
 	}
 	n = s->ended ? 0 : MIN(size, s->body.n);
-	if (n > 0)
+	if (n > 0) {
 		memcpy(buf, s->body.p, n);
-	s->body.p += n;
-	s->body.n -= n;
+		s->body.p += n;
+		s->body.n -= n;
+	}
 	*ret_n = n;
 	return 0;
 }

@@ -1,45 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Our interpreter of seccomp filters beside the kernel's: the same program is attached to a socket
- * and fed the call's description as a packet. A socket's filter loads words in network order, so
- * the packet has each word swapped; what it returns is how many bytes of the packet pass, so each
- * constant answer becomes a small number first. A filter that can be followed for a call (decision.h) must say
- * of its arguments what the interpreter says.
+ * Our interpreter of seccomp filters beside the kernel's (socket-machine.h), on programs that nobody
+ * compiled. Each constant answer becomes a small number first. A filter that can be followed for a call
+ * (decision.h) must say of its arguments what the interpreter says.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "batten/seccomp/decision.h"
 #include "batten/seccomp/filter.h"
+#include "socket-machine.h"
 
 #define MAX_CODE 64
-#define WORDS (sizeof(struct seccomp_data) / 4)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-/* The kernel's answer, at most the packet's length; -1 when it refuses the program. */
-static int kernel_answer(const struct sock_filter *code, size_t n, const struct seccomp_data *call)
-{
-	static int pair[2];
-	struct sock_fprog program = { .len = (unsigned short)n, .filter = (struct sock_filter *)(uintptr_t)code };
-	uint32_t packet[WORDS];
-	ssize_t r;
-
-	if (pair[1] == 0 && socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		abort();
-	if (setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
-		return -1;
-	memcpy(packet, call, sizeof(packet));
-	for (size_t i = 0; i < WORDS; i++)
-		packet[i] = __builtin_bswap32(packet[i]);
-	/* One that drops everything says so to the sender of a datagram, or it does not. */
-	(void)!send(pair[0], packet, sizeof(packet), 0);
-	r = recv(pair[1], packet, sizeof(packet), 0);
-	return r < 0 ? 0 : (int)r;
-}
 
 /* Half of the constant answers let the call pass. */
 static void follow(struct sock_filter *code, size_t n, const struct seccomp_data *call)
@@ -98,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (code[i].code == (BPF_LD | BPF_W | BPF_ABS) && code[i].k > sizeof(call))
 			code[i].k %= sizeof(call);
 	}
-	kernel = kernel_answer(code, n_code, &call);
+	kernel = machine_load(code, n_code) ? machine_answer(&call) : -1;
 	/* Not so what seccomp refuses, and a path that does not end. */
 	if (filter_run(code, n_code, &call, &answer) == 0 && kernel >= 0 &&
 	    kernel != (int)(answer < sizeof(call) ? answer : sizeof(call)))

@@ -13,6 +13,9 @@ import time
 import groups
 
 ECS = "com.amazonaws.ecs."
+DAEMON = {"info": {"ServerVersion": "24.0.5", "SecurityOptions": ["name=seccomp,profile=builtin"], "DockerRootDir": "/var/lib/docker",
+                   "LiveRestoreEnabled": True, "RegistryConfig": {"IndexConfigs": {}}},
+          "version": {"Version": "24.0.5", "Components": []}, "images/json": [], "networks/bridge": {"Options": {}}}
 
 
 class DockerStandin:
@@ -24,6 +27,7 @@ class DockerStandin:
         self.answers = {}  # by path: what else it says, "version"
         self.mood = "well"
         self.asked = []  # paths, in order
+        self.whole = False  # also what only an audit asks: the daemon, its images and networks
         self._streams = []
         self._ids = 0
 
@@ -141,6 +145,8 @@ class DockerStandin:
             self._stream(h)
         elif path in self.answers:
             self._answer(h, self.answers[path])
+        elif self.whole and path in DAEMON:
+            self._answer(h, DAEMON[path])
         else:
             self._answer(h, {"message": "page not found"}, 404)
 

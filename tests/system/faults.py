@@ -29,6 +29,8 @@ ERRNOS = {
 }
 # After these the disk or the name of a file has changed.
 STEPS = ("openat", "write", "pwrite64", "fsync", "ftruncate", "renameat", "rename", "linkat", "unlinkat", "fchmod", "close")
+# After these the kernel, or another process, has been told something.
+TOLD = ("sendto", "sendmsg", "recvmsg", "bpf", "unlink", "unlinkat", "mkdir", "mkdirat", "bind", "listen", "close")
 
 
 class Fault(collections.namedtuple("Fault", "call effect when")):
@@ -79,26 +81,33 @@ def failing(counts):
             for when in chosen(loaded + 1, total) if total > loaded]
 
 
-def deaths(counts):
-    return [Fault(call, "signal=KILL", when) for call, (loaded, total) in sorted(counts.items()) if call in STEPS
+def deaths(counts, steps=STEPS):
+    return [Fault(call, "signal=KILL", when) for call, (loaded, total) in sorted(counts.items()) if call in steps
             for when in chosen(loaded + 1, total) if total > loaded]
 
 
 INTERPOSER = r"""
 /*
- * Fails the allocation FAIL_AT (from 1), or gives reads and writes SHORT bytes at most. Allocations by libcrypto and libseccomp
- * are let through: without memory the one follows a null pointer (3.0), the other never ends (2.5.4).
+ * Fails the allocation FAIL_AT (from 1); gives reads and writes SHORT bytes at most; has a disk that is full when FULL_AT
+ * bytes were written to files; moves the wall clock by the seconds in the file CLOCK. Allocations by libcrypto and
+ * libseccomp are let through: without memory the one follows a null pointer (3.0), the other never ends (2.5.4).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
-static atomic_long n;
-static long fail_at = -1, most = -1;
+static atomic_long n, written;
+static long fail_at = -1, most = -1, full_at = -1;
+static volatile long *seconds;
 static int loud;
 static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t), *(*real_realloc)(void *, size_t);
 static char early[65536];
@@ -110,13 +119,33 @@ static void __attribute__((constructor)) begin(void)
 	real_realloc = dlsym(RTLD_NEXT, "realloc");
 	fail_at = getenv("FAIL_AT") ? atol(getenv("FAIL_AT")) : -1;
 	most = getenv("SHORT") ? atol(getenv("SHORT")) : -1;
+	full_at = getenv("FULL_AT") ? atol(getenv("FULL_AT")) : -1;
 	loud = getenv("COUNT") != NULL;
 	n = 0;
+	if (getenv("CLOCK") && !seconds) {
+		int fd = open(getenv("CLOCK"), O_RDONLY | O_CLOEXEC);
+		void *p = mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0);
+		close(fd);
+		seconds = p == MAP_FAILED ? NULL : p;
+	}
+}
+int clock_gettime(clockid_t which, struct timespec *t)
+{
+	int r = (int)syscall(SYS_clock_gettime, which, t);
+	if (r == 0 && seconds && which == CLOCK_REALTIME)
+		t->tv_sec += *seconds;
+	return r;
+}
+time_t time(time_t *ret)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return ret ? *ret = t.tv_sec : t.tv_sec;
 }
 static void __attribute__((destructor)) end(void)
 {
 	if (loud)
-		dprintf(2, "\nallocations: %ld\n", (long)n);
+		dprintf(2, "\nallocations: %ld\nwritten: %ld\n", (long)n, (long)written);
 }
 static int fails(const void *caller)
 {
@@ -150,6 +179,25 @@ void *realloc(void *p, size_t size)
 	return fails(__builtin_return_address(0)) ? NULL : real_realloc(p, size);
 }
 static size_t cut(size_t size) { return most > 0 && size > (size_t)most ? (size_t)most : size; }
+/* How much of it still has room; -1 when the disk is full. */
+static ssize_t room(int fd, size_t size)
+{
+	char link[64], to[64] = "";
+	struct stat st;
+	long before;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (readlink(link, to, sizeof(to) - 1) > 0 && strncmp(to, "/memfd:", 7) == 0))
+		return size; /* not on a disk */
+	before = atomic_fetch_add(&written, (long)size);
+	if (full_at < 0 || before + (long)size <= full_at)
+		return size;
+	written = full_at;
+	if (before < full_at)
+		return full_at - before;
+	errno = ENOSPC;
+	return -1;
+}
 ssize_t read(int fd, void *b, size_t size)
 {
 	static ssize_t (*real)(int, void *, size_t);
@@ -160,7 +208,8 @@ ssize_t write(int fd, const void *b, size_t size)
 {
 	static ssize_t (*real)(int, const void *, size_t);
 	if (!real) real = dlsym(RTLD_NEXT, "write");
-	return real(fd, b, cut(size));
+	ssize_t fits = room(fd, cut(size));
+	return fits < 0 ? fits : real(fd, b, fits);
 }
 ssize_t pread(int fd, void *b, size_t size, off_t at)
 {
@@ -172,7 +221,8 @@ ssize_t pwrite(int fd, const void *b, size_t size, off_t at)
 {
 	static ssize_t (*real)(int, const void *, size_t, off_t);
 	if (!real) real = dlsym(RTLD_NEXT, "pwrite");
-	return real(fd, b, cut(size), at);
+	ssize_t fits = room(fd, cut(size));
+	return fits < 0 ? fits : real(fd, b, fits, at);
 }
 """
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who reads Docker's answers is a process of its own that can do nothing else: what it is allowed, that
 hostile answers reach no further than it, and that nothing depends on it."""
+import json
 import os
 import pathlib
 import signal
@@ -8,6 +9,7 @@ import subprocess
 
 import pytest
 
+import docker_standin
 import guard
 import lab
 from watched import Watched
@@ -147,3 +149,13 @@ def test_nobody_starts_it_by_hand():
     for arguments in ((), ("docker-reader",), ("docker-reader", "/run/docker.sock"), ("nosuch", "x")):
         p = subprocess.run([NAME, *arguments], executable=lab.BATTEN, capture_output=True, text=True, timeout=60)
         assert p.returncode == 2 and p.stderr.count("\n") == 1 and "batten daemon" in p.stderr and not p.stdout
+
+
+def test_a_docker_that_knows_nothing_of_itself_is_not_absent(batten, scratch):
+    """It answers 404 to /info: its containers cannot be judged, which is not that there are none."""
+    with docker_standin.DockerStandin(scratch / "d") as d:
+        p = subprocess.run([batten, "audit", "--docker", d.url, "--area", "containers", "--json"], capture_output=True, text=True)
+        assert {f["status"] for f in json.loads(p.stdout)["findings"]} == {"unknown"}, p
+        d.whole = True
+        p = subprocess.run([batten, "audit", "--docker", d.url, "--area", "containers", "--json"], capture_output=True, text=True)
+        assert "unknown" not in {f["status"] for f in json.loads(p.stdout)["findings"]}, p

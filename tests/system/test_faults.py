@@ -179,6 +179,25 @@ def test_a_file_that_may_not_grow(case):
         case.check(p, f"at most {n} bytes")
 
 
+def test_a_disk_that_is_full_at_each_byte(case):
+    """A short write, then ENOSPC: what is said is said, and the old file stays."""
+    if not case.writes:
+        return
+    library = faults.build_interposer(case.scratch)
+    case.old()
+    counted = case.run(env={"LD_PRELOAD": str(library), "COUNT": "1"})
+    case.old()
+    total = max(int(line.split()[1]) for line in counted.stderr.splitlines() if line.startswith("written: "))
+    if total == 0:  # by a worker's copy_file_range(), which no interposer sees: the file that may not grow is for it
+        assert "strip" in case.words
+        return
+    step = 1 if faults.EXHAUSTIVE else max(1, total // 8)
+    for n in [*range(0, total, step), total - 1]:
+        p = case.run(env={"LD_PRELOAD": str(library), "FULL_AT": str(n)})
+        assert p.returncode in (2, 3, 4) and "No space left" in p.stderr, (n, p.returncode, p.stderr)
+        case.check(p, f"room for {n} bytes of {total}")
+
+
 def test_death_at_each_step(case):
     if not case.writes:
         return
@@ -241,6 +260,22 @@ def test_a_guard_says_truly_whether_it_closed(host, make_guard):
             closed(host, fault)
         else:
             assert p.stderr.strip(), fault
+
+
+@pytest.mark.parametrize("words", [("imds", "block"), ("imds", "unblock")], ids=" ".join)
+def test_death_in_the_middle_leaves_it_closed_or_says_what_it_is(host, make_guard, words):
+    """Killed while it blocks again: closed as before. While it opens: open or closed, and the next one closes."""
+    g = make_guard()
+    g.block()
+    log = g.file.parent / "strace"
+    counts = faults.calls([lab.BATTEN, *words, "--config", g.file, "--runtime-dir", g.runtime], log=log,
+                          run=lambda command, **o: g.space.run(*command, check=False))
+    for fault in faults.deaths(counts, faults.TOLD):
+        g.block()
+        p = g.space.run(*fault.words(), lab.BATTEN, *words, "--config", g.file, "--runtime-dir", g.runtime, check=False)
+        if words[1] == "unblock":
+            g.block()
+        closed(host, (fault, p.returncode))
 
 
 def test_a_daemon_that_starts_badly_opens_nothing(host, make_guard):
