@@ -420,10 +420,12 @@ static int close_stale_row(void *user, uint64_t id, enum cgroup_verdict v)
 	return v != CGROUP_ALLOW || may_have_row(s, id) ? 0 : cgroup_layer_put(s->layer, id, CGROUP_GUARD);
 }
 
+/* After a change of what is allowed. */
 static void set_everything(struct host_service *s)
 {
 	int r = s->layer ? cgroup_layer_rows(s->layer, close_stale_row, s) : 0;
 
+	self_test_allowed(s->self_test);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_row, "reason", strerror(-r));
 	host_model_each(pos, host_watch_model(s->watch)) {

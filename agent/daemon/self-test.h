@@ -32,6 +32,9 @@ DEFINE_CLEANUP(struct self_test *, self_test_free)
 /* Something changed: a run begins soon, if @mode and the place allow one. */
 void self_test_soon(struct self_test *s, enum imds_self_test mode);
 
+/* What a run that has begun finds open may have been allowed since: nobody is accused of it. Call self_test_soon() then. */
+void self_test_allowed(struct self_test *s);
+
 /* Is that a process of a run? Its attempts are nobody else's. */
 bool self_test_is_ours(const struct self_test *s, pid_t pid);
 

@@ -78,6 +78,21 @@ def test_its_own_attempts_are_no_events(h):
     wait_for(lambda: any(e["kind"] == "imds.blocked" for e in h.events()), "the event of another's attempt")
 
 
+def test_an_exception_that_comes_and_goes_is_no_open_road(h):
+    """A run that began before it must not accuse who was allowed meanwhile."""
+    h.configure("self-test = anywhere")
+    h.daemon()
+    for i in range(20):
+        h.tasks.run(f"task{i}", h.host)
+    h.wait_known("task19")
+    for _ in range(30):
+        h.host.run("ip", "rule", "del", "priority", "91", check=False)  # a run begins
+        h.batten("imds", "allow", "add", "family:web")
+        h.batten("imds", "allow", "remove", "family:web")
+    another_run(h)
+    assert opened(h) == []
+
+
 def test_changes_that_come_together_are_one_run(h):
     h.configure("self-test = anywhere")
     h.daemon()
