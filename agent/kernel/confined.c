@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,11 +73,21 @@ static void __attribute__((noreturn)) child(const struct confined_work *w, int o
 
 /* ---- outside --------------------------------------------------------------------------------------- */
 
-static int read_all(int fd, size_t max, struct bytes *b)
+/* Up to the end of the pipe, or of the process: an end that could not be closed here keeps the pipe open. */
+static int read_all(int fd, int process, size_t max, struct bytes *b)
 {
+	struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = process, .events = POLLIN } };
+
 	for (;;) {
 		ssize_t n;
 
+		if (poll(p, ARRAY_SIZE(p), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (!p[0].revents)
+			return 0;
 		if (bytes_reserve(b, READ_BYTES) < 0)
 			return -ENOMEM;
 		n = read(fd, b->data + b->n, READ_BYTES);
@@ -117,7 +129,7 @@ static int take_result(const struct bytes *b, int status, char **ret, size_t *re
 
 int confined_run(const struct confined_work *w, char **ret, size_t *ret_n, struct diag *d)
 {
-	_cleanup_(fd_closep) int in = -1;
+	_cleanup_(fd_closep) int in = -1, process = -1;
 	struct bytes b = { 0 };
 	pid_t self = getpid(), pid;
 	int ends[2], status = 0, r;
@@ -131,7 +143,8 @@ int confined_run(const struct confined_work *w, char **ret, size_t *ret_n, struc
 	(void)fd_close(ends[1]);
 	if (pid < 0)
 		return diag_errno(d, -errno, NULL, "no process to read it in");
-	r = read_all(in, w->max_out_bytes + sizeof(struct head), &b);
+	process = (int)syscall(SYS_pidfd_open, pid, 0); /* without it the pipe's end has to do */
+	r = read_all(in, process, w->max_out_bytes + sizeof(struct head), &b);
 	if (r < 0)
 		(void)kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
