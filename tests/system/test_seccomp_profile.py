@@ -116,10 +116,14 @@ def test_the_store_gives_images_and_the_host_union(observation, scratch):
 
 def test_a_base_is_allowed_besides(observation, scratch):
     (scratch / "base.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-        {"names": ["mkdir", "write"], "action": "SCMP_ACT_ALLOW"}]}))
+        {"names": ["mkdir", "write"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["rmdir"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 2**64 - 1, "op": "SCMP_CMP_EQ"}]}]}))
     p = batten("generate", observation, "--base", scratch / "base.json", "--runtime", "runc")
-    rule = next(r for r in json.loads(p.stdout)["syscalls"] if "mkdir" in r["names"])
+    rules = {n: r for r in json.loads(p.stdout)["syscalls"] for n in r["names"]}
+    rule = rules["mkdir"]
     assert rule["action"] == "SCMP_ACT_ALLOW" and rule["names"] == ["mkdir"] and "base" in rule["comment"]
+    # Runtimes refuse a value below 0.
+    assert rules["rmdir"]["args"] == [{"index": 0, "value": 2**64 - 1, "op": "SCMP_CMP_EQ"}]
 
 
 def test_importing_a_profile_and_merging(observation, scratch):
