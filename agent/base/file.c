@@ -177,6 +177,10 @@ int file_output(const char *path, const void *data, size_t n_data, mode_t mode, 
 	struct stat st;
 	int r;
 
+	if (!path || strcmp(path, "-") == 0) {
+		r = fd_write_all(STDOUT_FILENO, data, n_data);
+		return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
+	}
 	if (lstat(path, &st) < 0 || S_ISREG(st.st_mode))
 		return file_replace(AT_FDCWD, path, data, n_data, mode, d);
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);

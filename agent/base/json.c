@@ -127,12 +127,7 @@ int json_write(const char *path, const json_t *j, mode_t mode, struct diag *d)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t n;
-	int r;
 
-	if (!path || strcmp(path, "-") == 0) {
-		r = json_print(STDOUT_FILENO, j);
-		return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
-	}
 	text = json_line(j, JSON_INDENT(2), &n);
 	return text ? file_output(path, text, n, mode, d) : -ENOMEM;
 }

@@ -5,9 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "batten/base/fd.h"
 #include "batten/base/file.h"
 #include "batten/base/json.h"
 #include "batten/kernel/confined.h"
@@ -57,16 +55,6 @@ static const struct format *find_format(const char *name)
 	return NULL;
 }
 
-static int write_result(const char *path, const char *text, size_t n, struct diag *d)
-{
-	int r;
-
-	if (path && strcmp(path, "-") != 0)
-		return file_output(path, text, n, OUTPUT_MODE, d);
-	r = fd_write_all(STDOUT_FILENO, text, n);
-	return r < 0 ? diag_errno(d, r, "standard output", "cannot write") : 0;
-}
-
 /* @t: read; its text is somebody else's */
 static int import_text(const struct trace *t, const char *output, struct diag *d)
 {
@@ -82,7 +70,7 @@ static int import_text(const struct trace *t, const char *output, struct diag *d
 
 	json_object_seed(0); /* while there is a /dev/urandom */
 	r = confined_run(&work, &result, &n, d);
-	return r < 0 ? r : write_result(output, result, n, d);
+	return r < 0 ? r : file_output(output, result, n, OUTPUT_MODE, d);
 }
 
 static int import(const struct invocation *inv, struct diag *d)

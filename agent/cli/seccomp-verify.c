@@ -128,14 +128,14 @@ const struct command cmd_seccomp_verify = {
 	.args = "PROFILE",
 	.help = "run a profile's filter over what was observed, and list what it would deny",
 	.details = "Prints the denied names, one a line. Without --against only what every program needs is\n"
-		   "checked: ending, returning from signals, starting threads.",
+		   "checked: ending, returning from signals, starting threads (by clone3).",
 	.options = options,
 	.formats = "text|json",
 	.min_args = 1,
 	.max_args = 1,
 	.exits = {
 		[EXIT_DONE] = "nothing observed would be denied",
-		[EXIT_NO] = "something would be, or the kernel would not take the filter",
+		[EXIT_NO] = "something would be, no thread would start, or the kernel would not take the filter",
 		[EXIT_USAGE] = "an invalid profile or observation",
 	},
 	.run = verify_run,

@@ -6,6 +6,7 @@
 #include "image/place.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -158,9 +159,10 @@ static int upload(struct docker *k, int fd, uint64_t size, char **ret, struct di
 
 /*
  * The answer is JSON, a document a line; the first error counts.
- * @ret: what Docker calls the image that it loaded: a reference, or an id when it carries none
+ * @ret:     what Docker calls the image that it loaded: a reference, or an id when it carries none
+ * @ret_tag: it is a tag, which meant something else before
  */
-static int check_answer(const char *ref, const char *answer, char **ret, struct diag *d)
+static int check_answer(const char *ref, const char *answer, char **ret, bool *ret_tag, struct diag *d)
 {
 	static const char *const words[] = { "Loaded image: ", "Loaded image ID: " };
 
@@ -180,6 +182,7 @@ static int check_answer(const char *ref, const char *answer, char **ret, struct 
 			*ret = strndup(text, strcspn(text, "\n"));
 			if (!*ret)
 				return -ENOMEM;
+			*ret_tag = i == 0 && !strchr(*ret, '@');
 		}
 		answer += n + (answer[n] == '\n');
 	}
@@ -193,13 +196,13 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 {
 	_cleanup_(docker_freep) struct docker *k = NULL;
 	_cleanup_(freep) char *old = NULL, *source = NULL, *answer = NULL, *repo = NULL,
-			      *name = NULL, *kept = NULL, *from_repo = NULL, *from_name = NULL,
+			      *name = NULL, *kept = NULL, *moved_repo = NULL, *moved_name = NULL,
 			      *now = NULL, *loaded = NULL;
 	char id[DIGEST_TEXT_SIZE];
 	int r, had_old = 0, had_source = 0;
+	bool moved = false;
 
-	if (split(ref, &repo, &name) < 0 || (from && split(from, &from_repo, &from_name) < 0) ||
-	    asprintf(&kept, "%s-unstripped", name) < 0)
+	if (split(ref, &repo, &name) < 0 || asprintf(&kept, "%s-unstripped", name) < 0)
 		return -ENOMEM;
 	r = docker_new(&k, docker_url, d);
 	if (r >= 0)
@@ -211,7 +214,7 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 	if (r >= 0)
 		r = upload(k, fd, size, &answer, d);
 	if (r >= 0)
-		r = check_answer(ref, answer, &loaded, d);
+		r = check_answer(ref, answer, &loaded, &moved, d);
 	if (r < 0)
 		return r;
 	/* A containerd store names an image by its manifest: then what Docker calls it is asked. */
@@ -222,12 +225,17 @@ int place_load(const char *ref, const char *from, const char *docker_url, int fd
 	if (r == 0)
 		return diag_fail(d, -ECANCELED, ref,
 				 "Docker loaded the image but does not find it");
-	if (r > 0)
-		r = tag(k, now, repo, name, d);
-	/* Loading moved the tag that the image carried; give it back unless it is the destination.
+	/*
+	 * Loading moved the tag that the image carried, if it carried one: an image that was asked for by its id
+	 * or digest has none. It is given back first, for it may be the destination in other words.
 	 */
-	if (r >= 0 && had_source && (strcmp(repo, from_repo) != 0 || strcmp(name, from_name) != 0))
-		r = tag(k, source, from_repo, from_name, d);
+	if (r > 0 && had_source && moved) {
+		r = split(loaded, &moved_repo, &moved_name);
+		if (r == 0 && (strcmp(repo, moved_repo) != 0 || strcmp(name, moved_name) != 0))
+			r = tag(k, source, moved_repo, moved_name, d);
+	}
+	if (r >= 0)
+		r = tag(k, now, repo, name, d);
 	if (r < 0)
 		return r;
 	if (had_old && asprintf(ret_old, "%s:%s", repo, kept) < 0)

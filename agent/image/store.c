@@ -22,8 +22,6 @@ static int add(struct store *s, const char *name, const struct store_entry *e, s
 	struct store_entry *grown;
 
 	s->n_bytes += sizeof(*e) + strlen(name) + (e->link ? strlen(e->link) : 0);
-	if (s->n == STORE_MAX_ENTRIES)
-		return diag_fail(d, -E2BIG, s->name, "more than %d files", STORE_MAX_ENTRIES);
 	if (s->n_bytes > STORE_MAX_BYTES)
 		return diag_fail(d, -E2BIG, s->name, "names of files of more than %d bytes together", STORE_MAX_BYTES);
 	if ((s->n & (s->n - 1)) == 0) {

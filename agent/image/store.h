@@ -10,8 +10,7 @@
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 
-#define STORE_MAX_ENTRIES 65536
-#define STORE_MAX_BYTES (2 * 1024 * 1024) /* of memory, for entries and their names */
+#define STORE_MAX_BYTES (2 * 1024 * 1024) /* of memory, for entries and their names: some 30,000 files at most */
 #define STORE_NONE UINT32_MAX
 
 enum store_type { STORE_FILE, STORE_LINK, STORE_OTHER };

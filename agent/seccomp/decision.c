@@ -369,32 +369,3 @@ void decision_done(struct decision *d)
 	free(d->questions);
 	*d = (struct decision){ .first = DECISION_PASS };
 }
-
-static uint32_t answer(const struct question *q, uint32_t value)
-{
-	switch (q->kind) {
-	case QUESTION_GREATER:
-		return value > q->value ? q->yes : q->no;
-	case QUESTION_AT_LEAST:
-		return value >= q->value ? q->yes : q->no;
-	case QUESTION_ANY_BIT:
-		return value & q->value ? q->yes : q->no;
-	default:
-		for (size_t i = 0; i < q->n_cases; i++)
-			if (q->cases[i].value == value)
-				return q->cases[i].then;
-		return q->no;
-	}
-}
-
-bool decision_passes(const struct decision *d, const uint64_t args[static 6])
-{
-	uint32_t at = d->first;
-
-	while (!is_end(at)) {
-		const struct question *q = &d->questions[at];
-
-		at = answer(q, (uint32_t)(args[q->word / 2] >> (q->word % 2 * 32)) & q->mask);
-	}
-	return at == DECISION_PASS;
-}

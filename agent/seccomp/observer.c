@@ -638,11 +638,14 @@ int observer_find(const struct observer *o, const char *container_id, uint64_t *
 int observer_earlier(const struct observer *o, uint64_t group, uint64_t *ret)
 {
 	static struct obs_row row;
-	int r = observer_row(o, group, &row);
+	uint64_t earlier;
 
-	if (r < 0 || row.head.earlier == 0)
+	if (observer_row(o, group, &row) < 0 || row.head.earlier == 0)
 		return -ENOENT;
-	*ret = row.head.earlier;
+	earlier = row.head.earlier;
+	if (observer_row(o, earlier, &row) < 0)
+		return -ENOENT; /* it was stored and forgotten meanwhile */
+	*ret = earlier;
 	return 0;
 }
 

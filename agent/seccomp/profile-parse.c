@@ -3,9 +3,11 @@
  * Profiles read. Docker's dialect adds conditions (capabilities, machines, kernels) and an archMap,
  * which dockerd resolves before a runtime sees the profile; here they are resolved the same way:
  * all of includes.caps must be held, any of excludes.caps excludes. What an argument is compared with has 64
- * bits without a sign, one more than our JSON has: such numbers become texts before they are read.
+ * bits without a sign, and our JSON has signs: before it is read such a number becomes the one below 0 that
+ * has the same bits, and what was below 0 in the text, which no runtime takes here, becomes a fraction.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -129,12 +131,10 @@ static int take_errno(const struct reader *rd, const json_t *v, const char *wher
 	return 0;
 }
 
-/* A number of 64 bits, from a number or from what large_numbers_as_texts() has made of it. */
+/* A number of 64 bits; those below 0 are what large_numbers_with_signs() has made of large ones. */
 static bool take_word(const json_t *j, uint64_t *ret)
 {
-	if (json_is_string(j))
-		return parse_u64(slice_of(json_string_value(j)), UINT64_C(1) << 63, UINT64_MAX, ret) == 0;
-	if (!json_is_integer(j) || json_integer_value(j) < 0)
+	if (!json_is_integer(j))
 		return false;
 	*ret = (uint64_t)json_integer_value(j);
 	return true;
@@ -274,14 +274,31 @@ static int take_abis(const struct reader *rd, const json_t *j, struct profile *p
 	return r;
 }
 
-/* The text with quotes around each whole number that is too large for a number of our JSON and has 64 bits. */
-static void large_numbers_as_texts(const char *text, size_t n, struct bytes *ret)
+/* What stands outside of texts, a number or not, as our JSON shall read it. */
+static void put_number(const char *text, size_t n, struct bytes *ret)
+{
+	bool below = *text == '-';
+	uint64_t value;
+
+	/* A 0 in front of others is not JSON, and stays for the reader to refuse. */
+	if (*text != '0' && parse_u64((struct slice){ text, n }, UINT64_C(1) << 63, UINT64_MAX, &value) == 0) {
+		bytes_printf(ret, "%" PRId64, (int64_t)value);
+		return;
+	}
+	bytes_append(ret, text, n);
+	for (size_t i = 1; below && i < n; i++)
+		below = text[i] >= '0' && text[i] <= '9';
+	if (below)
+		bytes_append_str(ret, ".0");
+}
+
+/* The text with all whole numbers of 64 bits in the range of our JSON, and none else below 0. */
+static void large_numbers_with_signs(const char *text, size_t n, struct bytes *ret)
 {
 	bool quoted = false;
 
 	for (size_t i = 0; i < n;) {
 		size_t length = 1;
-		uint64_t value;
 
 		if (quoted && text[i] == '\\' && i + 1 < n)
 			length = 2;
@@ -290,10 +307,10 @@ static void large_numbers_as_texts(const char *text, size_t n, struct bytes *ret
 		while (!quoted && length < n - i && strchr("0123456789.eE+-", text[i]) &&
 		       text[i + length] != '\0' && strchr("0123456789.eE+-", text[i + length]))
 			length++;
-		if (!quoted && parse_u64((struct slice){ text + i, length }, UINT64_C(1) << 63, UINT64_MAX, &value) == 0)
-			bytes_printf(ret, "\"%.*s\"", (int)length, text + i);
-		else
+		if (quoted)
 			bytes_append(ret, text + i, length);
+		else
+			put_number(text + i, length, ret);
 		i += length;
 	}
 }
@@ -311,7 +328,7 @@ int profile_parse(const char *text, size_t n, const char *name, const struct pro
 
 	if (!p)
 		return -ENOMEM;
-	large_numbers_as_texts(text, n, &whole);
+	large_numbers_with_signs(text, n, &whole);
 	r = whole.error < 0 ? whole.error : json_parse(whole.data ? whole.data : "", whole.n, name, &doc, d);
 	bytes_done(&whole);
 	if (r < 0)

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "batten/base/bytes.h"
 #include "batten/base/file.h"
+#include "batten/base/parse.h"
 #include "seccomp/profile-internal.h"
 
 #define OUTPUT_MODE 0644
@@ -202,11 +204,51 @@ json_t *profile_json(const struct profile *p)
 	return j;
 }
 
+static bool stands_behind(const char *text, const char *at, const char *name)
+{
+	size_t n = strlen(name);
+
+	return (size_t)(at - text) >= n && memcmp(at - n, name, n) == 0;
+}
+
+/* A value of 64 bits is below 0 in our JSON, which has signs: it gets the digits that runtimes read. */
+static void write_without_signs(const char *text, struct bytes *ret)
+{
+	const char *from = text, *minus;
+	uint64_t v;
+
+	for (; (minus = strchr(from, '-')); from = minus + 1) {
+		struct slice digits = { minus + 1, strspn(minus + 1, "0123456789") };
+
+		bytes_append(ret, from, (size_t)(minus - from));
+		/* A quote within a text has a backslash before it, so that these are never part of one. */
+		if ((stands_behind(text, minus, "\"value\": ") || stands_behind(text, minus, "\"valueTwo\": ")) &&
+		    parse_u64(digits, 1, UINT64_C(1) << 63, &v) == 0) {
+			bytes_append_str(ret, U64S(0 - v));
+			minus += digits.n;
+		} else {
+			bytes_append_str(ret, "-");
+		}
+	}
+	bytes_append_str(ret, from);
+}
+
 int profile_write(const struct profile *p, const char *path, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *j = profile_json(p);
+	_cleanup_(freep) char *text = NULL;
+	struct bytes signs = { 0 }, whole = { 0 };
+	size_t n;
+	int r;
 
-	return j ? json_write(path, j, OUTPUT_MODE, d) : -ENOMEM;
+	json_append(&signs, j);
+	if (signs.error < 0)
+		whole.error = signs.error;
+	else
+		write_without_signs(signs.data, &whole);
+	bytes_done(&signs);
+	r = bytes_take(&whole, &text, &n);
+	return r < 0 ? r : file_output(path, text, n, OUTPUT_MODE, d);
 }
 
 int profile_read(const char *path, const struct profile_context *context, struct profile **ret, struct diag *d)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batten/seccomp/decision.h"
 #include "batten/seccomp/filter.h"
+#include "decision-passes.h"
 #include "socket-machine.h"
 
 #define MAX_CODE 64

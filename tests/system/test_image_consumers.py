@@ -72,7 +72,13 @@ def test_docker_daemon(host, scratch):
     assert p.returncode in (2, 3) and p.stderr.count("\n") == 1
     p = batten(host, "inspect", "--docker", f"unix://{scratch}/none", "docker-daemon:daemon:1", check=False)
     assert p.returncode == 3 and p.stderr.count("\n") == 1
-    host.docker("rmi", "daemon:1", "daemon:1-unstripped", "other:2")
+    # Neither does an id, which gives nobody a tag.
+    for source in (old, old[7:19]):
+        names = set(host.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split())
+        batten(host, "strip", f"docker-daemon:{source}", "docker-daemon:other:3")
+        assert found(host, "other:3") == [] and len(found(host, old)) == 3
+        assert set(host.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()) - names <= {"other:3", "other:3-unstripped"}
+    host.docker("rmi", "daemon:1", "daemon:1-unstripped", "other:2", "other:3", "other:3-unstripped")
 
 
 def test_skopeo_and_umoci(host, scratch):

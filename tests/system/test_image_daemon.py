@@ -105,9 +105,31 @@ def test_a_containerd_store_names_images_by_their_manifests(daemon, scratch, sou
     assert p.returncode == 0 and "kept as other:2-unstripped" in p.stderr, p.stderr
     tags = [urllib.parse.unquote(t) for t in daemon["tags"]]
     assert OLD in tags[0] and "repo=other&tag=2-unstripped" in tags[0]
-    assert new in tags[1] and tags[1].endswith("repo=other&tag=2")
-    # The source's own tag is given back.
-    assert len(tags) == (2 if source == "archive" else 3) and all(OLD in t and t.endswith("repo=demo&tag=1") for t in tags[2:])
+    assert new in tags[-1] and tags[-1].endswith("repo=other&tag=2")
+    # The source's own tag is given back, when loading has moved it.
+    moved = source != "archive" and name == "demo:1"
+    assert len(tags) == 2 + moved and all(OLD in t and t.endswith("repo=demo&tag=1") for t in tags[1:-1])
+
+
+@pytest.mark.parametrize("source", ["1" * 12, "1" * 64, OLD, "demo@" + OLD])
+def test_an_image_without_a_tag_gets_none(daemon, source):
+    """Asked for by an id or a digest it carries no tag, and there is none to give back."""
+    new = "sha256:" + "2" * 64
+    daemon["answer"] = json.dumps({"stream": f"Loaded image ID: {new}\n"}).encode() + b"\n"
+    daemon["store"] = lambda asked: new if asked == new and daemon["loaded"] else OLD if asked == source else None
+    p = subprocess.run([lab.BATTEN, "image", "strip", "--docker", daemon["url"], f"docker-daemon:{source}", "docker-daemon:other:2"],
+                       capture_output=True, text=True, timeout=60)
+    assert p.returncode == 0, p.stderr
+    tags = [urllib.parse.unquote(t) for t in daemon["tags"]]
+    assert len(tags) == 1 and new in tags[0] and tags[0].endswith("repo=other&tag=2")
+
+
+def test_a_destination_in_other_words_is_the_new_image(daemon):
+    new = "sha256:" + "2" * 64
+    daemon["store"] = lambda asked: new if daemon["loaded"] else OLD
+    p = strip(daemon, "docker-daemon:docker.io/library/demo:1")
+    assert p.returncode == 0, p.stderr
+    assert new in urllib.parse.unquote(daemon["tags"][-1]) and "library" in daemon["tags"][-1]
 
 
 @pytest.mark.parametrize("failure", ["behind the end", "instead of the end", "nothing"])

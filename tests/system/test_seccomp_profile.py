@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The commands around profiles, on files: what they print, how they end, and what bad input does."""
 import json
+import pathlib
 import subprocess
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import lab
 from docker_standin import DockerStandin
 
+TOP = pathlib.Path(__file__).parent.parent.parent
 TRACE = """execve("/bin/x", ["x"], 0x7ffd) = 0
 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3
 uname({sysname="Linux"}) = 0
@@ -72,6 +74,13 @@ def test_a_profile_from_elsewhere_is_checked_too(scratch):
          "action": "SCMP_ACT_ALLOW"}]}))
     p = batten("verify", scratch / "p.json")
     assert p.returncode == 1 and "frobnicate" in p.stderr and "clone3" in p.stderr
+    # No thread would start, though nothing that every program needs is denied.
+    p = batten("verify", scratch / "p.json", "--json")
+    j = json.loads(p.stdout)
+    assert (p.returncode, j["denied"], j["thread_trap"], j["too_long"]) == (1, [], True, False) and j["unknown"] == ["frobnicate"]
+    manual = (TOP / "agent" / "man" / "batten.8").read_text().replace("\\-", "-")
+    said = manual[manual.index(j["schema"]):].split(".SH")[0]
+    assert all(key in said for key in j), j
 
 
 def test_diff_explain_show_and_list(profile, observation, scratch):
@@ -116,10 +125,14 @@ def test_the_store_gives_images_and_the_host_union(observation, scratch):
 
 def test_a_base_is_allowed_besides(observation, scratch):
     (scratch / "base.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-        {"names": ["mkdir", "write"], "action": "SCMP_ACT_ALLOW"}]}))
+        {"names": ["mkdir", "write"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["rmdir"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 2**64 - 1, "op": "SCMP_CMP_EQ"}]}]}))
     p = batten("generate", observation, "--base", scratch / "base.json", "--runtime", "runc")
-    rule = next(r for r in json.loads(p.stdout)["syscalls"] if "mkdir" in r["names"])
+    rules = {n: r for r in json.loads(p.stdout)["syscalls"] for n in r["names"]}
+    rule = rules["mkdir"]
     assert rule["action"] == "SCMP_ACT_ALLOW" and rule["names"] == ["mkdir"] and "base" in rule["comment"]
+    # Runtimes refuse a value below 0.
+    assert rules["rmdir"]["args"] == [{"index": 0, "value": 2**64 - 1, "op": "SCMP_CMP_EQ"}]
 
 
 def test_importing_a_profile_and_merging(observation, scratch):
@@ -238,6 +251,7 @@ def test_ten_thousand_rules_are_no_trouble(observation, scratch):
     (scratch / "long.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
     p = batten("verify", scratch / "long.json", "--against", observation)
     assert (p.returncode, p.stdout) == (1, "") and "more than 4096 instructions" in p.stderr, p
+    assert json.loads(batten("verify", scratch / "long.json", "--against", observation, "--json").stdout)["too_long"] is True
     (scratch / "more.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules * 2}))
     one_line(batten("verify", scratch / "more.json", "--against", observation), "too many rules")
 

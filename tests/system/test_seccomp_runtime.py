@@ -352,6 +352,7 @@ def test_a_container_that_is_over_is_found_by_its_id(bundles, scratch):
         assert bundles.run("runc", ["busybox", command], cgroup=cgroup).returncode == 0
         bundles.space.run("rmdir", cgroup, check=False)
     out, _ = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0
     last, first = ({n for n, c in json.loads(line)["abis"]["x86_64"]["syscalls"].items() if "phase" in c}
                    for line in out.splitlines())
     assert "sync" in first - last and "getegid" in last - first, (first, last)

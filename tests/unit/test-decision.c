@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "batten/seccomp/base.h"
-#include "batten/seccomp/decision.h"
 #include "batten/seccomp/filter.h"
+#include "decision-passes.h"
 
 #define N_PROFILES 300
 #define N_CALLS 40

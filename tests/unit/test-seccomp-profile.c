@@ -2,11 +2,15 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "batten/base/file.h"
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/filter.h"
 #include "batten/seccomp/generate.h"
@@ -135,6 +139,43 @@ static void numbers_of_64_bits_are_read(void **state)
 	assert_int_equal(ask(&f, "personality", 7, 0), SECCOMP_RET_ALLOW);
 	filter_done(&f);
 	profile_free(p);
+}
+
+/* A profile that is read, written and read again. @ret: the text in between, freed by the caller */
+static void write_again(const char *text, char **ret)
+{
+	char path[] = "/tmp/batten-profile-XXXXXX";
+	struct profile *p = parse(text);
+	struct diag d = { 0 };
+	size_t n;
+
+	assert_return_code(mkstemp(path), errno);
+	assert_int_equal(profile_write(p, path, &d), 0);
+	assert_int_equal(file_read(AT_FDCWD, path, 65536, ret, &n, &d), 0);
+	assert_return_code(unlink(path), errno);
+	profile_free(p);
+}
+
+/* A text that looks like a value stays what it is; a runtime refuses a value below 0. */
+static void numbers_of_64_bits_are_written(void **state)
+{
+	struct profile *p;
+	char *text;
+
+	write_again("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"personality\"],\"action\":"
+		    "\"SCMP_ACT_ERRNO\",\"comment\":\"- \\\"value\\\": -1\",\"args\":[{\"index\":0,\"value\":"
+		    "18446744073709551615,\"valueTwo\":9223372036854775808,\"op\":\"SCMP_CMP_MASKED_EQ\"},{\"index\":1,"
+		    "\"value\":9223372036854775807,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+		    &text);
+	assert_non_null(strstr(text, "\"value\": 18446744073709551615,"));
+	assert_non_null(strstr(text, "\"valueTwo\": 9223372036854775808,"));
+	assert_non_null(strstr(text, "\"value\": 9223372036854775807,"));
+	p = parse(text);
+	assert_string_equal(p->rules[0].comment, "- \"value\": -1");
+	assert_true(p->rules[0].args[0].value == UINT64_MAX);
+	assert_true(p->rules[0].args[0].value_two == UINT64_C(1) << 63);
+	profile_free(p);
+	free(text);
 }
 
 static struct observation *imported(const char *text)
@@ -493,6 +534,10 @@ static void audit_records_are_read(void **state)
 	assert_null(o);
 }
 
+#define ARGUMENT(value)                                                                                        \
+	"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"," \
+	"\"args\":[{\"index\":0," value ",\"op\":\"SCMP_CMP_MASKED_EQ\"}]}]}"
+
 static void bad_profiles_are_refused(void **state)
 {
 	static const struct {
@@ -518,6 +563,18 @@ static void bad_profiles_are_refused(void **state)
 		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\","
 		  "\"args\":[{\"index\":0,\"value\":1,\"op\":\"=\"}]}]}",
 		  "comparison" },
+		{ ARGUMENT("\"value\":\"18446744073709551615\""), "whole number" },
+		{ ARGUMENT("\"value\":-1"), "whole number" },
+		{ ARGUMENT("\"value\":-0"), "whole number" },
+		{ ARGUMENT("\"value\":-9223372036854775808"), "whole number" },
+		{ ARGUMENT("\"value\":1,\"valueTwo\":-1"), "whole number" },
+		{ ARGUMENT("\"value\":18446744073709551616"), "JSON" },
+		{ ARGUMENT("\"value\":00018446744073709551615"), "JSON" },
+		{ ARGUMENT("\"value\":-00018446744073709551615"), "JSON" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\","
+		  "\"args\":[{\"index\":18446744073709551615,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+		  "index" },
+		{ "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":18446744073709551615}", "errno" },
 	};
 	struct profile_context context = docker_on_x86_64();
 
@@ -540,6 +597,7 @@ int main(void)
 		cmocka_unit_test(the_interpreter_agrees_with_itself_on_odd_programs),
 		cmocka_unit_test(repeated_comparisons_are_alternatives),
 		cmocka_unit_test(numbers_of_64_bits_are_read),
+		cmocka_unit_test(numbers_of_64_bits_are_written),
 		cmocka_unit_test(what_is_generated_holds_and_denies),
 		cmocka_unit_test(verify_lists_what_would_be_denied),
 		cmocka_unit_test(the_32_bit_interface_is_added_only_when_seen),

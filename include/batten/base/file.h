@@ -52,6 +52,7 @@ int file_replace(int dirfd, const char *path, const void *data, size_t n_data, m
 /*
  * file_output - where a user wants a result
  * A file becomes the whole new one or stays the old one; what is no file (a pipe, /dev/stdout) is written to.
+ * @path: NULL or "-" for standard output
  * @mode: of a new file
  * Return: 0 or a negative errno with words in @d
  */

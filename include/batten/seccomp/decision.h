@@ -6,7 +6,6 @@
  * short chain of questions about them, which also a BPF program can ask.
  */
 #include <linux/filter.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +51,3 @@ struct decision {
 int decision_make(const struct sock_filter *code, size_t n_code, int number, uint32_t arch, struct decision *ret)
 	_must_check_;
 void decision_done(struct decision *d);
-
-/* What comes out for these arguments: does the call pass? */
-bool decision_passes(const struct decision *d, const uint64_t args[static 6]);

@@ -99,6 +99,7 @@ int profile_parse(const char *text, size_t n, const char *name, const struct pro
 		  struct profile **ret, struct diag *d) _must_check_;
 int profile_read(const char *path, const struct profile_context *context, struct profile **ret,
 		 struct diag *d) _must_check_;
+/* As profile_write() writes it, but for values of 2^63 and more: those are the numbers below 0 of the same bits. */
 json_t *profile_json(const struct profile *p);
 int profile_write(const struct profile *p, const char *path, struct diag *d) _must_check_;
 

@@ -3,6 +3,7 @@
  * Observes every cgroup that looks like a container's (mntns: every mount namespace) from its first
  * task on, without being told of any: seccomp-rows [mntns | CONTAINER-ID]. Prints "watching", then at the end of
  * its standard input an observation for each group, one a line; for those of the container only, the last run first.
+ * Exits 2 if the run before is still found when it was forgotten.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -63,6 +64,12 @@ int main(int argc, char **argv)
 		j = observation_json(all);
 		if (json_print_line(STDOUT_FILENO, j) < 0)
 			return 1;
+	}
+	/* A run that is forgotten is nobody's earlier run any more. */
+	if (argc > 1 && !by_mntns && g.n > 1) {
+		observer_forget(o, g.id[1]);
+		if (observer_earlier(o, g.id[0], &g.id[1]) == 0)
+			return 2;
 	}
 	return 0;
 }
