@@ -37,6 +37,7 @@ static const struct log_message msg_watch = { "293f4b5d017143e405a0c14263849599"
 static const struct log_message msg_full = { "3a405c6e128244f516b1d2537495a6aa", "too many findings, the rest is not kept" };
 
 #define GATHER_MAX_IDS 256
+#define GATHER_MAX_BYTES (16u * 1024 * 1024)
 #define RETRY_US 30000000ull
 #define REST 9
 
@@ -133,6 +134,7 @@ static bool is_running(const struct audit_service *s, const char *id)
 /* ---- a run ----------------------------------------------------------------------------------- */
 
 static void lane_arm(struct lane *lane);
+static void changed(struct audit_service *s, unsigned int changes);
 
 static int on_ask(struct lane *lane, const void *data)
 {
@@ -235,6 +237,49 @@ static void end_late(struct audit_service *s, const json_t *containers)
 	}
 }
 
+static bool has_room(const struct lane *lane, const char *id, const json_t *text)
+{
+	size_t n_ids = 1, n_bytes = json_string_length(text);
+	const char *other;
+	json_t *had;
+
+	json_object_foreach(lane->containers, other, had) {
+		if (strcmp(other, id) == 0)
+			continue;
+		n_ids++;
+		n_bytes += json_string_length(had);
+	}
+	return n_ids <= GATHER_MAX_IDS && n_bytes <= GATHER_MAX_BYTES;
+}
+
+/* For the next run. Beyond what there is room for the whole host is judged anyway. */
+static void gather(struct lane *lane, const char *id, json_t *text)
+{
+	if (!lane->containers)
+		lane->containers = json_object();
+	if (!has_room(lane, id, text) || json_object_set(lane->containers, id, text) < 0)
+		changed(lane->service, CHANGED(CHANGE_DOCKER));
+}
+
+/*
+ * What a failed run was to look at is looked at again, but not a container that has ended since: it
+ * may be what made the run fail. What Docker said of one since then stays.
+ */
+static void look_again(struct lane *lane)
+{
+	const char *id;
+	json_t *text;
+
+	json_object_foreach(lane->judged, id, text) {
+		if (is_running(lane->service, id) && !json_object_get(lane->containers, id))
+			gather(lane, id, text);
+	}
+	if (!lane->judged || json_object_size(lane->containers) > 0)
+		lane->pending |= lane->changes;
+	else
+		lane->reason[0] = '\0'; /* nothing is left that was not judged */
+}
+
 /* @why: it did not come to its end; "" when it did, or said why itself */
 static void finish(struct lane *lane, const char *why)
 {
@@ -253,16 +298,11 @@ static void finish(struct lane *lane, const char *why)
 			  changes_text(lane->changes, changes, sizeof(changes)), "elapsed_us", U64S(took));
 	} else {
 		s->numbers.failed_runs++;
-		if (!lane->reason[0])
+		if (why[0] || !lane->reason[0])
 			(void)snprintf(lane->reason, sizeof(lane->reason), "who audits ended early: %s", why);
 		if (log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
 			log_event(LOG_ERR, &msg_failed, "reason", lane->reason);
-		/* What it was to look at is looked at again, containers too. */
-		lane->pending |= lane->changes;
-		if (lane->judged && lane->containers)
-			(void)json_object_update_missing(lane->containers, lane->judged);
-		else if (lane->judged)
-			lane->containers = json_incref(lane->judged);
+		look_again(lane);
 		lane->not_before_us = clock_us() + RETRY_US;
 	}
 	if (lane->judged)
@@ -429,13 +469,9 @@ void audit_service_runs(struct audit_service *s, const struct container *c)
 	if (!s->settings.audit.enabled)
 		return;
 	if (c->inspect_text) {
-		if (!lane->containers)
-			lane->containers = json_object();
-		/* Beyond that the whole host is judged anyway. */
-		if (json_object_size(lane->containers) < GATHER_MAX_IDS || json_object_get(lane->containers, c->id))
-			(void)json_object_set_new(lane->containers, c->id, json_string_nocheck(c->inspect_text));
-		else
-			changed(s, CHANGED(CHANGE_DOCKER));
+		_cleanup_(json_freep) json_t *text = json_string_nocheck(c->inspect_text);
+
+		gather(lane, c->id, text);
 		changed(s, CHANGED(CHANGE_CONTAINER));
 	}
 	changed(s, CHANGED(CHANGE_CONTAINERS) | (fresh && c->role == ROLE_ECS_AGENT ? CHANGED(CHANGE_AGENT) : 0));

@@ -36,23 +36,32 @@ def watched(spaces, scratch):
         yield w
 
 
+def waivers(w, text='{"schema": "batten.waivers/1", "waivers": []}'):
+    """What is in them does not matter: the whole host is judged by them."""
+    (w.scratch / "none").mkdir(exist_ok=True)
+    (w.scratch / "none" / "waivers.json").write_text(text)
+
+
 def held(w):
     """An auditor that waits for Docker: it has given up what it gives up."""
-    w.start()
-    lab.wait_for(lambda: not auditors(w.guard), "the auditors to end", timeout=60)
     w.docker.mood = "hang"
     w.docker.cut_streams()
-    (w.scratch / "none").mkdir(exist_ok=True)
-    (w.scratch / "none" / "waivers.json").write_text('{"schema": "batten.waivers/1", "waivers": []}')
+    waivers(w)
 
     def waits():
         return next((p for p in auditors(w.guard) if status(p)["NoNewPrivs"] == "1"), None)
     return lab.wait_for(waits, "an auditor that waits", timeout=60)
 
 
+def start_and_hold(w):
+    w.start()
+    lab.wait_for(lambda: not auditors(w.guard), "the auditors to end", timeout=60)
+    return held(w)
+
+
 @pytest.mark.no_sanitizer
 def test_it_may_look_at_processes_and_nothing_else(watched):
-    pid = held(watched)
+    pid = start_and_hold(watched)
     lab.wait_for(lambda: status(pid)["Seccomp"] == "2", "its filter", timeout=10)
     os.kill(pid, signal.SIGSTOP)
     s = status(pid)
@@ -80,7 +89,7 @@ def test_it_may_look_at_processes_and_nothing_else(watched):
 def test_one_that_ends_early_is_said_and_costs_no_finding(watched, number):
     watched.space.run("mkdir", "/etc/ecs")
     watched.write("/etc/ecs/ecs.config", "ECS_RESERVED_MEMORY=256 # with a comment\n")
-    pid = held(watched)
+    pid = start_and_hold(watched)
     before = watched.events(kind="finding", state="new")
     assert before
     os.kill(pid, number)
@@ -90,13 +99,42 @@ def test_one_that_ends_early_is_said_and_costs_no_finding(watched, number):
     assert watched.guard.layer("forward")["state"] == "active"
 
 
+def test_the_reason_is_that_of_the_last_failure(watched):
+    watched.start()
+    waivers(watched, "{")
+    watched.guard.wait_log("audit failed", "waivers.json", timeout=60)
+    pid, mark = held(watched), len(watched.guard.log)
+    os.kill(pid, signal.SIGKILL)
+    watched.guard.wait_log("audit failed", "ended early", "signal 9", after=mark, timeout=60)
+
+
+def wait_failures(w, n):
+    def failed():
+        return json.loads(w.guard.command("status", "--json", check=False).stdout)["audit"]["failed_runs"] >= n
+    lab.wait_for(failed, f"{n} failed runs", timeout=60)
+
+
+def test_a_failed_run_does_not_judge_again_what_has_ended(watched):
+    watched.start()
+    lab.wait_for(lambda: watched.docker.listeners, "the daemon to follow Docker", timeout=60)
+    waivers(watched, "{")
+    wait_failures(watched, 1)
+    ended, stays = (watched.tasks.run(name, watched.space, Privileged=True) for name in ("ended", "stays"))
+    wait_failures(watched, 2)
+    watched.tasks.stop(ended)
+    # The host's lane and the container's have failed again.
+    wait_failures(watched, 4)
+    waivers(watched)
+    watched.wait_event(kind="finding", control="CTR-01", container_id=stays, state="new")
+    assert not watched.events(kind="finding", container_id=ended)
+
+
 @pytest.mark.parametrize("mood", ["garbage", "error", "cut", "endless", "types"])
 def test_hostile_answers_reach_no_further(watched, mood):
     watched.start()
     watched.docker.mood = mood
     mark = len(watched.guard.log)
-    (watched.scratch / "none").mkdir()
-    (watched.scratch / "none" / "waivers.json").write_text('{"schema": "batten.waivers/1", "waivers": []}')
+    waivers(watched)
     watched.guard.wait_log("host audited", "changed=everything", after=mark, timeout=60)
     assert "signal" not in watched.guard.log[mark:]
     assert watched.guard.process.poll() is None
