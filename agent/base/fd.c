@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whole reads and whole writes on blocking descriptors.
+ * Whole reads and whole writes on blocking descriptors, and what a forked process keeps of them.
  */
 #include "batten/base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 
 int fd_write_all(int fd, const void *data, size_t n_data)
 {
@@ -42,6 +44,17 @@ ssize_t fd_pread(int fd, void *to, size_t n, off_t at)
 		r = pread(fd, to, n, at);
 	while (r < 0 && errno == EINTR);
 	return r;
+}
+
+int fd_keep_one(int fd)
+{
+	if (fd != FD_KEPT)
+		(void)dup3(fd, FD_KEPT, O_CLOEXEC);
+	if (syscall(SYS_close_range, FD_KEPT + 1, ~0u, 0) < 0) { /* before Linux 5.9 */
+		for (int n = (int)sysconf(_SC_OPEN_MAX), other = FD_KEPT + 1; other < n; other++)
+			(void)close(other);
+	}
+	return FD_KEPT;
 }
 
 int fd_read_all(int fd, size_t max_bytes, char **ret, size_t *ret_n)

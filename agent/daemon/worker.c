@@ -22,7 +22,6 @@
 #define MAX_LINE_BYTES (64 * 1024) /* a longer one fails the worker */
 #define READ_BYTES 16384
 #define BACKGROUND_NICE 10
-#define OUT_FD 3
 
 struct worker {
 	struct worker_job job;
@@ -34,16 +33,6 @@ struct worker {
 };
 
 /* ---- in the worker ---------------------------------------------------------------------------- */
-
-static void close_all_but_out(int out)
-{
-	if (out != OUT_FD)
-		(void)dup3(out, OUT_FD, O_CLOEXEC);
-	if (syscall(SYS_close_range, OUT_FD + 1, ~0u, 0) == 0)
-		return;
-	for (int fd = OUT_FD + 1, n = (int)sysconf(_SC_OPEN_MAX); fd < n; fd++)
-		(void)close(fd);
-}
 
 /* The kernel takes this process first when memory runs out, and the daemon that guards last. */
 static void be_expendable(void)
@@ -59,7 +48,7 @@ static void __attribute__((noreturn)) child(const struct worker_job *job, int ou
 	sigset_t none;
 
 	/* Not the socket that owns the table, not the lock: a daemon that dies must leave none behind. */
-	close_all_but_out(out);
+	out = fd_keep_one(out);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
@@ -70,7 +59,7 @@ static void __attribute__((noreturn)) child(const struct worker_job *job, int ou
 		(void)setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
 	if (confine_capabilities(job->keep, NULL) < 0)
 		_exit(1);
-	_exit(job->run(job->user, OUT_FD) < 0 ? 1 : 0);
+	_exit(job->run(job->user, out) < 0 ? 1 : 0);
 }
 
 /* ---- in the daemon ----------------------------------------------------------------------------- */

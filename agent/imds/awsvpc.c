@@ -134,6 +134,8 @@ static void worker(int netns, enum awsvpc_action action, pid_t parent)
 	unsigned int status = AWSVPC_UNKNOWN | AWSVPC_UNKNOWN << 2;
 	sigset_t none;
 
+	/* Not the socket that owns the table, nor what else the daemon holds: it is about to enter a task. */
+	netns = fd_keep_one(netns);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);

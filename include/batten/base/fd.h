@@ -43,6 +43,13 @@ ssize_t fd_read(int fd, void *to, size_t n);
 ssize_t fd_pread(int fd, void *to, size_t n, off_t at);
 
 /*
+ * fd_keep_one - close every descriptor above the standard three but one, in a process that was forked
+ * Return: its number then, which is 3; execve() closes it
+ */
+#define FD_KEPT 3
+int fd_keep_one(int fd);
+
+/*
  * fd_read_all - read until end of file
  * @max_bytes: more than this is -EFBIG
  * @ret:       memory that the caller frees; a NUL follows the last byte, not counted in @ret_n
