@@ -181,6 +181,29 @@ static int try_duplicate(void)
 	return dup2(4, ROLE_FD);
 }
 
+/* Then the next connection would come in its place. */
+static int try_close_the_core(void)
+{
+	return close(ROLE_FD);
+}
+
+/* The kernel takes the lower half. */
+static int try_close_by_half(void)
+{
+	return (int)syscall(SYS_close, 1ull << 32 | ROLE_FD);
+}
+
+static int try_close_others(void)
+{
+	int files[500], n = 0, r = 0;
+
+	while (n < (int)ARRAY_SIZE(files) && (files[n] = fcntl(4, F_DUPFD_CLOEXEC, 0)) >= 0)
+		n++;
+	while (n > 0)
+		r |= close(files[--n]);
+	return r | close(4) | close(0) | (close(-1) == 0);
+}
+
 static int try_tell_the_core(void)
 {
 	struct msghdr m = { 0 };
@@ -323,6 +346,7 @@ static void the_auditor_may_read_files_and_tell(void **state)
 		{ try_setns, false },	   { try_ptrace, false },	  { try_bpf, false },
 		{ try_mount, false },	   { try_ask_docker, false },	  { try_duplicate, false },
 		{ try_shared_memory, false }, { try_executable_memory, false },
+		{ try_close_the_core, false }, { try_close_by_half, false }, { try_close_others, true },
 	};
 
 	if (CONFINE_SANITIZED)
