@@ -41,7 +41,8 @@ static int ask(struct nl_socket *nl, uint8_t family, struct dump *dump, struct d
 
 	/* A dump that a change has interrupted may lack what did not change; what it has comes twice. */
 	for (int tries = 0; r == -EINTR && tries < 3; tries++) {
-		char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct inet_diag_req_v2))] = { 0 };
+		char buf[MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct inet_diag_req_v2))]
+			__attribute__((aligned(NLMSG_ALIGNTO))) = { 0 };
 		struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 		struct inet_diag_req_v2 *q;
 
