@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The role never has Docker's socket, only connections on which the core has asked one of five
+ * The role never has Docker's socket, only connections on which the core has asked one of six
  * questions. Where there is no socket, its directory is watched here, for the role sees no files.
  */
 #include "daemon/docker-service.h"

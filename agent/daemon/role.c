@@ -150,7 +150,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 	}
 	r->pending.n += (size_t)n;
 	if (take_messages(r) < 0)
-		kill_role(r, "it said what no reader says");
+		kill_role(r, "it said what no such process says");
 	return 0;
 }
 
@@ -295,9 +295,4 @@ void role_tell(struct role *r, uint32_t type, const void *data, size_t n, int pa
 {
 	if (r->fd >= 0 && role_send(r->fd, r->kind.protocol, false, type, data, n, pass, MSG_DONTWAIT) < 0)
 		kill_role(r, "it does not listen");
-}
-
-pid_t role_pid(const struct role *r)
-{
-	return r->pid;
 }

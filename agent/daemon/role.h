@@ -29,7 +29,7 @@ struct role_kind {
 	const struct role_protocol *protocol;
 	int64_t priority;    /* of its messages in the loop */
 	bool once;	     /* does one piece of work */
-	bool background;     /* gives way to everything else on the host */
+	bool background;     /* a lower priority, where that may be set: the unit does not let it */
 	uint64_t timeout_us; /* it is killed then; 0: never */
 };
 
@@ -49,9 +49,6 @@ DEFINE_CLEANUP(struct role *, role_free)
 
 /* A message to it; @pass: a descriptor to go with it, or -1. One that does not take it is ended. */
 void role_tell(struct role *r, uint32_t type, const void *data, size_t n, int pass);
-
-/* For the status; 0: none runs. */
-pid_t role_pid(const struct role *r);
 
 /*
  * role_main - the process of a role, called by main() for ROLE_ARGV0

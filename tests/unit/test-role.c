@@ -112,7 +112,7 @@ static void what_the_table_does_not_have_ends_the_role(void **state)
 
 		assert_int_equal(s.messages, 0);
 		assert_int_equal(s.ends, 2);
-		assert_string_equal(s.why, "it said what no reader says");
+		assert_string_equal(s.why, "it said what no such process says");
 	}
 }
 
