@@ -32,7 +32,7 @@ struct worker_job {
 	uint64_t timeout_us; /* it is killed then */
 	uint64_t keep;	     /* CONFINE_CAP(…) bits: the capabilities that it takes; all others go */
 	int64_t priority;    /* of its lines in the loop */
-	bool background;     /* gives way to everything else on the host */
+	bool background;     /* a lower priority, where that may be set: the unit does not let it */
 };
 
 /* Return: 0 or a negative errno */
