@@ -344,7 +344,7 @@ static unsigned int judge_lines(struct audit *a, const char *text, size_t n_text
 
 		line++;
 		if (!rule)
-			rule = secret_in_assignments(p, n, &a->arena, &name);
+			rule = secret_in_assignments(&(struct slice){ p, n }, &a->arena, &name);
 		if (rule)
 			evidence_add(e, "line %u holds a credential (%s)", line, rule);
 		p += n + 1;
