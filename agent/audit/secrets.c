@@ -97,7 +97,10 @@ static bool url_with_password(const char *text, const char *end)
 		if (memcmp(p, "://", 3) != 0)
 			continue;
 		stop = p + MIN(end - p, (ptrdiff_t)MAX_USER_BYTES);
-		for (q = p + 3; q < stop && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++) {
+		q = p + 3;
+		if (q < stop && *q == '[') /* an address of IPv6, and no user before it */
+			continue;
+		for (; q < stop && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++) {
 			if (*q == '/' && (!colon || is_port(colon + 1, q)))
 				break;
 			if (*q == ':' && !colon)

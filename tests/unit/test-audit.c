@@ -149,6 +149,8 @@ static void secrets_are_typed(void **state)
 		{ "X", "eyJhbGciOiJIUzI1NiJ9", false },
 		{ "X", "postgres://u:pa/ss@db/app", true },
 		{ "X", "https://host:8080/u:x@b", false },
+		{ "X", "http://[fd00::1]:8080/npm/@scope/pkg", false },
+		{ "X", "http://u:pass@[fd00::1]:8080/", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
