@@ -112,12 +112,12 @@ static void run_containers(struct audit *a, const struct control *c, const struc
 	for (size_t i = 0; i < n; i++) {
 		struct subject s = container_subject(&list[i]);
 
-		if (list[i].is_agent)
+		if (list[i].unreadable)
+			audit_unknown(a, &s, "%s", list[i].unreadable);
+		else if (list[i].is_agent)
 			audit_not_applicable(a, &s, "the ECS agent itself; see AGT-05");
 		else if (list[i].is_platform)
 			audit_not_applicable(a, &s, "made by ECS for itself");
-		else if (list[i].unreadable)
-			audit_unknown(a, &s, "%s", list[i].unreadable);
 		else
 			run_check(a, c, &s);
 	}

@@ -43,8 +43,11 @@ static void set_role(struct container_facts *c)
 		return;
 	c->is_agent = parsed->role == ROLE_ECS_AGENT;
 	c->is_pause = parsed->role == ROLE_ECS_PAUSE;
-	/* ECS makes none that is privileged to hold a network: whoever calls his so is judged like all others. */
-	c->is_platform = parsed->role == ROLE_ECS_INTERNAL || (c->is_pause && !c->privileged);
+	/*
+	 * ECS makes none that is privileged to hold a network: whoever calls his so is judged like all others, and
+	 * so is one of which nobody knows.
+	 */
+	c->is_platform = !c->unreadable && (parsed->role == ROLE_ECS_INTERNAL || (c->is_pause && !c->privileged));
 }
 
 static void build_container(struct facts *f, struct container_facts *c, const json_t *inspect)

@@ -156,9 +156,12 @@ static const char *rule_of_environment(struct walk *w, int dirfd, const char *na
 
 	for (const char *p = buf, *end = buf + n; p < end && !rule;) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
+		struct slice line = { p, (size_t)(stop - p) };
 
 		if (*p != '#')
-			rule = secret_in_assignments(p, (size_t)(stop - p), &w->f->arena, &variable);
+			rule = secret_in_text(line.p, line.n);
+		if (*p != '#' && !rule)
+			rule = secret_in_assignments(&line, &w->f->arena, &variable);
 		p = stop + 1;
 	}
 	explicit_bzero(buf, n);

@@ -16,6 +16,20 @@ struct numbers {
 };
 
 _Static_assert(LIFE_RECORD_MIN == sizeof(struct numbers) + N_TEXTS, "the shortest record");
+_Static_assert(LIFE_RECORD_MAX >= LIFE_RECORD_MIN + N_TEXTS * LIFE_TEXT_MAX, "the longest record");
+_Static_assert(sizeof(((struct finding *)NULL)->fingerprint) <= LIFE_TEXT_MAX, "a fingerprint is never cut");
+
+/* Bytes of it that are told, and never half a character. */
+static size_t told(const char *text)
+{
+	size_t n = strnlen(text, LIFE_TEXT_MAX + 1);
+
+	if (n <= LIFE_TEXT_MAX)
+		return n;
+	for (n = LIFE_TEXT_MAX; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
 
 void life_record_write(const struct finding *f, struct bytes *b)
 {
@@ -26,8 +40,12 @@ void life_record_write(const struct finding *f, struct bytes *b)
 	if (n.control == MAX_CONTROLS)
 		return;
 	bytes_append(b, &n, sizeof(n));
-	for (size_t i = 0; i < N_TEXTS; i++)
-		bytes_append(b, texts[i] ? texts[i] : "", (texts[i] ? strlen(texts[i]) : 0) + 1);
+	for (size_t i = 0; i < N_TEXTS; i++) {
+		const char *text = texts[i] ? texts[i] : "";
+
+		bytes_append(b, text, told(text));
+		bytes_append(b, "", 1);
+	}
 }
 
 static int take_text(struct cursor *c, const char **ret)

@@ -12,6 +12,14 @@
 
 #include "batten/base/macros.h"
 
+/*
+ * Who writes an image or user data writes what is read here, as much as he likes: nothing that is looked for
+ * may take more than so many bytes, so that a text of n bytes takes n steps.
+ */
+#define MAX_NAME_BYTES 128   /* of a variable, from its end: a longer name is judged by that */
+#define MAX_VALUE_BYTES 256  /* of a variable in a text: more of it tells no more */
+#define MAX_USER_BYTES 1024  /* "://user:password@" */
+
 static bool is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -84,17 +92,21 @@ static bool is_port(const char *p, const char *end)
 static bool url_with_password(const char *text, const char *end)
 {
 	for (const char *p = text; end - p > 3; p++) {
-		const char *colon = NULL, *q;
+		const char *colon = NULL, *q, *stop;
 
 		if (memcmp(p, "://", 3) != 0)
 			continue;
-		for (q = p + 3; q < end && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++) {
+		stop = p + MIN(end - p, (ptrdiff_t)MAX_USER_BYTES);
+		q = p + 3;
+		if (q < stop && *q == '[') /* an address of IPv6, and no user before it */
+			continue;
+		for (; q < stop && *q != ' ' && *q != '"' && *q != '\'' && *q != '@'; q++) {
 			if (*q == '/' && (!colon || is_port(colon + 1, q)))
 				break;
 			if (*q == ':' && !colon)
 				colon = q;
 		}
-		if (q < end && *q == '@' && colon && q > colon + 1 && colon[1] != '$' && colon[1] != '<' && colon[1] != '*')
+		if (q < stop && *q == '@' && colon && q > colon + 1 && colon[1] != '$' && colon[1] != '<' && colon[1] != '*')
 			return true;
 	}
 	return false;
@@ -171,43 +183,53 @@ static bool harmless_value(const char *v, bool password)
 	return !password && (strlen(v) < 6 || strspn(v, "0123456789.") == strlen(v));
 }
 
-const char *secret_in_variable(const char *name, const char *value)
-{
-	static const struct {
-		const char *suffix, *rule;
-		bool password, whole; /* whole: the name is this and no more */
-	} names[] = {
-		{ "AWS_SECRET_ACCESS_KEY", "AWS secret access key", false, false },
-		{ "AWS_SESSION_TOKEN", "AWS session token", false, false },
-		{ "ECS_ENGINE_AUTH_DATA", "registry credentials", false, false },
-		{ "DOCKER_AUTH_CONFIG", "registry credentials", false, false },
-		{ "PASSWORD", "password", true, false },
-		{ "PASSWD", "password", true, false },
-		{ "_PWD", "password", true, false },
-		{ "_PASS", "password", true, false },
-		{ "PASS", "password", true, true },
-		{ "PASSPHRASE", "password", true, false },
-		{ "SECRET", "secret", false, false },
-		{ "SECRET_KEY", "secret", false, false },
-		{ "SECRET_KEY_BASE", "secret", false, false },
-		{ "API_KEY", "API key", false, false },
-		{ "APIKEY", "API key", false, false },
-		{ "_TOKEN", "token", false, false },
-		{ "TOKEN", "token", false, true },
-		{ "PRIVATE_KEY", "private key", false, false },
-		{ "ACCESS_KEY", "access key", false, false },
-		{ "ENCRYPTION_KEY", "key", false, false },
-	};
-	const char *rule = secret_in_text(value, strlen(value));
+/* Names whose value is a credential. */
+static const struct name_rule {
+	const char *suffix, *rule;
+	bool password, whole; /* whole: the name is this and no more */
+} names[] = {
+	{ "AWS_SECRET_ACCESS_KEY", "AWS secret access key", false, false },
+	{ "AWS_SESSION_TOKEN", "AWS session token", false, false },
+	{ "ECS_ENGINE_AUTH_DATA", "registry credentials", false, false },
+	{ "DOCKER_AUTH_CONFIG", "registry credentials", false, false },
+	{ "PASSWORD", "password", true, false },
+	{ "PASSWD", "password", true, false },
+	{ "_PWD", "password", true, false },
+	{ "_PASS", "password", true, false },
+	{ "PASS", "password", true, true },
+	{ "PASSPHRASE", "password", true, false },
+	{ "SECRET", "secret", false, false },
+	{ "SECRET_KEY", "secret", false, false },
+	{ "SECRET_KEY_BASE", "secret", false, false },
+	{ "API_KEY", "API key", false, false },
+	{ "APIKEY", "API key", false, false },
+	{ "_TOKEN", "token", false, false },
+	{ "TOKEN", "token", false, true },
+	{ "PRIVATE_KEY", "private key", false, false },
+	{ "ACCESS_KEY", "access key", false, false },
+	{ "ENCRYPTION_KEY", "key", false, false },
+};
 
-	if (rule)
-		return rule;
-	if (!value[0] || harmless_name(name))
+static const struct name_rule *rule_of_name(const char *name)
+{
+	if (harmless_name(name))
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].whole ? strcasecmp(name, names[i].suffix) == 0 : ends(name, names[i].suffix))
-			return harmless_value(value, names[i].password) ? NULL : names[i].rule;
+			return &names[i];
 	return NULL;
+}
+
+static const char *judge_value(const struct name_rule *r, const char *value)
+{
+	return !r || !value[0] || harmless_value(value, r->password) ? NULL : r->rule;
+}
+
+const char *secret_in_variable(const char *name, const char *value)
+{
+	const char *rule = secret_in_text(value, strlen(value));
+
+	return rule ? rule : judge_value(rule_of_name(name), value);
 }
 
 /* Blanks and quotes end a word; what a shell or a builder's note puts around it counts for nothing. */
@@ -216,29 +238,47 @@ static bool ends_word(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '"' || c == '\'' || c == ';' || c == '&' || c == '|';
 }
 
-const char *secret_in_assignments(const char *text, size_t n, struct arena *arena, const char **ret_name)
+/* The value behind a "=", without its quotes. */
+static const char *judge_rest(const struct name_rule *r, const char *p, const char *end)
 {
-	const char *end = text + n;
+	bool quoted = p < end && (*p == '"' || *p == '\'');
+	char value[MAX_VALUE_BYTES + 1], quote = quoted ? *p++ : '\0';
+	const char *rule;
+	size_t n = 0;
+
+	while (n < MAX_VALUE_BYTES && p + n < end && (quoted ? p[n] != quote : !ends_word(p[n])))
+		n++;
+	memcpy(value, p, n);
+	value[n] = '\0';
+	rule = judge_value(r, value);
+	explicit_bzero(value, n);
+	return rule;
+}
+
+const char *secret_in_assignments(struct slice *rest, struct arena *arena, const char **ret_name)
+{
+	const char *text = rest->p, *end = text + rest->n;
 
 	for (const char *p = text; p < end; p++) {
-		const char *name = p, *value, *stop, *rule;
-		bool quoted;
+		const struct name_rule *r;
+		const char *name = p, *rule;
+		char tail[MAX_NAME_BYTES + 1];
+		size_t n;
 
 		if (*p != '=')
 			continue;
 		while (name > text && is_word(name[-1]) && name[-1] != '-')
 			name--;
-		value = p + 1;
-		quoted = value < end && (*value == '"' || *value == '\'');
-		for (stop = value + quoted; stop < end && (quoted ? *stop != *value : !ends_word(*stop));)
-			stop++;
-		if (name == p)
-			continue;
-		*ret_name = arena_strndup(arena, name, (size_t)(p - name));
-		value += quoted;
-		rule = secret_in_variable(*ret_name, arena_strndup(arena, value, (size_t)(stop - value)));
-		if (rule)
+		n = MIN((size_t)(p - name), (size_t)MAX_NAME_BYTES);
+		memcpy(tail, p - n, n);
+		tail[n] = '\0';
+		r = rule_of_name(tail);
+		rule = r ? judge_rest(r, p + 1, end) : NULL;
+		if (rule) {
+			*ret_name = arena_strndup(arena, name, (size_t)(p - name));
+			*rest = (struct slice){ p + 1, (size_t)(end - p) - 1 };
 			return rule;
+		}
 	}
 	return NULL;
 }

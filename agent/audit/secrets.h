@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "batten/base/arena.h"
+#include "batten/base/parse.h"
 
 /*
  * secret_in_variable - does NAME=VALUE hold a credential?
@@ -18,8 +19,10 @@ const char *secret_in_variable(const char *name, const char *value);
 const char *secret_in_text(const char *text, size_t n);
 
 /*
- * secret_in_assignments - a NAME=VALUE anywhere in a line of a script or in a build step that holds one
- * @arena:    for copies of names and values
+ * secret_in_assignments - the next NAME=VALUE in a line of a script or in a build step that says by its name
+ * that it holds one; shapes are secret_in_text()'s business
+ * @rest:     what was not looked at yet; with a rule it begins behind the "=" afterwards
+ * @arena:    for the name
  * @ret_name: the variable, when there is a rule
  */
-const char *secret_in_assignments(const char *text, size_t n, struct arena *arena, const char **ret_name);
+const char *secret_in_assignments(struct slice *rest, struct arena *arena, const char **ret_name);

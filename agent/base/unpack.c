@@ -28,7 +28,13 @@ int unpack_text(struct arena *arena, const char *data, size_t n, size_t max_byte
 	z.avail_in = (uInt)MIN(n, (size_t)UINT_MAX);
 	z.next_out = (Bytef *)text;
 	z.avail_out = (uInt)max_bytes;
-	r = inflate(&z, Z_FINISH);
+	/* Several files in a row are one, and zeros behind them are filling: so gzip reads it, and cloud-init. */
+	while ((r = inflate(&z, Z_FINISH)) == Z_STREAM_END) {
+		for (; z.avail_in > 0 && *z.next_in == 0; z.avail_in--)
+			z.next_in++;
+		if (z.avail_in == 0 || inflateReset(&z) != Z_OK)
+			break;
+	}
 	n = max_bytes - z.avail_out;
 	(void)inflateEnd(&z);
 	if (r != Z_STREAM_END)

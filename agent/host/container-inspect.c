@@ -14,8 +14,10 @@
 #include <strings.h>
 
 #include "batten/base/parse.h"
+#include "batten/host/go-values.h"
 #include "host/container-internal.h"
 
+#define NNP "no-new-privileges"
 #define MAX_ITEMS 4096 /* of any list; Docker's own limits are far lower */
 
 struct reader {
@@ -141,6 +143,18 @@ static bool option_is(const char *option, const char *key, const char **ret_valu
 	return true;
 }
 
+void container_read_nnp(const char *option, bool *asked)
+{
+	const char *value;
+
+	if (!option_is(option, NNP, &value))
+		return;
+	if (strcmp(option, NNP) == 0)
+		*asked = true;
+	else if (go_parse_bool(slice_of(value), asked) < 0)
+		*asked = false;
+}
+
 static void security(struct reader *r, const json_t *inspect, const json_t *host, struct container_config *g)
 {
 	texts(r, host, "SecurityOpt", &g->security_opt);
@@ -149,9 +163,8 @@ static void security(struct reader *r, const json_t *inspect, const json_t *host
 	for (size_t i = 0; i < g->security_opt.n; i++) {
 		const char *option = g->security_opt.items[i], *value;
 
-		if (option_is(option, "no-new-privileges", &value))
-			g->no_new_privileges = strcmp(value, "false") != 0;
-		else if (option_is(option, "seccomp", &value))
+		container_read_nnp(option, &g->no_new_privileges);
+		if (option_is(option, "seccomp", &value))
 			g->seccomp = strcmp(value, "unconfined") == 0 ? SECCOMP_UNCONFINED : SECCOMP_CUSTOM;
 		else if (option_is(option, "label", &value) && strcmp(value, "disable") == 0)
 			g->selinux_disabled = true;

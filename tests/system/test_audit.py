@@ -310,4 +310,10 @@ def test_packed_user_data_are_looked_into(tmp_path, tree):
     assert judged(gzip.compress(script)[:-20])["status"] == "unknown"
     assert judged(gzip.compress(bytes(2 << 20)))["status"] == "unknown"
     assert judged(b"a\0\nDB_PASSWORD=correct-horse\n")["status"] == "fail"
-    assert judged(b"Content-Type: text/x-shellscript\nContent-Transfer-Encoding: base64\n\nZWNobwo=\n")["status"] == "unknown"
+    harmless = gzip.compress(b"#!/bin/sh\n")
+    assert judged(harmless + gzip.compress(script))["status"] == "fail"  # gzip and cloud-init read all members
+    assert judged(harmless + bytes(100))["status"] == "pass"
+    assert judged(harmless + b"# rest\n")["status"] == "unknown"
+    for header in (b"Content-Transfer-Encoding: base64", b"content-transfer-encoding:Base64"):
+        found = judged(b"Content-Type: text/x-shellscript\n" + header + b"\n\nZWNobwo=\n")
+        assert found["status"] == "unknown", header

@@ -149,6 +149,8 @@ static void secrets_are_typed(void **state)
 		{ "X", "eyJhbGciOiJIUzI1NiJ9", false },
 		{ "X", "postgres://u:pa/ss@db/app", true },
 		{ "X", "https://host:8080/u:x@b", false },
+		{ "X", "http://[fd00::1]:8080/npm/@scope/pkg", false },
+		{ "X", "http://u:pass@[fd00::1]:8080/", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -159,27 +161,58 @@ static void secrets_are_typed(void **state)
 static void assignments_are_found_in_text(void **state)
 {
 	static const struct {
-		const char *text, *name;
+		const char *text, *names; /* with a blank behind each */
 	} cases[] = {
-		{ "|1 API_TOKEN=correct-horse /bin/sh -c make", "API_TOKEN" },
-		{ "RUN export DB_PASSWORD='a b' && run", "DB_PASSWORD" },
-		{ "ENV A=b DB_PASSWORD=\"hunter2\"", "DB_PASSWORD" },
-		{ "RUN tool --password=hunter2", "password" },
-		{ "RUN [ \"$DB_PASSWORD\" = x ]", NULL },
-		{ "ENV DB_PASSWORD=", NULL },
-		{ "RUN x DB_PASSWORD=$(cat /run/secrets/p)", NULL },
-		{ "=", NULL },
-		{ "", NULL },
+		{ "|1 API_TOKEN=correct-horse /bin/sh -c make", "API_TOKEN " },
+		{ "RUN export DB_PASSWORD='a b' && run", "DB_PASSWORD " },
+		{ "ENV A=b DB_PASSWORD=\"hunter2\"", "DB_PASSWORD " },
+		{ "RUN tool --password=hunter2", "password " },
+		{ "|2 DB_PASSWORD=example API_TOKEN=correct-horse", "DB_PASSWORD API_TOKEN " },
+		{ "ENV DB_PASSWORD=a=b PASS=\"PASSWORD=y\"", "DB_PASSWORD PASS PASSWORD " },
+		{ "RUN [ \"$DB_PASSWORD\" = x ]", "" },
+		{ "ENV DB_PASSWORD=", "" },
+		{ "RUN x DB_PASSWORD=$(cat /run/secrets/p)", "" },
+		{ "=", "" },
+		{ "", "" },
 	};
 	struct arena arena = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const char *name = NULL;
-		const char *rule = secret_in_assignments(cases[i].text, strlen(cases[i].text), &arena, &name);
+		struct slice rest = slice_of(cases[i].text);
+		char names[128] = "";
+		const char *name;
 
-		if ((rule != NULL) != (cases[i].name != NULL) || (rule && strcmp(name, cases[i].name) != 0))
-			fail_msg("%s: %s", cases[i].text, rule ? name : "nothing");
+		while (secret_in_assignments(&rest, &arena, &name)) {
+			size_t n = strlen(names);
+
+			(void)snprintf(names + n, sizeof(names) - n, "%s ", name);
+		}
+		if (strcmp(names, cases[i].names) != 0)
+			fail_msg("%s: \"%s\"", cases[i].text, names);
 	}
+	arena_done(&arena);
+}
+
+/* What is not told is not copied, however often and however long it stands there. */
+static void assignments_take_no_memory(void **state)
+{
+	static char text[64 * 1024];
+	struct arena arena = { 0 };
+	struct slice rest = { text, sizeof(text) };
+	const char *name;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 2 ? '=' : 'a';
+	assert_null(secret_in_assignments(&rest, &arena, &name));
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "DB_PASSWORD=", 12);
+	assert_null(secret_in_assignments(&rest, &arena, &name));
+	memcpy(text + sizeof(text) - 8, "_TOKEN=x", 8);
+	assert_null(secret_in_assignments(&rest, &arena, &name));
+	assert_null(arena.blocks);
+	memset(text + 12, 'y', 500);
+	assert_non_null(secret_in_assignments(&rest, &arena, &name));
+	assert_string_equal(name, "DB_PASSWORD");
 	arena_done(&arena);
 }
 
@@ -372,6 +405,7 @@ int main(void)
 		cmocka_unit_test(evidence_without_room_is_still_evidence),
 		cmocka_unit_test(secrets_are_typed),
 		cmocka_unit_test(assignments_are_found_in_text),
+		cmocka_unit_test(assignments_take_no_memory),
 		cmocka_unit_test(waivers_end_and_are_missed),
 		cmocka_unit_test(a_change_runs_what_looks_at_it),
 		cmocka_unit_test(fingerprints_stay),

@@ -33,6 +33,30 @@ static const char sample[] =
 	"  \"Networks\": {\"back\": {\"IPAddress\": \"172.18.0.2\", \"GlobalIPv6Address\": \"2001:db8::2\","
 	"   \"MacAddress\": \"02:42:ac:12:00:02\"}}}}";
 
+/* Docker reads the value with Go's ParseBool, and does not start a container with any other. */
+static void no_new_privileges_is_read_as_docker_does(void **state)
+{
+	static const struct {
+		const char *option;
+		bool before, after;
+	} cases[] = {
+		{ "no-new-privileges", false, true },	     { "no-new-privileges:true", false, true },
+		{ "no-new-privileges=1", false, true },	     { "no-new-privileges=T", false, true },
+		{ "no-new-privileges:false", true, false },  { "no-new-privileges=0", true, false },
+		{ "no-new-privileges=F", true, false },	     { "no-new-privileges=FALSE", true, false },
+		{ "no-new-privileges=", true, false },	     { "no-new-privileges=no", true, false },
+		{ "no-new-privileges-at-all", false, false }, { "label=disable", true, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool asked = cases[i].before;
+
+		container_read_nnp(cases[i].option, &asked);
+		if (asked != cases[i].after)
+			fail_msg("%s", cases[i].option);
+	}
+}
+
 static void all_members_arrive(void **state)
 {
 	_cleanup_(container_freep) struct container *c = NULL;
@@ -182,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_members_arrive),
+		cmocka_unit_test(no_new_privileges_is_read_as_docker_does),
 		cmocka_unit_test(wrong_types_are_refused_or_empty),
 		cmocka_unit_test(the_model_replaces_by_id),
 		cmocka_unit_test(names_that_may_be_asked_for),

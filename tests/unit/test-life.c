@@ -115,6 +115,33 @@ static void a_finding_is_new_stays_and_goes(void **state)
 	l = life_free(l);
 }
 
+/* Who starts a container chooses its labels, and how long they are. */
+static void long_texts_are_cut_and_told(void **state)
+{
+	static char text[256 * 1024];
+	struct finding f = finding("HST-01", "fail", text, text, "f1");
+	struct bytes b = { 0 };
+	struct life_finding read;
+	enum status status;
+
+	for (size_t i = 0; i + 3 < sizeof(text); i += 3)
+		memcpy(text + i, "\xe2\x82\xac", 3);
+	f.subject.task_arn = f.subject.family = f.subject.image = f.evidence = text;
+	life_record_write(&f, &b);
+	assert_true(b.n <= LIFE_RECORD_MAX);
+	assert_int_equal(life_record_read(b.data, b.n, &read, &status), 0);
+	assert_string_equal(read.fingerprint, "f1");
+	assert_int_equal(strlen(read.task_arn), LIFE_TEXT_MAX / 3 * 3);
+	assert_memory_equal(read.family, text, LIFE_TEXT_MAX / 3 * 3);
+	bytes_done(&b);
+	b = (struct bytes){ 0 };
+	text[LIFE_TEXT_MAX - 1] = '\0';
+	life_record_write(&f, &b);
+	assert_int_equal(life_record_read(b.data, b.n, &read, &status), 0);
+	assert_string_equal(read.evidence, text);
+	bytes_done(&b);
+}
+
 static void what_was_not_looked_at_stays(void **state)
 {
 	struct steps s = { 0 };
@@ -315,6 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_finding_is_new_stays_and_goes),
+		cmocka_unit_test(long_texts_are_cut_and_told),
 		cmocka_unit_test(what_was_not_looked_at_stays),
 		cmocka_unit_test(containers_of_one_definition_have_a_life_each),
 		cmocka_unit_test(runs_beside_each_other_do_not_undo_each_other),

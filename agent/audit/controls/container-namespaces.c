@@ -281,13 +281,14 @@ static bool is_made_by_agent(const char *path)
 /* One volume, the container's own files, and what the ECS agent put there. */
 static bool is_ordinary(struct audit *a, const struct subject *s, const struct mount *m)
 {
-	const char *top = docker_root(a), *rest = m->host_path + strlen(top);
+	const char *top = docker_root(a), *rest;
 	size_t n = strlen(s->container->id);
 
 	if (is_made_by_agent(m->host_path))
 		return true;
 	if (!path_within(m->host_path, top))
 		return false;
+	rest = m->host_path + strlen(top);
 	if (strncmp(rest, "/containers/", 12) == 0)
 		return is_made_by_docker(rest + 12) || (strncmp(rest + 12, s->container->id, n) == 0 && rest[12 + n] == '/');
 	/* All volumes together are the data of every other container. */

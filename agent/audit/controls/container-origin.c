@@ -129,6 +129,11 @@ static bool is_declared(const json_t *known, uint64_t port)
 	return false;
 }
 
+static bool is_all_of_ipv4(const char *address)
+{
+	return !address[0] || strcmp(address, "0.0.0.0") == 0;
+}
+
 int check_ports(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const json_t *ports = facts_json(s->container->inspect, "NetworkSettings.Ports"), *v;
@@ -148,11 +153,12 @@ int check_ports(struct audit *a, const struct control *c, const struct subject *
 		json_array_foreach(list, i, v) {
 			const char *address = facts_json_string(v, "HostIp", "");
 			const char *text = facts_json_string(v, "HostPort", "");
-			bool wildcard = !address[0] || strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+			const json_t *before = i > 0 ? json_array_get(list, i - 1) : NULL;
+			bool all = strcmp(address, "::") == 0, wildcard = all || is_all_of_ipv4(address);
 
 			/* Every address of the other family comes as an entry of its own. */
-			if (i > 0 && strcmp(text, facts_json_string(json_array_get(list, i - 1), "HostPort", "")) == 0 &&
-			    strcmp(address, "::") == 0)
+			if (all && before && strcmp(text, facts_json_string(before, "HostPort", "")) == 0 &&
+			    is_all_of_ipv4(facts_json_string(before, "HostIp", "")))
 				continue;
 
 			n++;

@@ -6,6 +6,7 @@
 
 #include "audit/controls/docker.h"
 #include "audit/daemon-settings.h"
+#include "batten/host/container.h"
 
 static const json_t *info(struct audit *a)
 {
@@ -56,7 +57,7 @@ static bool argument_bounds(const struct daemon_settings *d)
 int check_logs(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *driver = facts_json_string(info(a), "LoggingDriver", "");
-	const struct container_facts *list;
+	const struct container_facts *list, *unreadable = NULL;
 	const struct daemon_settings *d;
 	struct evidence e = { 0 };
 	size_t n = facts_containers(a->facts, &list);
@@ -73,6 +74,8 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 		const char *own = facts_json_string(list[i].host_config, "LogConfig.Type", "");
 		const json_t *options = facts_json(list[i].host_config, "LogConfig.Config");
 
+		if (list[i].unreadable)
+			unreadable = &list[i];
 		if (list[i].is_platform || list[i].is_agent || !own[0] || ships_or_bounds(own))
 			continue;
 		if (!(strcmp(own, "json-file") == 0 && file_is_bounded(options)))
@@ -81,30 +84,42 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
+	else if (unreadable)
+		audit_unknown(a, s, "nobody can say where container %s logs to: %s", unreadable->name, unreadable->unreadable);
 	else
 		audit_pass(a, s, "logs go away or are bounded; the default is %s", driver);
 	return 0;
 }
 
-/* "no-new-privileges", ":true" or "=true"; a ":false" asks for the contrary. */
 static bool asks_for_no_new_privs(const struct container_facts *c)
 {
-	const char *option = facts_json_find(c->host_config, "SecurityOpt", "no-new-privileges");
+	const json_t *v;
+	bool asked = false;
+	size_t i;
 
-	return option && !strstr(option, "false");
+	json_array_foreach(json_object_get(c->host_config, "SecurityOpt"), i, v) {
+		if (json_is_string(v))
+			container_read_nnp(json_string_value(v), &asked);
+	}
+	return asked;
 }
 
 int check_default_no_new_privs(struct audit *a, const struct control *c, const struct subject *s)
 {
-	const struct container_facts *list;
+	const struct container_facts *list, *unreadable = NULL;
 	size_t n = facts_containers(a->facts, &list), n_without = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (!list[i].is_agent && !list[i].is_platform &&
-		    !asks_for_no_new_privs(&list[i]))
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].unreadable)
+			unreadable = &list[i];
+		else if (!list[i].is_agent && !list[i].is_platform && !asks_for_no_new_privs(&list[i]))
 			n_without++;
+	}
 	if (facts_json_find(info(a), "SecurityOptions", "name=no-new-privileges"))
 		audit_pass(a, s, "it is the default for every container");
+	else if (unreadable && n_without == 0)
+		audit_unknown(a, s, "it is not the default, and nobody can say whether container %s asks for it: %s",
+			      unreadable->name, unreadable->unreadable);
 	else if (n > 0 && n_without == 0)
 		audit_not_applicable(a, s, "every container sets it for itself");
 	else

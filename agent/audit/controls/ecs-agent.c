@@ -283,16 +283,31 @@ static bool is_true(const char *value)
 	return false;
 }
 
+/* The agent is known by its mounts, and is of no task. */
+static const struct container_facts *any_unreadable(struct audit *a)
+{
+	const struct container_facts *list;
+
+	for (size_t i = 0, n = facts_containers(a->facts, &list); i < n; i++)
+		if (list[i].unreadable && !list[i].task_arn)
+			return &list[i];
+	return NULL;
+}
+
 static int check_agent_container(struct audit *a, const struct control *c, const struct subject *host)
 {
-	const struct container_facts *agent = facts_agent(a->facts);
+	const struct container_facts *agent = facts_agent(a->facts), *unreadable = agent ? NULL : any_unreadable(a);
 	struct subject s = { .kind = SUBJECT_CONTAINER };
 	struct evidence e = { 0 };
 	const json_t *v;
 	size_t i;
 
 	if (!agent) {
-		audit_not_applicable(a, host, "no container here is the ECS agent's");
+		if (unreadable)
+			audit_unknown(a, host, "nobody can say whether container %s is the ECS agent's: %s", unreadable->name,
+				      unreadable->unreadable);
+		else
+			audit_not_applicable(a, host, "no container here is the ECS agent's");
 		return 0;
 	}
 	s.name = agent->name;

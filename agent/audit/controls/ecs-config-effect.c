@@ -77,11 +77,16 @@ static bool is_task(const struct container_facts *k)
 	return k->task_arn && !k->is_platform && !k->is_agent;
 }
 
+static bool in_host_network(const struct container_facts *k)
+{
+	return strcmp(facts_json_string(k->host_config, "NetworkMode", ""), "host") == 0;
+}
+
 ECS_CHECK(check_ecs_host_network_roles)
 {
 	const struct container_facts *list;
 	const struct ecs_settings *e;
-	unsigned int n_host = 0;
+	unsigned int n_told = 0;
 	int r = ecs_settings_of(a, s, &e);
 
 	if (r <= 0)
@@ -89,32 +94,38 @@ ECS_CHECK(check_ecs_host_network_roles)
 	for (size_t i = 0, n = facts_containers(a->facts, &list); i < n; i++) {
 		struct subject about;
 
-		if (!is_task(&list[i]) ||
-		    strcmp(facts_json_string(list[i].host_config, "NetworkMode", ""), "host") != 0)
+		if (!is_task(&list[i]) || (!list[i].unreadable && !in_host_network(&list[i])))
 			continue;
-		n_host++;
+		n_told++;
 		about = container_subject(a, &list[i]);
-		if (facts_json_find(list[i].config, "Env", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="))
+		if (list[i].unreadable)
+			audit_unknown(a, &about, "%s", list[i].unreadable);
+		else if (facts_json_find(list[i].config, "Env", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="))
 			audit_pass(a, &about, "has a task role");
 		else
 			audit_fail(a, &about, "in host networking without a task role: its SDK takes the instance's; %s",
 				   ecs_result_text(a, ecs_config_get(e->config, "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST")));
 	}
-	if (n_host == 0)
+	if (n_told == 0)
 		audit_not_applicable(a, s, "no task is in host networking");
 	return 0;
 }
 
-/* The privileged containers of tasks, as far as Docker can be asked. */
-static unsigned int count_privileged(struct audit *a, struct evidence *names)
+/* The privileged containers of tasks, as far as Docker can be asked, and one of which it does not tell. */
+static unsigned int count_privileged(struct audit *a, struct evidence *names, const struct container_facts **ret_unreadable)
 {
 	const struct container_facts *list;
 	unsigned int count = 0;
 
+	*ret_unreadable = NULL;
 	if (!facts_live(a->facts) || facts_source(a->facts, SOURCE_DOCKER, NULL) != SOURCE_OK)
 		return 0;
 	for (size_t i = 0, n = facts_containers(a->facts, &list); i < n; i++) {
-		if (!is_task(&list[i]) || !list[i].privileged)
+		if (!is_task(&list[i]))
+			continue;
+		if (list[i].unreadable)
+			*ret_unreadable = &list[i];
+		if (!list[i].privileged)
 			continue;
 		evidence_add(names, "%s", list[i].name);
 		count++;
@@ -126,16 +137,22 @@ ECS_CHECK(check_ecs_privileged)
 {
 	const struct ecs_result *v;
 	const struct ecs_settings *e;
+	const struct container_facts *unreadable = NULL;
 	struct evidence names = { 0 };
+	bool forbidden;
 	int r = ecs_settings_of(a, s, &e);
 
 	if (r <= 0)
 		return r;
 	v = ecs_config_get(e->config, "ECS_DISABLE_PRIVILEGED");
-	if (ecs_config_is_true(e->config, v->name) && !v->drift && count_privileged(a, &names) > 0)
+	forbidden = ecs_config_is_true(e->config, v->name);
+	if (forbidden && !v->drift && count_privileged(a, &names, &unreadable) > 0)
 		audit_drift(a, s, "%s, and privileged all the same: %s", ecs_result_text(a, v), evidence_text(&names));
+	else if (unreadable)
+		audit_unknown(a, s, "%s, but nobody can say whether %s is privileged: %s", ecs_result_text(a, v),
+			      unreadable->name, unreadable->unreadable);
 	else
-		report(a, s, v, ecs_config_is_true(e->config, v->name));
+		report(a, s, v, forbidden);
 	return 0;
 }
 

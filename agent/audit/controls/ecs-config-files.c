@@ -211,7 +211,7 @@ ECS_CHECK(check_ecs_registry_secrets)
 	return 0;
 }
 
-/* "Keyword = value" at the start of a line, as systemd reads it. */
+/* Does a line begin with it? What only begins like it (ExecStartPre, EnvironmentFile) is as much of a setting. */
 static bool unit_sets(const char *text, const char *keyword)
 {
 	size_t n = strlen(keyword);

@@ -168,6 +168,20 @@ static int check_user(struct audit *a, const struct control *c, const struct sub
 	return 0;
 }
 
+/* Arguments of the build stand before the step, "|1 TOKEN=…", and stay there. */
+static const char *rule_of_step(struct audit *a, const char *step)
+{
+	const char *rule = secret_in_text(step, strlen(step)), *variable;
+	struct slice rest = slice_of(step);
+
+	if (rule)
+		return rule;
+	do
+		rule = secret_in_assignments(&rest, &a->arena, &variable);
+	while (rule && audit_listed(a, "variables-without-secrets", variable));
+	return rule;
+}
+
 static int check_config_secrets(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const json_t *inspect = s->image_facts->inspect, *v;
@@ -197,16 +211,8 @@ static int check_config_secrets(struct audit *a, const struct control *c, const 
 			evidence_add(&e, "label %s holds a credential (%s)", name, rule);
 	}
 	json_array_foreach(s->image_facts->history, i, v) {
-		const char *step = facts_json_string(v, "CreatedBy", ""), *rule = secret_in_text(step, strlen(step));
-		const char *variable;
+		const char *rule = rule_of_step(a, facts_json_string(v, "CreatedBy", ""));
 
-		/* Arguments of the build stand before the step, "|1 TOKEN=…", and stay there. */
-		if (!rule)
-			rule = secret_in_assignments(step, strlen(step), &a->arena, &variable);
-		else
-			variable = NULL;
-		if (rule && variable && audit_listed(a, "variables-without-secrets", variable))
-			rule = NULL;
 		if (rule)
 			evidence_add(&e, "build step %zu holds a credential (%s)", i + 1, rule);
 	}

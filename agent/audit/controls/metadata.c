@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "audit/controls/controls.h"
 #include "audit/packet-rules.h"
@@ -344,12 +345,31 @@ static unsigned int judge_lines(struct audit *a, const char *text, size_t n_text
 
 		line++;
 		if (!rule)
-			rule = secret_in_assignments(p, n, &a->arena, &name);
+			rule = secret_in_assignments(&(struct slice){ p, n }, &a->arena, &name);
 		if (rule)
 			evidence_add(e, "line %u holds a credential (%s)", line, rule);
 		p += n + 1;
 	}
 	return line;
+}
+
+/* A part's header says so, in letters of any size. */
+static bool has_base64(const char *text, size_t n)
+{
+	static const char field[] = "Content-Transfer-Encoding:", value[] = "base64";
+
+	for (const char *p = text, *end = text + n; p < end; p++) {
+		const char *v;
+
+		if ((size_t)(end - p) < sizeof(field) - 1 || strncasecmp(p, field, sizeof(field) - 1) != 0)
+			continue;
+		v = p + sizeof(field) - 1;
+		while (v < end && (*v == ' ' || *v == '\t'))
+			v++;
+		if ((size_t)(end - v) >= sizeof(value) - 1 && strncasecmp(v, value, sizeof(value) - 1) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int check_user_data(struct audit *a, const struct control *c, const struct subject *s)
@@ -379,7 +399,7 @@ static int check_user_data(struct audit *a, const struct control *c, const struc
 	n_lines = judge_lines(a, text, n, &e);
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, &file, "%s; every process that reaches the metadata service can read it", evidence_text(&e));
-	else if (memmem(text, n, "Content-Transfer-Encoding: base64", 33))
+	else if (has_base64(text, n))
 		audit_unknown(a, &file, "a part of it is in base64, and is not looked into");
 	else
 		audit_pass(a, &file, "no credential in %u lines", n_lines);

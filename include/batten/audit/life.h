@@ -97,8 +97,14 @@ void life_each(const struct life *l, void (*fn)(void *user, const struct life_fi
  */
 #define LIFE_RECORD_MIN (4 * sizeof(uint32_t) + 7)
 #define LIFE_RECORD_MAX 32768
+#define LIFE_TEXT_MAX 1024 /* bytes of each text */
 
-/* Nothing is written for a control that is not in the catalogue: the engine's own words on waivers. */
+/*
+ * life_record_write - append a result
+ * A text is cut, between two characters, behind LIFE_TEXT_MAX bytes: labels are as long as whoever starts
+ * the container likes. The fingerprint, which is of the whole texts, never is. Nothing is written for a
+ * control that is not in the catalogue: the engine's own words on waivers.
+ */
 void life_record_write(const struct finding *f, struct bytes *b);
 
 /*

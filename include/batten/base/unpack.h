@@ -9,7 +9,7 @@
 bool is_gzip(const char *data, size_t n);
 
 /*
- * unpack_text - what a small gzip file holds, with a NUL behind it
+ * unpack_text - what a small gzip file holds, all its members, with a NUL behind it
  * @ret: in the arena
  * Return: 0; -EBADMSG when it is none; -EFBIG when more than @max_bytes come out; -ENOMEM
  */

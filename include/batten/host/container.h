@@ -159,6 +159,13 @@ DEFINE_CLEANUP(struct container *, container_free)
 bool container_may_be_of_ecs(const json_t *inspect);
 
 /*
+ * container_read_nnp - does an element of SecurityOpt ask for no-new-privileges?
+ * @asked: what those before it asked for; unchanged when it is about something else. A value that Docker
+ *         would refuse asks for nothing.
+ */
+void container_read_nnp(const char *option, bool *asked);
+
+/*
  * container_parse - Docker's answer to /containers/ID/json
  * A member that is missing is taken for its empty value; one of the wrong type is an error.
  * Return: 0, -ENOMEM, or -EPROTO with the member's name in @d
