@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/json-decode.h"
 #include "batten/base/bytes.h"
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
@@ -56,14 +55,9 @@ static char *without_nul(const char *text, size_t n)
 int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret, struct diag *d)
 {
 	_cleanup_(freep) char *mended = NULL;
-	json_t *j = json_decode(text, n);
 	struct diag why = { 0 };
 	int r;
 
-	if (j) {
-		*ret = j;
-		return 0;
-	}
 	r = parse(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, name, ret, &why);
 	if (r != -EBADMSG) /* -ENOMEM and success have no words */
 		return r;

@@ -12,7 +12,6 @@
 #include "batten/base/diag.h"
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
-#include "base/json-decode.h"
 #include "batten/base/json.h"
 #include "batten/base/list.h"
 #include "batten/base/log.h"
@@ -151,50 +150,6 @@ static void log_limit_counts_what_it_holds_back(void **state)
 	assert_true(log_limit_allow(&l, 10, &held)); /* the clock went back */
 }
 
-static void plain_json_is_read_quickly_and_nothing_else(void **state)
-{
-	static const struct {
-		const char *text;
-		bool plain;
-	} cases[] = {
-		{ "{}", true },
-		{ " [ ] \n", true },
-		{ "{\"a\": [1, -2, true, false, null, \"x\\n\\\"\\u0026\"], \"\": {}}", true },
-		{ "[9223372036854775807, \"\xc3\xa4\"]", true },
-		{ "", false },
-		{ "1", false },
-		{ "[1,]", false },
-		{ "[1}", false },
-		{ "[1] 2", false },
-		{ "[01]", false },
-		{ "[-0]", false },
-		{ "[1.5]", false },
-		{ "[9223372036854775808]", false },
-		{ "[tru]", false },
-		{ "{\"a\":1,\"a\":1}", false },
-		{ "{\"a\":1,\"\\u0061\":1}", false },
-		{ "{a:1}", false },
-		{ "{\"a\"}", false },
-		{ "[\"\\u0000\"]", false },
-		{ "[\"\\u00e4\"]", false },
-		{ "[\"\\x\"]", false },
-		{ "[\"\t\"]", false },
-		{ "[\"\xff\"]", false },
-		{ "[\"", false },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_(json_freep) json_t *quick = json_decode(cases[i].text, strlen(cases[i].text));
-		_cleanup_(json_freep) json_t *slow = NULL;
-
-		if ((quick != NULL) != cases[i].plain)
-			fail_msg("%s", cases[i].text);
-		slow = json_loads(cases[i].text, JSON_REJECT_DUPLICATES, NULL);
-		if (quick && !json_equal(quick, slow))
-			fail_msg("%s", cases[i].text);
-	}
-}
-
 static void json_text_mends_bad_utf8(void **state)
 {
 	_cleanup_(json_freep) json_t *j = json_text("a\xff\xc3\xa4\xed\xa0\x80");
@@ -239,7 +194,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(odd_files_are_refused, temporary_dir, remove_dir),
 		cmocka_unit_test(list_survives_removal_while_walking),
 		cmocka_unit_test(log_limit_counts_what_it_holds_back),
-		cmocka_unit_test(plain_json_is_read_quickly_and_nothing_else),
 		cmocka_unit_test(json_text_mends_bad_utf8),
 		cmocka_unit_test(an_answer_may_hold_a_nul),
 		cmocka_unit_test(table_lines_up_and_escapes),
