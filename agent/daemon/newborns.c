@@ -6,14 +6,12 @@
 #include "daemon/newborns.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "batten/base/json.h"
 #include "batten/base/log.h"
-#include "batten/kernel/cgroup.h"
 
 #define RENEW_US 10000000ull /* a third of CGROUP_LEASE_NS */
 #define WAIT_US 2000000ull   /* an attempt, for its container's name */
@@ -185,29 +183,13 @@ void newborns_made(struct newborns *n, const struct container *c)
 		(void)!cgroup_births_agent(n->births, c->id); /* it tries again after some ms */
 }
 
-int newborns_group(const struct container *c, uint64_t *ret)
-{
-	const char *id = strstr(c->cgroup, c->id);
-	const char *below = id ? strchr(id, '/') : NULL;
-	char path[PATH_MAX];
-
-	*ret = c->cgroup_id;
-	if (!below)
-		return 0;
-	if (snprintf(path, sizeof(path), "%.*s", (int)(below - c->cgroup), c->cgroup) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return cgroup_id(path, ret, NULL);
-}
-
 void newborns_judged(struct newborns *n, const struct container *c)
 {
-	uint64_t group;
-
 	newborns_made(n, c);
-	if (!n->births || newborns_group(c, &group) < 0)
+	if (!n->births)
 		return;
-	cgroup_births_judged(n->births, group);
-	tell(n, group);
+	cgroup_births_judged(n->births, c->whole_id);
+	tell(n, c->whole_id);
 }
 
 bool newborns_keep(struct newborns *n, const struct cgroup_event *e)

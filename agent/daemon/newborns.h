@@ -34,12 +34,6 @@ void newborns_made(struct newborns *n, const struct container *c);
 /* The container has its row, or none: from here on that decides. */
 void newborns_judged(struct newborns *n, const struct container *c);
 
-/*
- * newborns_group - the group that was made for a container; it may stand in one that it made below
- * Return: 0 or a negative errno
- */
-int newborns_group(const struct container *c, uint64_t *ret) _must_check_;
-
 /* Is it a newborn's attempt? Then it is kept until newborns_judged(), or for some seconds. */
 bool newborns_keep(struct newborns *n, const struct cgroup_event *e);
 

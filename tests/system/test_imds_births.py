@@ -302,6 +302,61 @@ def test_a_container_whose_first_process_stands_deeper(h):
     assert tcp4(h, whole) == tcp4(h, beside) == "EPERM"
 
 
+def deep(h, name="deep", early=False):
+    """A container whose first process stands in a group that it made: its id, the whole, and a group beside the first."""
+    id = h.docker.new_id()
+    whole = h.tree.make(f"system.slice/docker-{id}.scope")
+    p = groups.start(whole if early else h.tree.make(f"system.slice/docker-{id}.scope/init"), h.host, "sleep", "1000")
+    h.docker.add(name, p.pid, "host", id=id)
+    h.docker.start(id, p.pid)
+    h.wait_known(name)
+    if early:
+        (h.tree.make(f"system.slice/docker-{id}.scope/init") / "cgroup.procs").write_text(str(p.pid))
+    return whole, h.tree.make(f"system.slice/docker-{id}.scope/beside")
+
+
+def test_an_exception_is_for_the_whole_of_a_container(h):
+    """Whatever group its first process stands in, and what it makes below is its own."""
+    h.daemon()
+    whole, beside = deep(h)
+    h.batten("imds", "allow", "add", "container:deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside)} == {"OK"}
+    inner = h.tree.make(beside.relative_to(h.tree.root) / "docker" / ("d" * 64))
+    assert tcp4(h, inner) == "OK" and h.tree.guard("newborns").stdout == ""
+    h.batten("imds", "allow", "remove", "container:deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside, inner)} == {"EPERM"}
+
+
+def test_a_container_that_is_allowed_from_the_first_has_no_newborns(h):
+    """A runtime inside makes groups that Docker never tells of."""
+    h.configure("allow = image:busybox:1")
+    h.daemon()
+    whole, beside = deep(h)
+    inner = h.tree.make(whole.relative_to(h.tree.root) / "docker" / ("d" * 64))
+    assert h.tree.guard("newborns").stdout == ""
+    assert {tcp4(h, g) for g in (whole, beside, inner)} == {"OK"}
+
+
+def test_the_next_daemon_finds_the_row_of_who_moved_meanwhile(h):
+    h.configure("allow = image:busybox:1")
+    daemon = h.daemon()
+    whole, beside = deep(h, early=True)
+    assert tcp4(h, beside) == "OK"
+    daemon.kill()
+    daemon.wait()
+    h.daemon()
+    h.wait_known("deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside)} == {"OK"}
+
+
+def test_the_attempt_of_a_group_beside_the_first_is_the_container_s(h):
+    h.daemon()
+    whole, beside = deep(h)
+    assert tcp4(h, beside) == "EPERM"
+    e = lab.wait_for(lambda: next((e for e in h.events() if e["kind"] == "imds.blocked"), None), "the event", timeout=60)
+    assert e.get("container") == "deep", e
+
+
 def test_a_kernel_that_cannot_trace(h):
     """Refused once Docker has told of them, slices renewed by the daemon; and the status says both."""
     h.daemon("--assume-feature=-cgroup-tracing")
