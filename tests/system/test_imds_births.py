@@ -370,3 +370,12 @@ def test_a_kernel_that_cannot_trace(h):
         assert "a slice that is made anew is open until the guard is renewed" in row["reason"], row
     web = h.tasks.run("web", h.host)
     lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "EPERM", "tcp6": "EPERM"}, "the slice's row")
+
+
+def test_a_kernel_that_cannot_trace_and_a_daemon_that_began_unblocked(h):
+    h.runtime.mkdir()
+    (h.runtime / "imds.unblocked").touch()
+    h.daemon("--assume-feature=-cgroup-tracing")
+    h.batten("imds", "block")
+    web = h.tasks.run("web", h.host)
+    lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "EPERM", "tcp6": "EPERM"}, "the slice's row")
