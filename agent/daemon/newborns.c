@@ -74,17 +74,21 @@ static void tell(struct newborns *n, uint64_t group)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data);
 
+/* Never later than it is armed: who comes last must not put off what is due before. */
 static void arm(struct newborns *n)
 {
-	uint64_t in_us = n->n_waiting > 0 ? WAIT_US : RENEW_US;
-	int r;
+	uint64_t at = now_us() + (n->n_waiting > 0 ? WAIT_US : RENEW_US), due;
+	int enabled, r;
 
+	if (n->timer && sd_event_source_get_enabled(n->timer, &enabled) > 0 &&
+	    sd_event_source_get_time(n->timer, &due) >= 0 && due <= at)
+		return;
 	if (n->timer) {
-		r = sd_event_source_set_time_relative(n->timer, in_us);
+		r = sd_event_source_set_time(n->timer, at);
 		if (r >= 0)
 			r = sd_event_source_set_enabled(n->timer, SD_EVENT_ONESHOT);
 	} else {
-		r = sd_event_add_time_relative(n->event, &n->timer, CLOCK_MONOTONIC, in_us, 0, on_timer, n);
+		r = sd_event_add_time(n->event, &n->timer, CLOCK_MONOTONIC, at, 0, on_timer, n);
 	}
 	(void)r; /* no memory for a timer: a lease ends */
 }
@@ -171,10 +175,7 @@ void newborns_docker(struct newborns *n, bool followed)
 
 void newborns_born(struct newborns *n)
 {
-	int enabled = SD_EVENT_OFF;
-
-	if (!n->timer || sd_event_source_get_enabled(n->timer, &enabled) < 0 || enabled == SD_EVENT_OFF)
-		arm(n);
+	arm(n);
 }
 
 void newborns_made(struct newborns *n, const struct container *c)

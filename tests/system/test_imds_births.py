@@ -260,6 +260,26 @@ def test_the_next_daemon_takes_over(h):
     lab.wait_for(lambda: h.tree.guard("newborns").stdout == "", "the newborns to go with their groups")
 
 
+def test_leases_are_renewed_however_many_come_and_try(h):
+    h.daemon()
+    unjudged = h.tree.make(f"docker/{'1' * 64}")
+    id = str(os.stat(unjudged).st_ino)
+
+    def left():
+        """Milliseconds of the lease."""
+        rows = dict(line.split() for line in h.tree.guard("newborns").stdout.splitlines())
+        return int(rows[id])
+    first = before = left()
+    while (now := left()) <= before:
+        before = now
+        assert now > first - 15000, "the timer was put off"
+        other = h.tasks.run("other", h.host, role="plain", start=False)
+        assert h.roads(other, "tcp4") == {"tcp4": "EPERM"}
+        h.docker.start(other, h.tasks._made[other][1].pid)
+        lab.wait_for(lambda: str(os.stat(h.tasks.group(other)).st_ino) not in h.tree.guard("newborns").stdout, "its row")
+        h.tasks.stop(other)
+
+
 def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
     h.daemon()
     soon = h.tasks.run("soon", h.host, role="plain", start=False)
