@@ -622,11 +622,22 @@ int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d)
 	return *ret ? 0 : -ENOMEM;
 }
 
+static void set_routes(struct host_service *s)
+{
+	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer,
+				 !guard_service_stands(s->guard));
+}
+
+void host_service_unblocked(struct host_service *s)
+{
+	set_routes(s);
+}
+
 void host_service_configure(struct host_service *s, const struct settings *settings)
 {
 	s->imds = settings->imds;
 	open_layer(s);
-	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer);
+	set_routes(s);
 	open_nflog(s);
 	open_observer(s, &settings->seccomp);
 	untold_start(s->untold);
