@@ -563,6 +563,8 @@ void host_service_changed(struct host_service *s)
 {
 	if (s->imds.enabled && guard_service_stands(s->guard))
 		self_test_soon(s->self_test, s->imds.self_test);
+	else
+		self_test_stop(s->self_test);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -631,6 +633,7 @@ static void set_routes(struct host_service *s)
 void host_service_unblocked(struct host_service *s)
 {
 	set_routes(s);
+	host_service_changed(s);
 }
 
 void host_service_configure(struct host_service *s, const struct settings *settings)
