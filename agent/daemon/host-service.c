@@ -695,7 +695,9 @@ struct host_service *host_service_free(struct host_service *s)
 {
 	if (!s)
 		return NULL;
-	/* First: what it has still to tell is told of containers. */
+	/* First: what they have still to tell is told of containers. */
+	if (s->newborns && s->watch)
+		newborns_tell_all(s->newborns);
 	s->observe = observe_service_free(s->observe);
 	s->docker = docker_service_free(s->docker);
 	s->watch = host_watch_free(s->watch);

@@ -70,6 +70,13 @@ static void tell(struct newborns *n, uint64_t group)
 	n->n_waiting = left;
 }
 
+void newborns_tell_all(struct newborns *n)
+{
+	for (size_t i = 0; i < n->n_waiting; i++)
+		n->fn(n->user, &n->waiting[i].event);
+	n->n_waiting = 0;
+}
+
 /* ---- leases ---------------------------------------------------------------------------------- */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data);

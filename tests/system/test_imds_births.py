@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import struct
+import time
 
 import pytest
 
@@ -290,6 +291,16 @@ def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
     # Whoever never gets a name is told of all the same.
     assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
     lab.wait_for(lambda: any("outside of all known" in e["message"] for e in h.events()), "the nameless one's", timeout=60)
+
+
+def test_an_attempt_that_waits_for_a_name_is_told_at_the_end(h):
+    daemon = h.daemon()
+    assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
+    time.sleep(0.2)
+    assert "IMDS attempt blocked" not in h.log(), "it waits"
+    daemon.terminate()
+    daemon.wait()
+    assert "IMDS attempt blocked" in h.log()
 
 
 def test_a_task_without_a_slice_of_its_own(h):
