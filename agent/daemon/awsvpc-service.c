@@ -22,7 +22,7 @@ static const struct log_message msg_open = { "9475e2836bd4f3f715a602d3e4f50629",
 static const struct log_message msg_added = { "a586f3947ce50408260713e4f506172a",
 					       "blackhole routes added to an awsvpc task" };
 static const struct log_message msg_removed = { "c9d5f2a13e7b4c80ad2e4f6b8c0e1a30",
-						 "blackhole routes removed again: a container of the awsvpc task is allowed" };
+						 "blackhole routes removed again from an awsvpc task" };
 static const struct log_message msg_failed = { "b69704a58df61519370824f50617283b",
 						"an awsvpc task cannot be looked at" };
 
@@ -51,7 +51,7 @@ struct awsvpc_service {
 	struct event_log *log;
 	struct list places;
 	enum imds_awsvpc mode;
-	bool cgroups;
+	bool cgroups, open;
 };
 
 struct awsvpc_service *awsvpc_service_new(sd_event *event, struct event_log *log)
@@ -122,7 +122,7 @@ static bool is_left_open(const struct place *p)
 {
 	bool all;
 
-	return allowed_member(p, &all) && (all || p->service->cgroups);
+	return p->service->open || (allowed_member(p, &all) && (all || p->service->cgroups));
 }
 
 static void tell(const struct place *p)
@@ -134,7 +134,8 @@ static void tell(const struct place *p)
 	if (p->result.added)
 		log_event(LOG_NOTICE, &msg_added, "container", name);
 	if (p->result.removed)
-		log_event(LOG_NOTICE, &msg_removed, "container", name);
+		log_event(LOG_NOTICE, &msg_removed, "container", name, "reason",
+			  p->service->open ? "unblocked by an operator" : "a container there is allowed");
 	if (!open || is_left_open(p))
 		return;
 	log_event(LOG_WARNING, &msg_open, "container", name);
@@ -289,12 +290,13 @@ void awsvpc_service_ended(struct awsvpc_service *s, const struct container *c)
 	}
 }
 
-void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups)
+void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups, bool open)
 {
-	bool changed = s->mode != mode || s->cgroups != cgroups;
+	bool changed = s->mode != mode || s->cgroups != cgroups || s->open != open;
 
 	s->mode = mode;
 	s->cgroups = cgroups;
+	s->open = open;
 	list_for_each(pos, &s->places)
 		if (changed && !list_empty(&container_of(pos, struct place, node)->members))
 			look(container_of(pos, struct place, node));
@@ -341,13 +343,18 @@ void awsvpc_service_status(const struct awsvpc_service *s, json_t *layers)
 			if (list_empty(&p->members))
 				continue;
 			n++;
+			if (s->open)
+				continue;
 			if (describe(p, family, text, sizeof(text)) ? reason[0] != '\0' : n_bad++ > 0)
 				continue;
 			memcpy(reason, text, sizeof(reason));
 		}
-		if (s->mode == AWSVPC_NO || n == 0) {
+		if (s->mode == AWSVPC_NO || n == 0 || s->open) {
 			state = "off";
-			(void)snprintf(reason, sizeof(reason), "%s", n == 0 ? "no awsvpc task runs" : "awsvpc = no");
+			(void)snprintf(reason, sizeof(reason), "%s",
+				       n == 0		       ? "no awsvpc task runs" :
+				       s->mode == AWSVPC_NO ? "awsvpc = no" :
+							      "unblocked by an operator");
 		} else if (n_bad > 0) {
 			state = "degraded";
 		}

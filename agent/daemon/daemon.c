@@ -227,8 +227,10 @@ static int call_block(void *data, const json_t *request, json_t **ret, struct di
 static int call_unblock(void *data, const json_t *request, json_t **ret, struct diag *d)
 {
 	struct daemon *m = data;
+	int r = guard_service_unblock(m->guard, d);
 
-	return guard_service_unblock(m->guard, d);
+	host_service_unblocked(m->host);
+	return r;
 }
 
 static int call_status(void *data, const json_t *request, json_t **ret, struct diag *d)

@@ -430,12 +430,16 @@ int guard_service_block(struct guard_service *s, struct diag *d)
 	if (!s->config.enabled)
 		return diag_fail(d, -EINVAL, "[imds]",
 				 "enabled = no in the daemon's configuration; change it and reload the daemon");
-	r = imds_guard_apply(s->guard, d);
+	/* Nobody followed the slices meanwhile: those of the plan may be gone. */
+	r = imds_guard_configure(s->guard, &s->config, &s->open, s->kept);
+	if (r >= 0)
+		r = imds_guard_apply(s->guard, d);
 	if (r < 0)
 		return r;
 	if (s->unblocked) {
 		(void)unlink(s->unblocked_path);
 		s->unblocked = false;
+		watch_slices(s);
 		watch_pins(s);
 		log_event(LOG_NOTICE, &msg_blocked);
 	}

@@ -109,15 +109,19 @@ static bool in_slice(const struct host_service *s, const struct container *c)
 	return false;
 }
 
-static int guard_row(struct host_service *s, const struct container *c)
+/* Its first process may stand in a group that it made itself, beside others: they are of one mind. */
+static int put_rows(struct host_service *s, const struct container *c, enum cgroup_verdict v)
 {
-	uint64_t whole = 0;
-	int r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_GUARD);
+	int r = cgroup_layer_put(s->layer, c->cgroup_id, v);
 
-	/* Its first process may stand in a group that it made itself, beside others. */
-	if (r >= 0)
-		r = newborns_group(c, &whole);
-	return r < 0 || whole == c->cgroup_id ? r : cgroup_layer_put(s->layer, whole, CGROUP_GUARD);
+	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_put(s->layer, c->whole_id, v);
+}
+
+static int drop_rows(struct host_service *s, const struct container *c)
+{
+	int r = cgroup_layer_drop(s->layer, c->cgroup_id);
+
+	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_drop(s->layer, c->whole_id);
 }
 
 static void set_row(struct host_service *s, const struct container *c)
@@ -127,11 +131,11 @@ static void set_row(struct host_service *s, const struct container *c)
 	if (!s->layer || c->cgroup_id == 0)
 		return;
 	if (exception_of(s, c))
-		r = cgroup_layer_put(s->layer, c->cgroup_id, CGROUP_ALLOW);
+		r = put_rows(s, c, CGROUP_ALLOW);
 	else if (c->role == ROLE_ECS_AGENT || in_slice(s, c))
-		r = cgroup_layer_drop(s->layer, c->cgroup_id);
+		r = drop_rows(s, c);
 	else
-		r = guard_row(s, c);
+		r = put_rows(s, c, CGROUP_GUARD);
 	if (r < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name, "reason", strerror(-r));
 	else
@@ -255,6 +259,16 @@ static int open_address(struct imds_openings *o, int family, const void *bytes, 
 	return r;
 }
 
+/* How deep the group lies that was made for the container. */
+static unsigned int depth_of(const struct container *c)
+{
+	unsigned int depth = cgroup_depth(c->cgroup);
+
+	for (const char *p = strstr(c->cgroup, c->id); p && (p = strchr(p, '/')); p++)
+		depth -= MIN(depth, 1U);
+	return depth;
+}
+
 static int open_container(struct host_service *s, struct imds_openings *o, const struct container *c,
 			  const struct bridge_port *ports, size_t n_ports)
 {
@@ -266,7 +280,7 @@ static int open_container(struct host_service *s, struct imds_openings *o, const
 			r = open_address(o, AF_INET6, &c->networks[i].ip6, ports, netns < 0 ? 0 : n_ports, netns);
 	}
 	if (r >= 0 && c->cgroup_id != 0)
-		r = imds_openings_group(o, c->cgroup_id, cgroup_depth(c->cgroup));
+		r = imds_openings_group(o, c->whole_id, depth_of(c));
 	return r;
 }
 
@@ -369,7 +383,7 @@ static void on_ended(void *user, struct container *c)
 	if (!exception_of(s, c))
 		return;
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
-	if (s->layer && c->cgroup_id != 0 && cgroup_layer_drop(s->layer, c->cgroup_id) < 0)
+	if (s->layer && c->cgroup_id != 0 && drop_rows(s, c) < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name);
 	set_openings(s, c);
 	log_event(LOG_NOTICE, &msg_closed, "container", c->name);
@@ -406,7 +420,7 @@ static bool may_have_row(const struct host_service *s, uint64_t id)
 	list_for_each(pos, reopened_list(s->reopened)) {
 		const struct reopened_container *r = container_of(pos, struct reopened_container, node);
 
-		if (r->container->cgroup_id == id && rule_stands(s, r->rule))
+		if (container_has_group(r->container, id) && rule_stands(s, r->rule))
 			return true;
 	}
 	return false;
@@ -549,6 +563,8 @@ void host_service_changed(struct host_service *s)
 {
 	if (s->imds.enabled && guard_service_stands(s->guard))
 		self_test_soon(s->self_test, s->imds.self_test);
+	else
+		self_test_stop(s->self_test);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -608,11 +624,23 @@ int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d)
 	return *ret ? 0 : -ENOMEM;
 }
 
+static void set_routes(struct host_service *s)
+{
+	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer,
+				 !guard_service_stands(s->guard));
+}
+
+void host_service_unblocked(struct host_service *s)
+{
+	set_routes(s);
+	host_service_changed(s);
+}
+
 void host_service_configure(struct host_service *s, const struct settings *settings)
 {
 	s->imds = settings->imds;
 	open_layer(s);
-	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer);
+	set_routes(s);
 	open_nflog(s);
 	open_observer(s, &settings->seccomp);
 	untold_start(s->untold);
@@ -667,7 +695,9 @@ struct host_service *host_service_free(struct host_service *s)
 {
 	if (!s)
 		return NULL;
-	/* First: what it has still to tell is told of containers. */
+	/* First: what they have still to tell is told of containers. */
+	if (s->newborns && s->watch)
+		newborns_tell_all(s->newborns);
 	s->observe = observe_service_free(s->observe);
 	s->docker = docker_service_free(s->docker);
 	s->watch = host_watch_free(s->watch);

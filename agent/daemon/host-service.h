@@ -33,6 +33,9 @@ DEFINE_CLEANUP(struct host_service *, host_service_free)
 /* Takes new exceptions of the configuration, and looks at a cgroup layer that was made anew. */
 void host_service_configure(struct host_service *s, const struct settings *settings);
 
+/* An operator has unblocked; host_service_configure() takes it back. */
+void host_service_unblocked(struct host_service *s);
+
 /* The guard was changed or mended: tests it, if that is asked for. */
 void host_service_changed(struct host_service *s);
 

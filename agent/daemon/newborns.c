@@ -6,14 +6,12 @@
 #include "daemon/newborns.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "batten/base/json.h"
 #include "batten/base/log.h"
-#include "batten/kernel/cgroup.h"
 
 #define RENEW_US 10000000ull /* a third of CGROUP_LEASE_NS */
 #define WAIT_US 2000000ull   /* an attempt, for its container's name */
@@ -72,21 +70,32 @@ static void tell(struct newborns *n, uint64_t group)
 	n->n_waiting = left;
 }
 
+void newborns_tell_all(struct newborns *n)
+{
+	for (size_t i = 0; i < n->n_waiting; i++)
+		n->fn(n->user, &n->waiting[i].event);
+	n->n_waiting = 0;
+}
+
 /* ---- leases ---------------------------------------------------------------------------------- */
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data);
 
+/* Never later than it is armed: who comes last must not put off what is due before. */
 static void arm(struct newborns *n)
 {
-	uint64_t in_us = n->n_waiting > 0 ? WAIT_US : RENEW_US;
-	int r;
+	uint64_t at = now_us() + (n->n_waiting > 0 ? WAIT_US : RENEW_US), due;
+	int enabled, r;
 
+	if (n->timer && sd_event_source_get_enabled(n->timer, &enabled) > 0 &&
+	    sd_event_source_get_time(n->timer, &due) >= 0 && due <= at)
+		return;
 	if (n->timer) {
-		r = sd_event_source_set_time_relative(n->timer, in_us);
+		r = sd_event_source_set_time(n->timer, at);
 		if (r >= 0)
 			r = sd_event_source_set_enabled(n->timer, SD_EVENT_ONESHOT);
 	} else {
-		r = sd_event_add_time_relative(n->event, &n->timer, CLOCK_MONOTONIC, in_us, 0, on_timer, n);
+		r = sd_event_add_time(n->event, &n->timer, CLOCK_MONOTONIC, at, 0, on_timer, n);
 	}
 	(void)r; /* no memory for a timer: a lease ends */
 }
@@ -173,10 +182,7 @@ void newborns_docker(struct newborns *n, bool followed)
 
 void newborns_born(struct newborns *n)
 {
-	int enabled = SD_EVENT_OFF;
-
-	if (!n->timer || sd_event_source_get_enabled(n->timer, &enabled) < 0 || enabled == SD_EVENT_OFF)
-		arm(n);
+	arm(n);
 }
 
 void newborns_made(struct newborns *n, const struct container *c)
@@ -185,29 +191,13 @@ void newborns_made(struct newborns *n, const struct container *c)
 		(void)!cgroup_births_agent(n->births, c->id); /* it tries again after some ms */
 }
 
-int newborns_group(const struct container *c, uint64_t *ret)
-{
-	const char *id = strstr(c->cgroup, c->id);
-	const char *below = id ? strchr(id, '/') : NULL;
-	char path[PATH_MAX];
-
-	*ret = c->cgroup_id;
-	if (!below)
-		return 0;
-	if (snprintf(path, sizeof(path), "%.*s", (int)(below - c->cgroup), c->cgroup) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return cgroup_id(path, ret, NULL);
-}
-
 void newborns_judged(struct newborns *n, const struct container *c)
 {
-	uint64_t group;
-
 	newborns_made(n, c);
-	if (!n->births || newborns_group(c, &group) < 0)
+	if (!n->births)
 		return;
-	cgroup_births_judged(n->births, group);
-	tell(n, group);
+	cgroup_births_judged(n->births, c->whole_id);
+	tell(n, c->whole_id);
 }
 
 bool newborns_keep(struct newborns *n, const struct cgroup_event *e)

@@ -19,7 +19,10 @@ struct newborns *newborns_new(sd_event *event, void (*fn)(void *user, const stru
 struct newborns *newborns_free(struct newborns *n);
 DEFINE_CLEANUP(struct newborns *, newborns_free)
 
-/* The guard's cgroup layer stands as configured, or does not. Without a gap over what was before. */
+/*
+ * The guard's cgroup layer stands as configured, or does not. Whom it refuses stays refused; of ECS's agents it knows no more
+ * than those that run: one that was made and is started at this very moment is refused for some ms, and tries again.
+ */
 void newborns_configure(struct newborns *n, struct guard_service *guard, const struct imds_config *c);
 
 /* While Docker is away for long nobody is refused: nobody could tell which container is the ECS agent's. */
@@ -34,14 +37,11 @@ void newborns_made(struct newborns *n, const struct container *c);
 /* The container has its row, or none: from here on that decides. */
 void newborns_judged(struct newborns *n, const struct container *c);
 
-/*
- * newborns_group - the group that was made for a container; it may stand in one that it made below
- * Return: 0 or a negative errno
- */
-int newborns_group(const struct container *c, uint64_t *ret) _must_check_;
-
 /* Is it a newborn's attempt? Then it is kept until newborns_judged(), or for some seconds. */
 bool newborns_keep(struct newborns *n, const struct cgroup_event *e);
+
+/* What is kept is told as it is, for nobody will be there to tell it later. */
+void newborns_tell_all(struct newborns *n);
 
 /* Into the rows of the layer cgroup-ebpf: why containers in no slice are open at first, where they are. */
 void newborns_status(const struct newborns *n, json_t *layers);

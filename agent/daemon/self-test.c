@@ -276,6 +276,13 @@ void self_test_allowed(struct self_test *s)
 	s->allowed = true;
 }
 
+void self_test_stop(struct self_test *s)
+{
+	s->soon = sd_event_source_disable_unref(s->soon);
+	s->again = false;
+	s->allowed = true;
+}
+
 bool self_test_is_ours(const struct self_test *s, pid_t pid)
 {
 	for (size_t i = 0; i < s->n_pids; i++)

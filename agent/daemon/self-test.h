@@ -35,6 +35,9 @@ void self_test_soon(struct self_test *s, enum imds_self_test mode);
 /* What a run that has begun finds open may have been allowed since: nobody is accused of it. Call self_test_soon() then. */
 void self_test_allowed(struct self_test *s);
 
+/* The guard does not stand, as it was asked for: no run is due, and what one finds that has begun is no matter. */
+void self_test_stop(struct self_test *s);
+
 /* Is that a process of a run? Its attempts are nobody else's. */
 bool self_test_is_ours(const struct self_test *s, pid_t pid);
 

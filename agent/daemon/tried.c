@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A counter goes with its group. Its sums are exact, whatever the events leave out.
+ * A counter goes with its group. Its sums are exact, whatever the events leave out. It has the sender's own
+ * group and no others: what a container made below its own is told by its number, and by name in the events.
  */
 #include "daemon/tried.h"
 

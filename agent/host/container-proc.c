@@ -81,6 +81,17 @@ static void read_status(struct container_kernel *k, const char *status)
 	k->known = true;
 }
 
+static uint64_t id_of_whole(const struct container *c, char *path)
+{
+	char *below = strchr(strstr(path, c->id), '/');
+	uint64_t id;
+
+	if (!below)
+		return c->cgroup_id;
+	*below = '\0';
+	return cgroup_id(path, &id, NULL) < 0 ? c->cgroup_id : id;
+}
+
 static int set_cgroup(struct container *c)
 {
 	char path[PATH_MAX];
@@ -96,6 +107,7 @@ static int set_cgroup(struct container *c)
 		return -ENOMEM;
 	free(c->cgroup);
 	c->cgroup = copy;
+	c->whole_id = id_of_whole(c, path);
 	return 0;
 }
 

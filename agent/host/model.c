@@ -68,7 +68,7 @@ struct container *host_model_find_address(const struct host_model *m, int family
 struct container *host_model_find_cgroup(const struct host_model *m, uint64_t cgroup_id)
 {
 	host_model_each(pos, m)
-		if (cgroup_id != 0 && host_container(pos)->cgroup_id == cgroup_id)
+		if (cgroup_id != 0 && container_has_group(host_container(pos), cgroup_id))
 			return host_container(pos);
 	return NULL;
 }

@@ -125,19 +125,22 @@ static int take_in(struct host_watch *w, struct container *c)
 void host_watch_container(struct host_watch *w, struct container *c)
 {
 	const struct container *old = host_model_find(&w->model, c->id);
+	bool known = old && c->running && old->pid == c->pid;
 	int r;
 
 	/* Restarted: another process, hence another cgroup and perhaps another address. */
-	if (old && (!c->running || old->pid != c->pid))
+	if (old && !known)
 		host_watch_ended(w, c->id);
 	if (!c->running)
 		w->calls->made(w->user, c);
 	r = c->running && c->pid > 0 ? take_in(w, c) : -EINVAL;
-	if (r == -ESRCH) {
+	if (r == -ESRCH && !known) {
 		host_watch_over(w, c);
 		return;
 	}
 	if (r < 0) {
+		if (r == -ESRCH)
+			host_watch_ended(w, c->id);
 		container_free(c);
 		return;
 	}

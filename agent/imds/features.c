@@ -157,7 +157,7 @@ static const struct {
 	[FEATURE_BRIDGE] = { "bridge", probe_bridge, "the kernel has no bridge tables" },
 	[FEATURE_CGROUP_EBPF] = { "cgroup-ebpf", NULL,
 				  "the host has no cgroup2, or a kernel without BPF or its type information" },
-	[FEATURE_CGROUP_TRACING] = { "cgroup-tracing", NULL, "the kernel cannot trace the making of cgroups (5.5)" },
+	[FEATURE_CGROUP_TRACING] = { "cgroup-tracing", NULL, "" }, /* found out by loading */
 };
 
 const char *imds_feature_name(enum imds_feature f)
@@ -285,7 +285,6 @@ int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct n
 		return diag_errno(d, r, "nftables", "cannot ask the kernel");
 	if (!f->forced_off[FEATURE_CGROUP_EBPF])
 		f->have[FEATURE_CGROUP_EBPF] = probe_cgroup_ebpf();
-	f->have[FEATURE_CGROUP_TRACING] = !f->forced_off[FEATURE_CGROUP_TRACING]; /* found out by loading */
 	if (!f->forced_off[FEATURE_ROUTING_RULES])
 		r = probe_routing(route, AF_INET, &f->have[FEATURE_ROUTING_RULES]);
 	if (r == 0 && !f->forced_off[FEATURE_ROUTING_RULES_IPV6])

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import struct
+import time
 
 import pytest
 
@@ -260,6 +261,26 @@ def test_the_next_daemon_takes_over(h):
     lab.wait_for(lambda: h.tree.guard("newborns").stdout == "", "the newborns to go with their groups")
 
 
+def test_leases_are_renewed_however_many_come_and_try(h):
+    h.daemon()
+    unjudged = h.tree.make(f"docker/{'1' * 64}")
+    id = str(os.stat(unjudged).st_ino)
+
+    def left():
+        """Milliseconds of the lease."""
+        rows = dict(line.split() for line in h.tree.guard("newborns").stdout.splitlines())
+        return int(rows[id])
+    first = before = left()
+    while (now := left()) <= before:
+        before = now
+        assert now > first - 15000, "the timer was put off"
+        other = h.tasks.run("other", h.host, role="plain", start=False)
+        assert h.roads(other, "tcp4") == {"tcp4": "EPERM"}
+        h.docker.start(other, h.tasks._made[other][1].pid)
+        lab.wait_for(lambda: str(os.stat(h.tasks.group(other)).st_ino) not in h.tree.guard("newborns").stdout, "its row")
+        h.tasks.stop(other)
+
+
 def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
     h.daemon()
     soon = h.tasks.run("soon", h.host, role="plain", start=False)
@@ -270,6 +291,16 @@ def test_an_attempt_is_told_with_the_name_that_docker_gives_later(h):
     # Whoever never gets a name is told of all the same.
     assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
     lab.wait_for(lambda: any("outside of all known" in e["message"] for e in h.events()), "the nameless one's", timeout=60)
+
+
+def test_an_attempt_that_waits_for_a_name_is_told_at_the_end(h):
+    daemon = h.daemon()
+    assert tcp4(h, h.tree.make(f"docker/{'9' * 64}")) == "EPERM"
+    time.sleep(0.2)
+    assert "IMDS attempt blocked" not in h.log(), "it waits"
+    daemon.terminate()
+    daemon.wait()
+    assert "IMDS attempt blocked" in h.log()
 
 
 def test_a_task_without_a_slice_of_its_own(h):
@@ -302,6 +333,61 @@ def test_a_container_whose_first_process_stands_deeper(h):
     assert tcp4(h, whole) == tcp4(h, beside) == "EPERM"
 
 
+def deep(h, name="deep", early=False):
+    """A container whose first process stands in a group that it made: its id, the whole, and a group beside the first."""
+    id = h.docker.new_id()
+    whole = h.tree.make(f"system.slice/docker-{id}.scope")
+    p = groups.start(whole if early else h.tree.make(f"system.slice/docker-{id}.scope/init"), h.host, "sleep", "1000")
+    h.docker.add(name, p.pid, "host", id=id)
+    h.docker.start(id, p.pid)
+    h.wait_known(name)
+    if early:
+        (h.tree.make(f"system.slice/docker-{id}.scope/init") / "cgroup.procs").write_text(str(p.pid))
+    return whole, h.tree.make(f"system.slice/docker-{id}.scope/beside")
+
+
+def test_an_exception_is_for_the_whole_of_a_container(h):
+    """Whatever group its first process stands in, and what it makes below is its own."""
+    h.daemon()
+    whole, beside = deep(h)
+    h.batten("imds", "allow", "add", "container:deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside)} == {"OK"}
+    inner = h.tree.make(beside.relative_to(h.tree.root) / "docker" / ("d" * 64))
+    assert tcp4(h, inner) == "OK" and h.tree.guard("newborns").stdout == ""
+    h.batten("imds", "allow", "remove", "container:deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside, inner)} == {"EPERM"}
+
+
+def test_a_container_that_is_allowed_from_the_first_has_no_newborns(h):
+    """A runtime inside makes groups that Docker never tells of."""
+    h.configure("allow = image:busybox:1")
+    h.daemon()
+    whole, beside = deep(h)
+    inner = h.tree.make(whole.relative_to(h.tree.root) / "docker" / ("d" * 64))
+    assert h.tree.guard("newborns").stdout == ""
+    assert {tcp4(h, g) for g in (whole, beside, inner)} == {"OK"}
+
+
+def test_the_next_daemon_finds_the_row_of_who_moved_meanwhile(h):
+    h.configure("allow = image:busybox:1")
+    daemon = h.daemon()
+    whole, beside = deep(h, early=True)
+    assert tcp4(h, beside) == "OK"
+    daemon.kill()
+    daemon.wait()
+    h.daemon()
+    h.wait_known("deep")
+    assert {tcp4(h, g) for g in (whole, whole / "init", beside)} == {"OK"}
+
+
+def test_the_attempt_of_a_group_beside_the_first_is_the_container_s(h):
+    h.daemon()
+    whole, beside = deep(h)
+    assert tcp4(h, beside) == "EPERM"
+    e = lab.wait_for(lambda: next((e for e in h.events() if e["kind"] == "imds.blocked"), None), "the event", timeout=60)
+    assert e.get("container") == "deep", e
+
+
 def test_a_kernel_that_cannot_trace(h):
     """Refused once Docker has told of them, slices renewed by the daemon; and the status says both."""
     h.daemon("--assume-feature=-cgroup-tracing")
@@ -313,5 +399,14 @@ def test_a_kernel_that_cannot_trace(h):
         row = h.layers()["cgroup-ebpf", family]
         assert row["state"] == "degraded" and "turned off by --assume-feature" in row["reason"], row
         assert "a slice that is made anew is open until the guard is renewed" in row["reason"], row
+    web = h.tasks.run("web", h.host)
+    lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "EPERM", "tcp6": "EPERM"}, "the slice's row")
+
+
+def test_a_kernel_that_cannot_trace_and_a_daemon_that_began_unblocked(h):
+    h.runtime.mkdir()
+    (h.runtime / "imds.unblocked").touch()
+    h.daemon("--assume-feature=-cgroup-tracing")
+    h.batten("imds", "block")
     web = h.tasks.run("web", h.host)
     lab.wait_for(lambda: h.roads(web, "tcp4", "tcp6") == {"tcp4": "EPERM", "tcp6": "EPERM"}, "the slice's row")

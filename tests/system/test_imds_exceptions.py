@@ -184,6 +184,33 @@ def test_the_output_hook_knows_exceptions(h):
     assert h.roads(other, *refused) == refused
 
 
+def test_block_closes_a_slice_that_was_made_anew_while_all_was_open(h):
+    h.daemon(NO_EBPF)
+    refused = {"tcp4": "ECONNREFUSED", "tcp6": "ECONNREFUSED"}
+    first = h.tasks.run("first", h.host)
+    wait_for(lambda: h.roads(first, *refused) == refused, "the rule")
+    h.batten("imds", "unblock")
+    h.tasks.stop(first)
+    assert h.tree._remove(h.tree.root / groups.SLICE), "the slice is gone"
+    web = h.tasks.run("web", h.host)
+    h.batten("imds", "block")
+    assert h.roads(web, *refused) == refused
+
+
+def test_the_output_hook_opens_the_whole_of_a_container(h):
+    """Also where its first process stands in a group that it made."""
+    h.configure("allow = family:web")
+    h.daemon(NO_EBPF)
+    web = h.tasks.run("web", h.host, start=False)
+    group, first = h.tasks.group(web), h.tasks._made[web][1]
+    for name in ("init", "beside"):
+        (group / name).mkdir()
+    (group / "init" / "cgroup.procs").write_text(str(first.pid))
+    h.docker.start(web, first.pid)
+    wait_for(lambda: groups.roads(group / "init", h.host, "tcp4") == {"tcp4": "OK"}, "the exception")
+    assert groups.roads(group / "beside", h.host, "tcp4") == h.roads(web, "tcp4") == {"tcp4": "OK"}
+
+
 def test_many_exceptions_are_not_cut(h):
     """More than a configuration holds: each has its address, its routing rule and its row."""
     h.configure("allow = family:web")

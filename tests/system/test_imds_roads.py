@@ -406,6 +406,43 @@ def test_without_the_programs_a_shared_namespace_stays_closed(h):
     lab.wait_for(lambda: of(h, web, own) == OPEN, "the last container's road")
 
 
+def test_unblock_opens_enforced_routes_and_block_closes_them(h):
+    h.configure("awsvpc = enforce")
+    h.daemon()
+    own, (web, _) = awsvpc(h, "web", "side")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes")
+    h.batten("imds", "unblock")
+    lab.wait_for(lambda: blackholes(own) == 0, "the routes to go")
+    assert of(h, web, own) == OPEN
+    row = h.layers()["awsvpc", "ipv6"]
+    assert (row["state"], row["reason"]) == ("off", "unblocked by an operator"), row
+    h.batten("imds", "block")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
+    assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_while_all_is_open_no_task_gets_routes(h, allowed):
+    """Neither one that starts, nor at a reload one that was left open for an exception."""
+    h.configure("awsvpc = enforce", *(["allow = container:web"] if allowed else []))
+    daemon = h.daemon()
+    if not allowed:
+        h.batten("imds", "unblock")
+    own, (web, side) = awsvpc(h, "web", "side")
+    h.wait_known("side")
+    if allowed:
+        lab.wait_for(lambda: "left open" in h.layers()["awsvpc", "ipv4"].get("reason", ""), "it to be left open")
+        h.batten("imds", "unblock")
+        daemon.send_signal(signal.SIGHUP)
+        h.wait_log("configuration read again")
+    for _ in range(10):
+        assert of(h, web, own) == of(h, side, own) == OPEN
+    h.batten("imds", "block")
+    assert of(h, side, own) == REFUSED
+    lab.wait_for(lambda: blackholes(own) == (0 if allowed else 2), "the routes as they are to be")
+    assert of(h, web, own) == (OPEN if allowed else REFUSED)
+
+
 def test_the_capabilities_of_the_unit_are_enough(h):
     """With what systemd/batten.service leaves of root: programs, exceptions, awsvpc namespaces."""
     unit = (pathlib.Path(__file__).parent.parent.parent / "systemd" / "batten.service").read_text()

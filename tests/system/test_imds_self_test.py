@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """[imds] self-test: the daemon tries the roads itself after a change, and raises an event."""
 import json
+import time
 
 import pytest
 
@@ -89,6 +90,24 @@ def test_an_exception_that_comes_and_goes_is_no_open_road(h):
         h.host.run("ip", "rule", "del", "priority", "91", check=False)  # a run begins
         h.batten("imds", "allow", "add", "family:web")
         h.batten("imds", "allow", "remove", "family:web")
+    another_run(h)
+    assert opened(h) == []
+
+
+def test_who_is_open_because_all_is_open_is_not_accused(h):
+    """A run may be due, or on its way, when an operator unblocks."""
+    h.configure("self-test = anywhere")
+    h.daemon()
+    for i in range(5):
+        h.tasks.run(f"task{i}", h.host)
+    h.wait_known("task4")
+    for delay in (0, 0.4, 0.5, 0.6):
+        another_run(h)
+        h.host.run("ip", "rule", "del", "priority", "91")  # a run is due
+        time.sleep(delay)
+        h.batten("imds", "unblock")
+        time.sleep(1)
+        h.batten("imds", "block")
     another_run(h)
     assert opened(h) == []
 

@@ -177,6 +177,9 @@ static void the_model_replaces_by_id(void **state)
 	assert_null(host_model_find_cgroup(&m, 1));
 	assert_null(host_model_find_cgroup(&m, 0));
 	assert_string_equal(host_model_find_cgroup(&m, 3)->id, "a");
+	host_model_find(&m, "a")->whole_id = 2;
+	assert_string_equal(host_model_find_cgroup(&m, 2)->id, "a");
+	assert_null(host_model_find_cgroup(&m, 0));
 	host_model_remove(&m, host_model_find(&m, "a"));
 	assert_null(host_model_find(&m, "a"));
 	host_model_done(&m);

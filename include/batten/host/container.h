@@ -140,6 +140,7 @@ struct container {
 	ino_t netns;	   /* 0: unknown */
 	char *cgroup;	   /* directory of its cgroup2 group, or "" */
 	uint64_t cgroup_id; /* 0: unknown */
+	uint64_t whole_id;  /* of the group that was made for it; its first process may stand in one below */
 	struct container_kernel kernel;
 
 	struct container_config config;
@@ -179,6 +180,12 @@ int container_parse(struct container **ret, json_t *inspect, unsigned int flags,
  * cgroup names the container, so that a pid that was used again never describes a stranger.
  */
 int container_complete(struct container *c) _must_check_;
+
+/* Is it the group of its first process, or the one that was made for it? */
+static inline bool container_has_group(const struct container *c, uint64_t cgroup_id)
+{
+	return c->cgroup_id == cgroup_id || c->whole_id == cgroup_id;
+}
 
 /* Value of a label, or NULL. */
 const char *container_label(const struct container *c, const char *key);
