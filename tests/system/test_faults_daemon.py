@@ -163,32 +163,31 @@ def test_descriptors_of_a_running_daemon_run_out(host, make_guard):
     assert g.stop() == 0
 
 
-def start_under(g, monkeypatch, **environment):
-    """Until it is ready or has ended. True: it is ready."""
+def start_under(g, **environment):
+    """Until it is ready or has ended. True: it is ready. The environment is batten's alone, not of who starts it."""
     def decided():
         g.manager.pump()
         return g.process.poll() is not None or "READY=1" in g.manager.seen
-    with monkeypatch.context() as m:
-        for k, v in environment.items():
-            m.setenv(k, v)
-        g.start(ready=False)
+    g.wrapper = ["env", *(f"{k}={v}" for k, v in environment.items())]
+    g.start(ready=False)
+    g.wrapper = []
     lab.wait_for(decided, f"the daemon under {environment}", timeout=60)
     return g.process.poll() is None
 
 
-def test_memory_runs_out_in_a_daemon(host, make_guard, monkeypatch):
+def test_memory_runs_out_in_a_daemon(host, make_guard):
     """At every allocation of its start, and of the healing behind it."""
     g = make_guard(PLAIN)
     g.block()
     library = str(faults.build_interposer(g.file.parent))
-    start_under(g, monkeypatch, LD_PRELOAD=library, COUNT="1")
+    start_under(g, LD_PRELOAD=library, COUNT="1")
     heals(host, g, "nothing")
     assert g.stop() == 0
     total = max(int(n) for n in re.findall(r"^allocations: (\d+)$", g.log, re.M))
     step = 1 if faults.EXHAUSTIVE else max(1, total // 12)
     for n in range(1, total + 1, step):
         g.block()
-        if start_under(g, monkeypatch, LD_PRELOAD=library, FAIL_AT=str(n)):
+        if start_under(g, LD_PRELOAD=library, FAIL_AT=str(n)):
             closed(host, f"allocation {n} of {total}")
             if g.process.poll() is None:
                 heals(host, g, f"allocation {n} of {total}")
