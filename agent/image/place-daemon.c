@@ -175,11 +175,12 @@ static int check_answer(const char *ref, const char *answer, char **ret, bool *r
 		if (error)
 			return diag_fail(d, -ECANCELED, ref, "Docker did not load the image: %s",
 					 error);
-		for (size_t i = 0; text && !*ret && i < ARRAY_SIZE(words); i++) {
-			if (strncmp(text, words[i], strlen(words[i])) != 0)
+		for (size_t i = 0; !*ret && i < ARRAY_SIZE(words); i++) {
+			size_t skip = strlen(words[i]);
+
+			if (!text || strncmp(text, words[i], skip) != 0)
 				continue;
-			text += strlen(words[i]);
-			*ret = strndup(text, strcspn(text, "\n"));
+			*ret = strndup(text + skip, strcspn(text + skip, "\n"));
 			if (!*ret)
 				return -ENOMEM;
 			*ret_tag = i == 0 && !strchr(*ret, '@');

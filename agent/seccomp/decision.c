@@ -90,7 +90,7 @@ static int branch_at(struct follower *f, size_t at, const struct accumulator *a,
 {
 	struct branch *b;
 
-	for (uint32_t n = f->here[at]; n > 0 && f->branches; n = f->branches[n - 1].next_here) {
+	for (uint32_t n = f->branches ? f->here[at] : 0; n > 0; n = f->branches[n - 1].next_here) {
 		b = &f->branches[n - 1];
 		if (b->a.word == a->word && b->a.mask == a->mask) {
 			*ret = n - 1;
