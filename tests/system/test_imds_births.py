@@ -76,18 +76,19 @@ def test_docker_run_is_refused_from_its_first_instruction_on(real):
     seen = [tries(real, "2") for _ in range(RUNS)]
     assert [t["first"] for t in seen] == [EPERM] * RUNS, seen
     assert sum(t["open"] for t in seen) == 0 and sum(t["tries"] for t in seen) > 10 * RUNS, seen
-    # The same with the switch off: what this test looks for is there to be found.
+    # The same with the switch off: what this test looks for is there to be found, where the daemon is not the quicker one.
     real.config.write_text(real.config.read_text() + "runtimes =\n")
     real.daemon.send_signal(signal.SIGHUP)
     lab.wait_for(lambda: "runtimes is empty" in real.batten("imds", "status").stdout, "the switch")
-    assert tries(real)["first"] == 0
+    assert any(tries(real)["first"] == 0 for _ in range(RUNS))
 
 
 def test_an_exception_opens_when_docker_has_told_of_it(real):
     lab.wait_for(lambda: follows(real), "the daemon to follow Docker")
     real.batten("imds", "allow", "add", "image:first")
-    seen = tries(real, "9", "until")
-    assert seen["first"] == EPERM and seen["last"] == 0, seen
+    seen = [tries(real, "9", "until") for _ in range(RUNS // 4)]
+    assert all(t["last"] == 0 for t in seen), seen
+    assert any(t["first"] == EPERM for t in seen), seen  # but where the daemon was the quicker one
     assert not list((UNIFIED / real.parent).glob("*/cgroup.procs")), "the container's group is gone"
 
 
