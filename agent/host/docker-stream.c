@@ -70,7 +70,11 @@ static int refused(struct docker_stream *s, struct diag *d)
 	r = http_call_collect(s->call, http_now_ms() + docker_timeout(s->docker), MAX_REFUSAL, &text, &n);
 	if (r < 0)
 		n = 0;
-	return docker_check_status(s->docker, http_call_status(s->call), text ? text : "", n, d);
+	r = docker_check_status(s->docker, http_call_status(s->call), text ? text : "", n, d);
+	if (r >= 0) /* a success of another kind */
+		r = diag_fail(d, -EPROTO, docker_socket(s->docker), "Docker answered with status %d and without an archive",
+			      http_call_status(s->call));
+	return r;
 }
 
 int docker_download(struct docker_stream **ret, struct docker *k, const char *path, struct diag *d)
