@@ -21,7 +21,10 @@ static void check(const char *rule, const char *text, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	_cleanup_(freep) char *name = malloc(n + 1), *exact = malloc(n ? n : 1);
-	const char *value;
+	_cleanup_(arena_done) struct arena arena = { 0 };
+	struct slice rest = { exact, n };
+	const char *rule;
+	const char *value, *variable = NULL;
 	size_t n_name;
 
 	if (!name || !exact)
@@ -33,5 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	value = n_name < n ? name + n_name + 1 : "";
 	check(secret_in_variable(name, value), name, n + 1);
 	check(secret_in_text(exact, n), exact, n);
+	for (size_t before = n; (rule = secret_in_assignments(&rest, &arena, &variable)); before = rest.n) {
+		check(rule, exact, n);
+		if (!variable || variable[0] == '\0' || rest.n >= before)
+			abort();
+	}
 	return 0;
 }
