@@ -43,6 +43,12 @@ static void differs(struct reader *r, bool *flag, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* libnftnl has no name of an object that it had no memory for, and says that it read it. */
+static bool is(const char *name, const char *wanted)
+{
+	return name && strcmp(name, wanted) == 0;
+}
+
 static int on_table(const struct nlmsghdr *nlh, void *data)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
@@ -69,15 +75,16 @@ static int on_counter(const struct nlmsghdr *nlh, void *data)
 {
 	struct nftnl_obj *o = nftnl_obj_alloc();
 	struct reader *r = data;
+	int error = 0;
 
 	if (!o)
 		return -ENOMEM;
-	if (nftnl_obj_nlmsg_parse(nlh, o) == 0 && nftnl_obj_get_u32(o, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER &&
-	    strcmp(nftnl_obj_get_str(o, NFTNL_OBJ_TABLE), r->t->name) == 0) {
-		const char *name = nftnl_obj_get_str(o, NFTNL_OBJ_NAME);
+	if (nftnl_obj_nlmsg_parse(nlh, o) == 0 && nftnl_obj_get_u32(o, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER) {
+		const char *table = nftnl_obj_get_str(o, NFTNL_OBJ_TABLE), *name = nftnl_obj_get_str(o, NFTNL_OBJ_NAME);
 
-		for (size_t i = 0; i < r->t->n_counters; i++) {
-			if (strcmp(r->t->counters[i].name, name) != 0)
+		error = table && name ? 0 : -ENOMEM;
+		for (size_t i = 0; is(table, r->t->name) && i < r->t->n_counters; i++) {
+			if (!is(name, r->t->counters[i].name))
 				continue;
 			r->s->packets[i] = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_PKTS);
 			r->s->bytes[i] = nftnl_obj_get_u64(o, NFTNL_OBJ_CTR_BYTES);
@@ -85,7 +92,7 @@ static int on_counter(const struct nlmsghdr *nlh, void *data)
 		}
 	}
 	nftnl_obj_free(o);
-	return 0;
+	return error;
 }
 
 static int on_set(const struct nlmsghdr *nlh, void *data)
@@ -95,12 +102,11 @@ static int on_set(const struct nlmsghdr *nlh, void *data)
 
 	if (!s)
 		return -ENOMEM;
-	if (nftnl_set_nlmsg_parse(nlh, s) == 0 &&
-	    strcmp(nftnl_set_get_str(s, NFTNL_SET_TABLE), r->t->name) == 0) {
+	if (nftnl_set_nlmsg_parse(nlh, s) == 0 && is(nftnl_set_get_str(s, NFTNL_SET_TABLE), r->t->name)) {
 		const char *name = nftnl_set_get_str(s, NFTNL_SET_NAME);
 
 		for (size_t i = 0; i < r->t->n_sets; i++)
-			r->n_sets_seen += strcmp(r->t->sets[i].name, name) == 0 &&
+			r->n_sets_seen += is(name, r->t->sets[i].name) &&
 					  nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) ==
 						  nft_set_types[r->t->sets[i].type].length;
 	}
@@ -140,7 +146,7 @@ static int on_elements(const struct nlmsghdr *nlh, void *data)
 static ssize_t find_chain(const struct nft_table *t, const char *name)
 {
 	for (size_t i = 0; i < t->n_chains; i++)
-		if (strcmp(t->chains[i].name, name) == 0)
+		if (is(name, t->chains[i].name))
 			return (ssize_t)i;
 	return -1;
 }
@@ -173,8 +179,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *data)
 
 	if (!c)
 		return -ENOMEM;
-	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
-	    strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), r->t->name) == 0)
+	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 && is(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), r->t->name))
 		compare_chain(r, c);
 	nftnl_chain_free(c);
 	return 0;
@@ -236,8 +241,7 @@ static int on_rule(const struct nlmsghdr *nlh, void *data)
 
 	if (!rule)
 		return -ENOMEM;
-	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0 ||
-	    strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE), r->t->name) != 0)
+	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0 || !is(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE), r->t->name))
 		return 0;
 	return compare_rule(r, rule);
 }
