@@ -178,7 +178,7 @@ static enum exit_status audit_command(struct invocation *inv)
 
 	if (invocation_value(inv, "list") || invocation_value(inv, "explain"))
 		return catalogue_run(inv);
-	core_dump_without_memory();
+	core_dump_forbid();
 	r = parse_request(inv, &q, &d);
 	if (r >= 0)
 		r = invocation_settings(inv, &settings, &d);

@@ -251,7 +251,7 @@ static enum exit_status ecs_config_run(struct invocation *inv)
 	struct diag d = { 0 };
 	int r;
 
-	core_dump_without_memory();
+	core_dump_forbid();
 	r = root_init(&root, invocation_value(inv, "root"), &d);
 	if (r < 0)
 		return invocation_fail(&d, r);

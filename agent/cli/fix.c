@@ -12,6 +12,7 @@
 #include "batten/audit/facts.h"
 #include "batten/audit/profile.h"
 #include "batten/audit/waiver.h"
+#include "batten/base/core-dump.h"
 #include "batten/base/fd.h"
 #include "batten/base/log.h"
 #include "batten/base/table.h"
@@ -252,6 +253,7 @@ static enum exit_status work(const struct invocation *inv, struct fix_host *host
 	char journal[300];
 	int r;
 
+	core_dump_forbid();
 	(void)snprintf(journal, sizeof(journal), "%s/fix", state_dir);
 	if (!o.root && !o.state_dir)
 		o.state_dir = journal;

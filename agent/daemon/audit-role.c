@@ -384,7 +384,7 @@ int audit_role_run(const char *lane, struct diag *d)
 	ssize_t n;
 	int r;
 
-	core_dump_without_memory();
+	core_dump_forbid();
 	json_object_seed(0); /* while there is a /dev/urandom */
 	n = role_receive(ROLE_FD, &audit_protocol, false, &type, &b, sizeof(b), &fd);
 	if (n < 0)

@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "batten/base/core-dump.h"
+
 /* A limit that is tighter already stays. */
 static int limit(int resource, rlim_t max)
 {
@@ -26,9 +28,10 @@ static int limit(int resource, rlim_t max)
 
 static int limit_all(const struct confinement *c)
 {
-	int r = limit(RLIMIT_CORE, 0);
+	int r = 0;
 
-	if (r >= 0 && !CONFINE_SANITIZED)
+	core_dump_forbid();
+	if (!CONFINE_SANITIZED)
 		r = limit(RLIMIT_DATA, c->max_data_bytes);
 	if (r >= 0 && c->max_files > 0)
 		r = limit(RLIMIT_NOFILE, c->max_files);

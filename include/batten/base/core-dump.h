@@ -5,8 +5,8 @@
  */
 
 /*
- * core_dump_without_memory - nothing of our memory goes into a core dump from now on
- * Stacks, heap and files that are mapped are left out, in what we start too; a dump still tells that
- * we crashed. Where the kernel does not let us say so, nothing changes.
+ * core_dump_forbid - no core dump of this process from now on, nor of what it starts
+ * Where the hard limit is 0 already and cannot be raised, a handler behind a pipe still gets one; stacks, heap and
+ * mapped files are not in it. The kernel's log and who waits for us still tell that we crashed.
  */
-void core_dump_without_memory(void);
+void core_dump_forbid(void);
