@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "batten/base/json.h"
 #include "batten/base/macros.h"
 #include "cli/commands.h"
 #include "daemon/role.h"
@@ -42,6 +43,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 int main(int argc, char **argv)
 {
+	json_watch_memory();
 	if (argc > 0 && strcmp(argv[0], ROLE_ARGV0) == 0)
 		return role_main(argc, argv);
 	return command_main(argc, (const char *const *)argv);

@@ -190,7 +190,8 @@ static json_t *entry_whole(const struct entry *e)
 int entry_store(struct fix *f, const struct entry *e, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *j = entry_whole(e);
-	_cleanup_(freep) char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	size_t n;
+	_cleanup_(freep) char *text = json_line(j, &n);
 	struct diag why = { 0 };
 	char name[80];
 	int r;
@@ -198,8 +199,8 @@ int entry_store(struct fix *f, const struct entry *e, struct diag *d)
 	if (!text)
 		return -ENOMEM;
 	(void)snprintf(name, sizeof(name), "%s.json", e->id);
-	r = file_replace(f->state, name, text, strlen(text), 0600, &why);
-	explicit_bzero(text, strlen(text));
+	r = file_replace(f->state, name, text, n, 0600, &why);
+	explicit_bzero(text, n);
 	return r < 0 ? diag_fail(d, r, f->state_name, "the journal cannot be written: %s", why.what) : 0;
 }
 

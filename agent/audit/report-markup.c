@@ -84,10 +84,11 @@ json_t *report_cut_text(const char *text, size_t max_bytes)
 int report_print_line(json_t *j, FILE *f)
 {
 	_cleanup_(json_freep) json_t *owned = j;
+	_cleanup_(freep) char *text = json_line(owned, NULL);
 
-	if (!owned)
+	if (!text)
 		return -ENOMEM;
-	if (json_dumpf(owned, f, JSON_COMPACT) < 0)
+	if (fputs(text, f) == EOF)
 		return -EIO;
 	return fputc('\n', f) == EOF ? -EIO : 0;
 }

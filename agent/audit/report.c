@@ -45,12 +45,12 @@ const char *report_time(char buf[static TIME_TEXT_SIZE], int64_t t)
 int report_print_json(json_t *j, FILE *f)
 {
 	_cleanup_(json_freep) json_t *owned = j;
+	_cleanup_(bytes_done) struct bytes text = { 0 };
 
-	if (!owned)
-		return -ENOMEM;
-	if (json_dumpf(owned, f, JSON_INDENT(2)) < 0)
-		return -EIO;
-	return fputc('\n', f) == EOF ? -EIO : 0;
+	json_append(&text, owned);
+	if (text.error < 0)
+		return text.error;
+	return fwrite(text.data, 1, text.n, f) == text.n ? 0 : -EIO;
 }
 
 size_t control_mappings(const struct control *c, struct mapping ret[static MAX_MAPPINGS])

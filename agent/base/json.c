@@ -12,6 +12,21 @@
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
 
+static bool piece_lost; /* of some document, for want of memory, since the last one was printed */
+
+static void *watched(size_t n)
+{
+	void *p = malloc(n);
+
+	piece_lost |= !p;
+	return p;
+}
+
+void json_watch_memory(void)
+{
+	json_set_alloc_funcs(watched, free);
+}
+
 static int parse(const char *text, size_t n, size_t flags, const char *name, json_t **ret, struct diag *d)
 {
 	json_error_t e;
@@ -69,21 +84,27 @@ int json_parse_answer(const char *text, size_t n, const char *name, json_t **ret
 }
 
 /*
- * The text with a newline at its end. json_dumps() grows a buffer, and where that fails on the way
+ * The text, with @end behind it. json_dumps() grows a buffer, and where that fails on the way
  * the rest may follow all the same (jansson 2.14): here it is measured first.
  */
-static char *json_line(const json_t *j, size_t flags, size_t *ret_n)
+static char *whole(const json_t *j, size_t flags, const char *end, size_t *ret_n)
 {
-	size_t n = json_dumpb(j, NULL, 0, flags | JSON_ENCODE_ANY);
-	char *text = n > 0 ? malloc(n + 1) : NULL;
+	size_t n = json_dumpb(j, NULL, 0, flags | JSON_ENCODE_ANY), n_end = strlen(end);
+	_cleanup_(freep) char *text = n > 0 ? malloc(n + n_end + 1) : NULL;
+	bool ok = text && json_dumpb(j, text, n, flags | JSON_ENCODE_ANY) == n && !piece_lost;
 
-	if (!text || json_dumpb(j, text, n, flags | JSON_ENCODE_ANY) != n) {
-		free(text);
+	piece_lost = false;
+	if (!ok)
 		return NULL;
-	}
-	text[n] = '\n';
-	*ret_n = n + 1;
-	return text;
+	memcpy(text + n, end, n_end + 1);
+	if (ret_n)
+		*ret_n = n + n_end;
+	return take_ptr(text);
+}
+
+char *json_line(const json_t *j, size_t *ret_n)
+{
+	return whole(j, JSON_COMPACT, "", ret_n);
 }
 
 static int json_dump_to(int fd, const json_t *j, size_t flags)
@@ -91,7 +112,7 @@ static int json_dump_to(int fd, const json_t *j, size_t flags)
 	_cleanup_(freep) char *text = NULL;
 	size_t n;
 
-	text = json_line(j, flags, &n);
+	text = whole(j, flags, "\n", &n);
 	return text ? fd_write_all(fd, text, n) : -ENOMEM;
 }
 
@@ -105,7 +126,7 @@ void json_append(struct bytes *b, const json_t *j)
 	_cleanup_(freep) char *text = NULL;
 	size_t n = 0;
 
-	text = json_line(j, JSON_INDENT(2), &n);
+	text = whole(j, JSON_INDENT(2), "\n", &n);
 	if (text)
 		bytes_append(b, text, n);
 	else
@@ -122,7 +143,7 @@ int json_write(const char *path, const json_t *j, mode_t mode, struct diag *d)
 	_cleanup_(freep) char *text = NULL;
 	size_t n;
 
-	text = json_line(j, JSON_INDENT(2), &n);
+	text = whole(j, JSON_INDENT(2), "\n", &n);
 	return text ? file_output(path, text, n, mode, d) : -ENOMEM;
 }
 
@@ -156,7 +177,6 @@ static size_t utf8_length(const unsigned char *p)
 json_t *json_text(const char *s)
 {
 	struct bytes b = { 0 };
-	json_t *j = NULL;
 
 	for (const unsigned char *p = (const unsigned char *)s; *p;) {
 		size_t n = 0;
@@ -168,8 +188,14 @@ json_t *json_text(const char *s)
 		bytes_append(&b, n > 0 ? (const char *)p : "\xef\xbf\xbd", n > 0 ? n : 3);
 		p += n > 0 ? n : 1;
 	}
-	if (bytes_reserve(&b, 0) == 0)
-		j = json_stringn(b.data, b.n);
-	bytes_done(&b);
+	return json_gathered(&b);
+}
+
+json_t *json_gathered(struct bytes *b)
+{
+	json_t *j = bytes_reserve(b, 0) == 0 ? json_stringn(b->data, b->n) : NULL;
+
+	piece_lost |= b->error < 0;
+	bytes_done(b);
 	return j;
 }

@@ -106,7 +106,7 @@ static int write_config(const struct measurement *m, bool nnp, struct diag *d)
 		      "/proc", "type", "proc", "source", "proc", "destination", "/dev", "type", "tmpfs", "source", "tmpfs",
 		      "linux", "namespaces", spaces, "cgroupsPath", strrchr(m->cgroup, '/'), "seccomp", "defaultAction", "SCMP_ACT_ALLOW",
 		      "syscalls", "names", "acct", "action", "SCMP_ACT_ERRNO");
-	text = j ? json_dumps(j, 0) : NULL;
+	text = json_line(j, NULL);
 	if (!text)
 		return -ENOMEM;
 	(void)snprintf(path, sizeof(path), "%s/config.json", m->directory);

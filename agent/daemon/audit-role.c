@@ -163,16 +163,17 @@ static int tell_docker(struct facts *f)
 	const json_t *info = facts_touched(f) & NEEDS_DOCKER ? facts_docker(f, "info") : NULL;
 	_cleanup_(json_freep) json_t *some = json_object();
 	_cleanup_(freep) char *text = NULL;
+	size_t n;
 
 	if (!info)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(info_members); i++)
 		json_object_set(some, info_members[i], json_object_get(info, info_members[i]));
-	text = json_dumps(some, JSON_COMPACT);
+	text = json_line(some, &n);
 	if (!text)
 		return -ENOMEM;
 	/* Too long for what it is: later runs do without. */
-	return strlen(text) > AUDIT_LEARNT_MAX ? 0 : tell(AUDIT_LEARNT, text, strlen(text));
+	return n > AUDIT_LEARNT_MAX ? 0 : tell(AUDIT_LEARNT, text, n);
 }
 
 /* ---- a run ------------------------------------------------------------------------------------------ */

@@ -133,13 +133,10 @@ static int answer(struct client *c, json_t *j)
 	_cleanup_(json_freep) json_t *owned = j;
 	size_t n;
 
-	if (!owned)
+	c->answer = json_line(owned, &n);
+	if (!c->answer)
 		return -ENOMEM;
-	n = json_dumpb(owned, NULL, 0, JSON_COMPACT);
-	c->answer = n > 0 ? malloc(n + 1) : NULL;
-	if (!c->answer || json_dumpb(owned, c->answer, n, JSON_COMPACT) != n)
-		return -ENOMEM;
-	c->answer[n] = '\n';
+	c->answer[n] = '\n'; /* in the place of the NUL */
 	c->n_answer = n + 1;
 	c->sent = 0;
 	return send_some(c);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "batten/base/json.h"
+
 #define MAX_LINE 2048 /* a longer event, which no source of ours makes, is not kept */
 
 struct event_log {
@@ -103,6 +105,7 @@ json_t *event_log_attempts(const struct event_log *l)
 void event_log_add(struct event_log *l, json_t *event)
 {
 	char *line;
+	size_t n;
 
 	if (!event)
 		return;
@@ -110,9 +113,9 @@ void event_log_add(struct event_log *l, json_t *event)
 	count_attempts(l, event);
 	json_object_set_new(event, "schema", json_string("batten.event/1"));
 	json_object_set_new(event, "time", now_text());
-	line = json_dumps(event, JSON_COMPACT);
+	line = json_line(event, &n);
 	json_decref(event);
-	if (!line || strlen(line) > MAX_LINE) {
+	if (!line || n > MAX_LINE) {
 		free(line);
 		return;
 	}

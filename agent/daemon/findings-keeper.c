@@ -34,13 +34,14 @@ struct findings_keeper {
 static int save(const struct findings_keeper *k, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *j = life_json(k->life);
-	_cleanup_(freep) char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	size_t n;
+	_cleanup_(freep) char *text = json_line(j, &n);
 
 	if (!text)
 		return -ENOMEM;
 	if (mkdir(k->directory, 0700) < 0 && errno != EEXIST)
 		return diag_errno(d, -errno, k->directory, "cannot make the state directory");
-	return file_replace(AT_FDCWD, k->path, text, strlen(text), 0600, d);
+	return file_replace(AT_FDCWD, k->path, text, n, 0600, d);
 }
 
 static int run(void *user, int out)

@@ -179,11 +179,12 @@ void reopened_add_row(json_t *rows, const char *rule, const struct container *c)
 void reopened_save(const char *path, const json_t *rows)
 {
 	_cleanup_(json_freep) json_t *j = json_pack("{s:s, s:O}", "schema", SCHEMA, "open", rows);
-	_cleanup_(freep) char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	size_t n;
+	_cleanup_(freep) char *text = json_line(j, &n);
 	struct diag d = { 0 };
 	int r;
 
-	r = text ? file_replace(AT_FDCWD, path, text, strlen(text), 0600, &d) : -ENOMEM;
+	r = text ? file_replace(AT_FDCWD, path, text, n, 0600, &d) : -ENOMEM;
 	if (r < 0)
 		log_event(LOG_WARNING, &msg_save, "where", path, "reason", d.what[0] ? d.what : strerror(-r));
 }

@@ -193,7 +193,7 @@ int image_run_print_text(struct image_run *run, FILE *f)
 static int put_string(FILE *f, const char *s)
 {
 	_cleanup_(json_freep) json_t *j = json_text(s);
-	_cleanup_(freep) char *text = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+	_cleanup_(freep) char *text = json_line(j, NULL);
 
 	if (!text)
 		return -ENOMEM;

@@ -169,17 +169,17 @@ int exceptions_load(struct exceptions *ret, const char *path, struct diag *d)
 int exceptions_save(const struct exceptions *l, const char *path, struct diag *d)
 {
 	_cleanup_(json_freep) json_t *doc = NULL;
-	_cleanup_(freep) char *text = NULL;
+	_cleanup_(bytes_done) struct bytes text = { 0 };
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(rows, json_pack("{s:o, s:o, s:I}", "rule", json_text(l->items[i].rule), "by",
 						      json_text(l->items[i].by), "since", (json_int_t)l->items[i].since));
 	doc = json_pack("{s:s, s:o}", "schema", SCHEMA, "allow", rows);
-	text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
-	if (!text)
-		return -ENOMEM;
-	return file_replace(AT_FDCWD, path, text, strlen(text), 0600, d);
+	json_append(&text, doc);
+	if (text.error < 0)
+		return text.error;
+	return file_replace(AT_FDCWD, path, text.data, text.n, 0600, d);
 }
 
 int config_parse_exceptions(const struct config_key *k, struct slice v, void *target, struct diag *d)

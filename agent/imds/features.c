@@ -230,6 +230,12 @@ static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 	return r;
 }
 
+/* Not asked is not answered with no: a daemon would go without the layer for as long as it lives. */
+static bool starved(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
 static int probe_routing(struct nl_socket *route, int family, bool *ret)
 {
 	_cleanup_(freep) struct routing_rule *rules = NULL;
@@ -237,7 +243,7 @@ static int probe_routing(struct nl_socket *route, int family, bool *ret)
 	int r;
 
 	r = routing_rules_read(route, family, &rules, &n, NULL);
-	if (r == -ENOMEM)
+	if (starved(r))
 		return r;
 	/* Where IPv6 is off the kernel answers with no rules at all; every real table has some. */
 	*ret = r == 0 && n > 0;
@@ -265,11 +271,17 @@ static bool on_host(void)
 	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) == 0 && cookie == 1;
 }
 
-static bool probe_cgroup_ebpf(void)
+static int probe_cgroup_ebpf(bool *ret)
 {
 	char root[PATH_MAX];
+	int r = bpf_prepare(NULL);
 
-	return bpf_prepare(NULL) == 0 && cgroup_mount(root, NULL) == 0;
+	if (r == 0)
+		r = cgroup_mount(root, NULL);
+	if (starved(r))
+		return r;
+	*ret = r == 0;
+	return 0;
 }
 
 int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,
@@ -283,8 +295,11 @@ int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct n
 		return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
 	if (r < 0)
 		return diag_errno(d, r, "nftables", "cannot ask the kernel");
-	if (!f->forced_off[FEATURE_CGROUP_EBPF])
-		f->have[FEATURE_CGROUP_EBPF] = probe_cgroup_ebpf();
+	if (!f->forced_off[FEATURE_CGROUP_EBPF]) {
+		r = probe_cgroup_ebpf(&f->have[FEATURE_CGROUP_EBPF]);
+		if (r < 0)
+			return diag_errno(d, r, "bpf", "cannot ask the kernel");
+	}
 	if (!f->forced_off[FEATURE_ROUTING_RULES])
 		r = probe_routing(route, AF_INET, &f->have[FEATURE_ROUTING_RULES]);
 	if (r == 0 && !f->forced_off[FEATURE_ROUTING_RULES_IPV6])

@@ -4,6 +4,8 @@
  */
 #include "batten/imds/plan.h"
 
+#include "batten/base/json.h"
+
 void imds_plan_text(struct bytes *b, const struct imds_plan *p)
 {
 	char text[160];
@@ -29,8 +31,7 @@ static json_t *chain_json(const struct nft_table *t, const struct nft_chain *c)
 		struct bytes b = { 0 };
 
 		nft_rule_text(&b, t, &c->rules[i]);
-		json_array_append_new(rules, json_string(b.data ? b.data : ""));
-		bytes_done(&b);
+		json_array_append_new(rules, json_gathered(&b));
 	}
 	j = json_pack("{s:s, s:o}", "name", c->name, "rules", rules);
 	if (j && c->hook >= 0)

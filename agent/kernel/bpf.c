@@ -55,6 +55,8 @@ int bpf_prepare(struct diag *d)
 	fd = (int)syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
 	if (fd < 0 && (errno == EPERM || errno == EACCES))
 		return diag_fail(d, -EPERM, "bpf", "not permitted; run as root (CAP_BPF and CAP_PERFMON)");
+	if (fd < 0 && (errno == ENOMEM || errno == EMFILE || errno == ENFILE))
+		return diag_errno(d, -errno, "bpf", "cannot ask the kernel");
 	if (fd < 0)
 		return diag_errno(d, -EOPNOTSUPP, "bpf", "this kernel loads no BPF programs");
 	(void)close(fd);

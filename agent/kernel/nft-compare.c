@@ -199,12 +199,12 @@ static int append_expression(struct nftnl_expr *e, void *data)
 static int rule_equals(const struct nft_table *t, const struct nft_chain *c, const struct nft_rule *plan,
 		       struct nftnl_rule *have)
 {
-	_cleanup_(nftnl_rule_donep) struct nftnl_rule *want = nft_rule_build(t, c, plan);
+	_cleanup_(nftnl_rule_donep) struct nftnl_rule *want = NULL;
 	struct bytes a = { 0 }, b = { 0 };
-	int r;
+	int r = nft_rule_build(&want, t, c, plan);
 
-	if (!want)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	(void)nftnl_expr_foreach(want, append_expression, &a);
 	(void)nftnl_expr_foreach(have, append_expression, &b);
 	r = a.error < 0 || b.error < 0 ? -ENOMEM : a.n == b.n && (a.n == 0 || memcmp(a.data, b.data, a.n) == 0);

@@ -18,9 +18,9 @@ static inline struct nftnl_rule *nftnl_rule_done(struct nftnl_rule *r)
 }
 DEFINE_CLEANUP(struct nftnl_rule *, nftnl_rule_done)
 
-/* Return: a rule that the caller frees, or NULL on no memory or when libnftnl refused a value. */
-struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_chain *c,
-				  const struct nft_rule *r);
+/* Return: 0 and a rule that the caller frees; -ENOMEM; -EPROTO when libnftnl does not know a statement or a value. */
+int nft_rule_build(struct nftnl_rule **ret, const struct nft_table *t, const struct nft_chain *c,
+		   const struct nft_rule *r) _must_check_;
 
 /* "inet" or "bridge" */
 const char *nft_family_name(int family);

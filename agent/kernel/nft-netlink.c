@@ -42,29 +42,39 @@ const struct nft_set_type_row nft_set_types[_NFT_SET_TYPE_MAX] = {
 struct rule_builder {
 	struct nftnl_rule *rule;
 	struct nftnl_expr *e; /* the newest, owned by the rule */
-	bool failed;
+	int error;	      /* -ENOMEM, or -EPROTO: the library cannot say it */
 };
+
+/* The library has no code for why it did not do a thing; what it calls has. */
+static int refusal(void)
+{
+	return errno == ENOMEM ? -ENOMEM : -EPROTO;
+}
 
 static void add(struct rule_builder *b, const char *name)
 {
-	b->e = b->failed ? NULL : nftnl_expr_alloc(name);
-	if (!b->e) {
-		b->failed = true;
+	if (b->error < 0)
 		return;
-	}
-	nftnl_rule_add_expr(b->rule, b->e);
+	errno = 0;
+	b->e = nftnl_expr_alloc(name);
+	if (b->e)
+		nftnl_rule_add_expr(b->rule, b->e);
+	else
+		b->error = refusal();
 }
 
 static void check(struct rule_builder *b, uint16_t attribute)
 {
-	b->failed = b->failed || !nftnl_expr_is_set(b->e, attribute);
+	if (!nftnl_expr_is_set(b->e, attribute))
+		b->error = refusal();
 }
 
 #define SETTER(name, type)                                                                         \
 	static void set_##name(struct rule_builder *b, uint16_t attribute, type value)             \
 	{                                                                                          \
-		if (b->failed)                                                                     \
+		if (b->error < 0)                                                                  \
 			return;                                                                    \
+		errno = 0;                                                                         \
 		nftnl_expr_set_##name(b->e, attribute, value);                                     \
 		check(b, attribute);                                                               \
 	}
@@ -76,8 +86,9 @@ SETTER(u64, uint64_t)
 
 static void set_text(struct rule_builder *b, uint16_t attribute, const char *value)
 {
-	if (b->failed)
+	if (b->error < 0)
 		return;
+	errno = 0;
 	(void)nftnl_expr_set_str(b->e, attribute, value);
 	check(b, attribute);
 }
@@ -94,8 +105,9 @@ static void add_cmp(struct rule_builder *b, uint32_t op, const void *data, uint3
 	add(b, "cmp");
 	set_u32(b, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
 	set_u32(b, NFTNL_EXPR_CMP_OP, op);
-	if (b->failed)
+	if (b->error < 0)
 		return;
+	errno = 0;
 	(void)nftnl_expr_set(b->e, NFTNL_EXPR_CMP_DATA, data, n);
 	check(b, NFTNL_EXPR_CMP_DATA);
 }
@@ -280,7 +292,7 @@ static void add_statement(struct rule_builder *b, int family, const struct nft_s
 		add_verdict(b, NF_ACCEPT, NULL);
 		break;
 	case _STMT_MAX:
-		b->failed = true;
+		b->error = -EPROTO;
 		break;
 	}
 }
@@ -304,25 +316,28 @@ static void put_comment(struct comment_data *c, uint8_t type, const char *text)
 	c->n += 2 + (uint32_t)n;
 }
 
-struct nftnl_rule *nft_rule_build(const struct nft_table *t, const struct nft_chain *c,
-				  const struct nft_rule *r)
+int nft_rule_build(struct nftnl_rule **ret, const struct nft_table *t, const struct nft_chain *c,
+		   const struct nft_rule *r)
 {
 	_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = nftnl_rule_alloc();
 	struct rule_builder b = { .rule = rule };
 	struct comment_data comment = { 0 };
 
 	if (!rule)
-		return NULL;
+		return -ENOMEM;
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, (uint32_t)t->family);
 	if (nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, t->name) < 0 ||
 	    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, c->name) < 0)
-		return NULL;
+		return -ENOMEM;
 	put_comment(&comment, NFTNL_UDATA_RULE_COMMENT, r->comment);
 	if (comment.n > 0 && nftnl_rule_set_data(rule, NFTNL_RULE_USERDATA, comment.bytes, comment.n) < 0)
-		return NULL;
+		return -ENOMEM;
 	for (size_t i = 0; i < r->n_statements; i++)
 		add_statement(&b, t->family, &r->statements[i]);
-	return b.failed ? NULL : take_ptr(rule);
+	if (b.error < 0)
+		return b.error;
+	*ret = take_ptr(rule);
+	return 0;
 }
 
 /* ---- the batch ------------------------------------------------------------------------------ */
@@ -377,22 +392,23 @@ static void put_table(struct batch *b, int family, const char *name, uint16_t ty
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct comment_data comment = { 0 };
 	struct nlmsghdr *nlh;
+	bool ok;
 
 	nlh = begin(b, family, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
-	if (!t || !nlh) {
-		b->error = -ENOMEM;
-	} else {
-		(void)nftnl_table_set_str(t, NFTNL_TABLE_NAME, name);
+	ok = t && nlh && nftnl_table_set_str(t, NFTNL_TABLE_NAME, name) == 0;
+	if (ok) {
 		/* Flags are left out of the first naming: they could not be changed there. */
 		if (full && full->flags)
 			nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, full->flags);
 		if (full && full->with_comments)
 			put_comment(&comment, NFTNL_UDATA_TABLE_COMMENT, full->comment);
 		if (comment.n > 0)
-			(void)nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, comment.bytes, comment.n);
+			ok = nftnl_table_set_data(t, NFTNL_TABLE_USERDATA, comment.bytes, comment.n) == 0;
 		nftnl_table_nlmsg_build_payload(nlh, t);
 		end(b, nlh);
 	}
+	if (!ok)
+		b->error = -ENOMEM;
 	if (t)
 		nftnl_table_free(t);
 }
@@ -472,19 +488,20 @@ static void put_set(struct batch *b, const struct nft_table *t, const struct nft
 	struct comment_data data = { .bytes = { NFTNL_UDATA_SET_KEYBYTEORDER, 4 }, .n = 6 };
 	struct nftnl_set *set = set_head(t, s, id);
 	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWSET, NLM_F_CREATE);
+	bool ok = set && nlh;
 
-	if (!set || !nlh) {
-		b->error = -ENOMEM;
-	} else {
+	if (ok) {
 		memcpy(data.bytes + 2, &nft_set_types[s->type].byte_order, 4);
 		put_comment(&data, NFTNL_UDATA_SET_COMMENT, s->comment);
 		nftnl_set_set_u32(set, NFTNL_SET_FLAGS, s->constant ? NFT_SET_CONSTANT : 0);
 		nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, nft_set_types[s->type].type);
 		nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, nft_set_types[s->type].length);
-		(void)nftnl_set_set_data(set, NFTNL_SET_USERDATA, data.bytes, data.n);
+		ok = nftnl_set_set_data(set, NFTNL_SET_USERDATA, data.bytes, data.n) == 0;
 		nftnl_set_nlmsg_build_payload(nlh, set);
 		end(b, nlh);
 	}
+	if (!ok)
+		b->error = -ENOMEM;
 	if (set)
 		nftnl_set_free(set);
 	for (size_t i = 0; i < s->n_elements; i += ELEMENTS_PER_MESSAGE)
@@ -496,25 +513,25 @@ static void put_chain(struct batch *b, const struct nft_table *t, const struct n
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 	struct comment_data comment = { 0 };
 	struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	bool ok = chain && nlh && nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, t->name) == 0 &&
+		  nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, c->name) == 0;
 
-	if (!chain || !nlh) {
-		b->error = -ENOMEM;
-	} else {
-		(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, t->name);
-		(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, c->name);
+	if (ok) {
 		if (c->hook >= 0) {
 			nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, (uint32_t)c->hook);
 			nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, c->priority);
 			nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
-			(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
+			ok = nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter") == 0;
 		}
 		if (t->with_comments)
 			put_comment(&comment, NFTNL_UDATA_CHAIN_COMMENT, c->comment);
 		if (comment.n > 0)
-			(void)nftnl_chain_set_data(chain, NFTNL_CHAIN_USERDATA, comment.bytes, comment.n);
+			ok &= nftnl_chain_set_data(chain, NFTNL_CHAIN_USERDATA, comment.bytes, comment.n) == 0;
 		nftnl_chain_nlmsg_build_payload(nlh, chain);
 		end(b, nlh);
 	}
+	if (!ok)
+		b->error = -ENOMEM;
 	if (chain)
 		nftnl_chain_free(chain);
 }
@@ -522,12 +539,13 @@ static void put_chain(struct batch *b, const struct nft_table *t, const struct n
 static void put_rules(struct batch *b, const struct nft_table *t, const struct nft_chain *c)
 {
 	for (size_t i = 0; i < c->n_rules; i++) {
-		_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = nft_rule_build(t, c, &c->rules[i]);
+		_cleanup_(nftnl_rule_donep) struct nftnl_rule *rule = NULL;
+		int r = nft_rule_build(&rule, t, c, &c->rules[i]);
 		/* Without APPEND the kernel would insert at the front. */
 		struct nlmsghdr *nlh = begin(b, t->family, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 
-		if (!rule || !nlh) {
-			b->error = b->error < 0 ? b->error : !rule ? -EPROTO : -ENOMEM;
+		if (r < 0 || !nlh) {
+			b->error = b->error < 0 ? b->error : r;
 			return;
 		}
 		nftnl_rule_nlmsg_build_payload(nlh, rule);

@@ -227,7 +227,7 @@ static void allowances_stand_before_the_prohibition(void **state)
 
 /*
  * libnftnl refuses a value of the wrong width in silence from 1.2.7 on; nft_rule_build() notices and
- * gives no rule. Every statement that plans use has to build.
+ * gives none. Every statement that plans use has to build.
  */
 static unsigned int statements_built(const struct nft_table *t)
 {
@@ -237,9 +237,9 @@ static unsigned int statements_built(const struct nft_table *t)
 		const struct nft_chain *chain = &t->chains[i];
 
 		for (size_t k = 0; k < chain->n_rules; k++) {
-			_cleanup_(nftnl_rule_donep) struct nftnl_rule *r = nft_rule_build(t, chain, &chain->rules[k]);
+			_cleanup_(nftnl_rule_donep) struct nftnl_rule *r = NULL;
 
-			assert_non_null(r);
+			assert_int_equal(nft_rule_build(&r, t, chain, &chain->rules[k]), 0);
 			for (size_t s = 0; s < chain->rules[k].n_statements; s++)
 				seen |= 1u << chain->rules[k].statements[s].kind;
 		}

@@ -11,6 +11,13 @@
 #include "batten/base/diag.h"
 #include "batten/base/macros.h"
 
+/*
+ * json_watch_memory - call once, before the first document
+ * jansson leaves a piece of a document out that it had no memory for, and its callers rarely look. From here on
+ * whatever prints or writes a document fails with -ENOMEM, once, after any piece of any document was lost.
+ */
+void json_watch_memory(void);
+
 static inline void json_freep(json_t **j)
 {
 	json_decref(*j);
@@ -37,7 +44,10 @@ int json_print(int fd, const json_t *j) _must_check_;
 /* The same into memory; the buffer has the error. */
 void json_append(struct bytes *b, const json_t *j);
 
-/* One line, as in JSON Lines. */
+/* One line without its end, which the caller frees; @ret_n (may be NULL): its length. NULL on no memory. */
+char *json_line(const json_t *j, size_t *ret_n) _must_check_;
+
+/* The same to a descriptor, as in JSON Lines. */
 int json_print_line(int fd, const json_t *j) _must_check_;
 
 /*
@@ -48,3 +58,6 @@ int json_write(const char *path, const json_t *j, mode_t mode, struct diag *d) _
 
 /* A string value made safe: bytes that are no UTF-8 become U+FFFD. NULL on no memory. */
 json_t *json_text(const char *s);
+
+/* What was gathered as a string value; frees the buffer. NULL on no memory, its own too. */
+json_t *json_gathered(struct bytes *b);

@@ -12,8 +12,9 @@
 /*
  * bpf_prepare - call once before the first skeleton is opened; further calls cost nothing
  * Silences libbpf and, on kernels that still charge BPF memory to it, raises RLIMIT_MEMLOCK.
- * Return: 0, or -EPERM without CAP_BPF (or root), -EOPNOTSUPP when the kernel has no BPF or no
- *         type information of its own (/sys/kernel/btf/vmlinux); words in @d.
+ * Return: 0, -EPERM without CAP_BPF (or root), -EOPNOTSUPP when the kernel has no BPF or no
+ *         type information of its own (/sys/kernel/btf/vmlinux), -ENOMEM, -EMFILE or -ENFILE when it
+ *         could not be asked; words in @d.
  */
 int bpf_prepare(struct diag *d) _must_check_;
 
