@@ -5,6 +5,7 @@
 #include "batten/base/json.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,12 +13,19 @@
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
 
-static bool piece_lost; /* of some document, for want of memory, since the last one was printed */
+static bool piece_lost;	 /* of some document, for want of memory, since the last one was printed */
+static jmp_buf *parsing; /* where to go on when a parser has no memory */
 
+/*
+ * jansson's lexer (2.14) does not look whether there was room for a character, and then runs past the end of a string
+ * whose quotation mark it lost, writing. It is left where it stands, with what it had.
+ */
 static void *watched(size_t n)
 {
 	void *p = malloc(n);
 
+	if (!p && parsing)
+		longjmp(*parsing, 1);
 	piece_lost |= !p;
 	return p;
 }
@@ -30,9 +38,16 @@ void json_watch_memory(void)
 static int parse(const char *text, size_t n, size_t flags, const char *name, json_t **ret, struct diag *d)
 {
 	json_error_t e;
+	jmp_buf here;
 	json_t *j;
 
+	if (setjmp(here)) {
+		parsing = NULL;
+		return -ENOMEM;
+	}
+	parsing = &here;
 	j = json_loadb(text, n, flags, &e);
+	parsing = NULL;
 	if (!j) {
 		if (json_error_code(&e) == json_error_out_of_memory)
 			return -ENOMEM;

@@ -97,7 +97,9 @@ static int diff(const struct invocation *inv, struct diag *d)
 	int r;
 
 	profile_context_docker(&context);
-	r = profile_read(inv->args[0], &context, &p, d);
+	r = abi_load_names(context.machine);
+	if (r == 0)
+		r = profile_read(inv->args[0], &context, &p, d);
 	if (r == 0)
 		r = inv->n_args > 1 ? profile_read(other_name, &context, &other, d) : docker_default_profile(&context, &other);
 	if (r < 0)

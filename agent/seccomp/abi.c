@@ -5,6 +5,7 @@
  */
 #include "batten/seccomp/abi.h"
 
+#include <errno.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,11 +72,37 @@ enum abi abi_by_name(const char *name)
 	return _ABI_MAX;
 }
 
+static char *resolve(enum abi a, int number)
+{
+	return seccomp_syscall_resolve_num_arch(rows[a].token, a == ABI_X32 ? number | X32_BIT : number);
+}
+
+/* They stay: a process asks for the same few hundred again and again. */
+static struct {
+	bool loaded;
+	char *names[ABI_NUMBERS];
+} tables[_ABI_MAX];
+
+int abi_load_names(enum abi a)
+{
+	for (int i = 0; i < ABI_NUMBERS && !tables[a].loaded; i++) {
+		if (tables[a].names[i])
+			continue;
+		errno = 0;
+		tables[a].names[i] = resolve(a, i);
+		if (!tables[a].names[i] && errno == ENOMEM)
+			return -ENOMEM;
+	}
+	tables[a].loaded = true;
+	return 0;
+}
+
 const char *abi_call_name(enum abi a, int number, char buf[static ABI_NAME_SIZE])
 {
-	_cleanup_(freep) char *name = NULL;
+	bool known = tables[a].loaded && number >= 0 && number < ABI_NUMBERS;
+	_cleanup_(freep) char *own = known ? NULL : resolve(a, number);
+	const char *name = known ? tables[a].names[number] : own;
 
-	name = seccomp_syscall_resolve_num_arch(rows[a].token, a == ABI_X32 ? number | X32_BIT : number);
 	if (name)
 		(void)snprintf(buf, ABI_NAME_SIZE, "%s", name);
 	else

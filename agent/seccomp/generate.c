@@ -442,6 +442,10 @@ int profile_generate(const struct observation *o, const struct generate_options 
 	if (r < 0)
 		return r;
 	choose_abis(&g);
+	for (enum abi a = 0; a < _ABI_MAX && r == 0; a++)
+		r = p->abis[a] ? abi_load_names(a) : 0;
+	if (r < 0)
+		return r;
 	(void)snprintf(comment, sizeof(comment), "observed in the workload's start-up (%llu run%s)",
 		       (unsigned long long)c.runs, c.runs == 1 ? "" : "s");
 	r = add_group(&g, PHASE_START, 0, comment);

@@ -305,6 +305,8 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	if (abi_native() == _ABI_MAX)
 		return diag_fail(d, -EOPNOTSUPP, NULL, "observing is for x86-64 and arm64");
 	r = bpf_prepare(d);
+	for (enum abi a = 0; a < _ABI_MAX && r == 0; a++)
+		r = abi_machine(a) == abi_machine(abi_native()) ? abi_load_names(a) : 0;
 	if (r < 0)
 		return r;
 	o = calloc(1, sizeof(*o));

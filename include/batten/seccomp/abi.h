@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batten/base/macros.h"
+
 enum abi {
 	ABI_X86_64,
 	ABI_X86,
@@ -34,6 +36,13 @@ enum abi abi_native(void);
 enum abi abi_machine(enum abi a);
 /* By either name; _ABI_MAX when it is unknown. */
 enum abi abi_by_name(const char *name);
+
+/*
+ * abi_load_names - the names of all calls of an interface, once
+ * libseccomp copies each name that it is asked for, and without memory would not know the call: a profile would lack it.
+ * Return: 0 or -ENOMEM
+ */
+int abi_load_names(enum abi a) _must_check_;
 
 /*
  * abi_call_name - what a call is called
