@@ -229,8 +229,13 @@ static bool contains(const struct routing_rule *rules, size_t n, const struct ro
 	return false;
 }
 
+enum rules_step {
+	RULES_ADD = 1,	  /* what the plan has and the kernel lacks */
+	RULES_REMOVE = 2, /* what is ours and not in the plan */
+};
+
 /* Makes the kernel's rules of one family those of the plan. Return: 1 when something was missing. */
-static int apply_rules(struct imds_guard *g, int family, struct diag *d)
+static int apply_rules(struct imds_guard *g, int family, unsigned int steps, struct diag *d)
 {
 	_cleanup_(freep) struct routing_rule *have = NULL;
 	const struct imds_plan *p = g->plan;
@@ -240,7 +245,7 @@ static int apply_rules(struct imds_guard *g, int family, struct diag *d)
 	r = routing_rules_read(g->route, family, &have, &n, d);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < p->n_rules; i++) {
+	for (size_t i = 0; steps & RULES_ADD && i < p->n_rules; i++) {
 		if (p->rules[i].family != family || contains(have, n, &p->rules[i]))
 			continue;
 		r = routing_rule_add(g->route, &p->rules[i], d);
@@ -248,7 +253,7 @@ static int apply_rules(struct imds_guard *g, int family, struct diag *d)
 			return r;
 		changed = 1;
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; steps & RULES_REMOVE && i < n; i++) {
 		if (!imds_rule_is_ours(&have[i]) || contains(p->rules, p->n_rules, &have[i]))
 			continue;
 		r = routing_rule_remove(g->route, &have[i], d);
@@ -258,7 +263,7 @@ static int apply_rules(struct imds_guard *g, int family, struct diag *d)
 	return changed;
 }
 
-static int apply_all_rules(struct imds_guard *g, struct diag *d)
+static int apply_all_rules(struct imds_guard *g, unsigned int steps, struct diag *d)
 {
 	int changed = 0;
 
@@ -267,7 +272,7 @@ static int apply_all_rules(struct imds_guard *g, struct diag *d)
 
 		if (!g->features.have[family == AF_INET ? FEATURE_ROUTING_RULES : FEATURE_ROUTING_RULES_IPV6])
 			continue;
-		r = apply_rules(g, family, d);
+		r = apply_rules(g, family, steps, d);
 		if (r < 0)
 			return r;
 		changed |= r;
@@ -277,10 +282,15 @@ static int apply_all_rules(struct imds_guard *g, struct diag *d)
 
 /* ---- what callers ask for --------------------------------------------------------------------- */
 
+/*
+ * Where a packet meets one layer open and the next one closed it had better be the table that is closed: that resets
+ * the connection, while a routing rule's ICMP is limited in its rate, and a client that gets none waits a second.
+ * So rules open before the table does, and close after it.
+ */
 int imds_guard_apply(struct imds_guard *g, struct diag *d)
 {
 	struct imds_look look;
-	int r;
+	int r, rules;
 
 	if (g->plan->enabled && !g->plan->table && g->plan->n_rules == 0)
 		return diag_fail(d, -EOPNOTSUPP, "guard",
@@ -299,11 +309,11 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	r = imds_guard_look(g, &look, d);
 	if (r < 0)
 		return r;
+	rules = apply_all_rules(g, g->plan->enabled ? RULES_ADD : RULES_REMOVE, d);
 	r = g->plan->table ? apply_tables(g, &look, d) : remove_tables(g, d);
-	if (r < 0)
-		return r;
-	r = apply_all_rules(g, d);
-	return MIN(r, 0);
+	if (r >= 0 && rules >= 0)
+		rules = apply_all_rules(g, RULES_ADD | RULES_REMOVE, d);
+	return r < 0 ? r : MIN(rules, 0);
 }
 
 int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag *d)
@@ -324,7 +334,7 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 			       look.table.first_difference[0] ? look.table.first_difference : look.bridge.first_difference);
 		healed = 1;
 	}
-	r = apply_all_rules(g, d);
+	r = apply_all_rules(g, RULES_ADD | RULES_REMOVE, d);
 	if (r < 0)
 		return r;
 	if (r > 0) {
