@@ -133,7 +133,7 @@ static void every_control_has_fixtures_that_hold(void **state)
 	unsigned int n_bad = 0;
 
 	if (geteuid() != 0)
-		skip(); /* trees with owners of their own */
+		skip_because("its trees have owners of their own: only root can make them");
 	for (size_t i = 0; i < n_control_sets; i++)
 		for (size_t k = 0; k < control_sets[i]->n_controls; k++)
 			n_bad += !run_control(&control_sets[i]->controls[k]);

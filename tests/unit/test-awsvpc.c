@@ -60,7 +60,7 @@ static void it_holds_the_namespace_alone(void **state)
 		start_one();
 	assert_int_equal(waitpid(starter, &status, 0), starter);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_TRACED)
-		skip();
+		skip_because("nobody may be traced here");
 	assert_true(WIFSTOPPED(status));
 	assert_int_equal(ptrace(PTRACE_SETOPTIONS, starter, NULL,
 				(void *)(PTRACE_O_TRACEFORK | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL)), 0);

@@ -520,7 +520,7 @@ static void every_mendable_control_is_mended_and_put_back(void **state)
 	const struct mender *m;
 
 	if (geteuid() != 0)
-		skip(); /* trees with owners of their own */
+		skip_because("its trees have owners of their own: only root can make them");
 	log_init(LOG_TARGET_TEXT, LOG_ERR);
 	for (size_t i = 0; (m = mender_nth(i)); i++) {
 		const struct control *c = control_find(m->control, NULL);

@@ -73,10 +73,8 @@ static void what_is_read_only_for_us_is_named_as_init_sees_it(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == NO_NAMESPACE) {
-		print_message("no namespaces of our own here\n");
-		skip();
-	}
+	if (WEXITSTATUS(status) == NO_NAMESPACE)
+		skip_because("no namespaces of our own here");
 	assert_int_equal(WEXITSTATUS(status), FINE);
 }
 

@@ -30,10 +30,10 @@ static void each_table_gets_its_own_answer(void **state)
 	int errors[5], r;
 
 	if (unshare(CLONE_NEWNET) < 0)
-		skip();
+		skip_because("no network namespace of its own here");
 	r = nl_open(&nl, NETLINK_NETFILTER, NULL, 0, NULL);
-	if (r == -EPROTONOSUPPORT) /* an emulator of user space */
-		skip();
+	if (r == -EPROTONOSUPPORT)
+		skip_because("no netlink of netfilter, as under an emulator of user space");
 	assert_int_equal(r, 0);
 	tables[0] = table("good", NF_INET_FORWARD);
 	tables[1] = table("flags", NF_INET_FORWARD);

@@ -10,3 +10,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+/* A test that cannot run says why: tests/unit/run prints it, and makes it an error where STRICT is set. */
+#define skip_because(why)                                \
+	do {                                             \
+		print_message("[  REASON  ] " why "\n"); \
+		skip();                                  \
+	} while (0)
+
+#define SANITIZER_ASKS_FOR_MORE "a sanitizer makes calls that the filter would refuse, so that there is none"
