@@ -70,7 +70,7 @@ def test_it_may_look_at_processes_and_nothing_else(watched):
     assert {int(s[k], 16) for k in ("CapInh", "CapAmb", "CapBnd")} == {0}
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     values = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()}
-    assert values["Max core file size"] == ["0", "0"] and values["Max open files"] == ["512", "512"]
+    assert values["Max core file size"] == ["1", "1"] and values["Max open files"] == ["512", "512"]
     assert values["Max data size"] == [str(256 << 20)] * 2
     assert pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
     assert pathlib.Path(f"/proc/{pid}/environ").read_bytes() == b""

@@ -64,7 +64,7 @@ def test_it_has_no_rights_and_few_calls(watched):
     assert {int(s[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     values = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()}
-    assert values["Max core file size"] == ["0", "0"] and values["Max open files"] == ["32", "32"]
+    assert values["Max core file size"] == ["1", "1"] and values["Max open files"] == ["32", "32"]
     assert values["Max data size"] == [str(64 << 20)] * 2
     assert pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
     assert pathlib.Path(f"/proc/{pid}/environ").read_bytes() == b""

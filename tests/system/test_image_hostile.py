@@ -348,7 +348,7 @@ def test_a_worker_as_the_kernel_sees_it(scratch):
         assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
         limits = (lab.pathlib.Path("/proc") / worker / "limits").read_text()
         assert "Max data size             67108864             67108864" in limits
-        assert "Max core file size        0                    0" in limits
+        assert "Max core file size        1                    1" in limits
         # Its parent reads the descriptions, and has no more rights.
         parent = (lab.pathlib.Path("/proc") / str(p.pid) / "status").read_text()
         fields = dict(line.split(":\t", 1) for line in parent.splitlines() if ":\t" in line)
