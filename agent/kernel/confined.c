@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,7 +40,12 @@ static int give_up(const struct confined_work *w, int out, struct diag *d)
 	};
 	/* What the C library looks up and can do without: time zones, a seed for hashes. */
 	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(newfstatat), SCMP_SYS(readlink) };
-	const struct confinement_when when[] = { { SCMP_SYS(write), 0, UINT32_MAX, (uint32_t)out, false } };
+	const struct confinement_when when[] = {
+		{ SCMP_SYS(write), 0, UINT32_MAX, (uint32_t)out, false },
+		{ SCMP_SYS(write), 0, UINT32_MAX, (uint32_t)(w->file ? *w->file : out), false },
+	};
+	/* SIGXCPU says why; SIGKILL would come with the second after it. */
+	const struct rlimit cpu = { w->max_cpu_seconds, w->max_cpu_seconds + 1 };
 	const struct confinement c = {
 		.max_data_bytes = w->max_data_bytes,
 		.calls = calls,
@@ -47,9 +53,11 @@ static int give_up(const struct confined_work *w, int out, struct diag *d)
 		.refused = refused,
 		.n_refused = ARRAY_SIZE(refused),
 		.when = when,
-		.n_when = ARRAY_SIZE(when),
+		.n_when = w->file ? 2 : 1,
 	};
 
+	if (w->max_cpu_seconds > 0 && setrlimit(RLIMIT_CPU, &cpu) < 0)
+		return diag_errno(d, -errno, NULL, "cannot limit its time");
 	return confine(&c, d);
 }
 
@@ -106,6 +114,8 @@ static int take_result(const struct bytes *b, int status, char **ret, size_t *re
 {
 	struct head h;
 
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+		return diag_fail(d, -ETIMEDOUT, NULL, "its time was over before it came to an end");
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || b->n < sizeof(h))
 		return diag_fail(d, -EIO, NULL, "the process that reads it ended early%s",
 				 WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS ? ": a system call that it may not make" :

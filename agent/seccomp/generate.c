@@ -405,7 +405,7 @@ static void choose_abis(struct generator *g)
 static int check_size(const struct profile *p, struct diag *d)
 {
 	struct filter f = { 0 };
-	int r = filter_compile(p, &f, NULL, d);
+	int r = filter_compile(p, FILTER_PATIENCE, &f, NULL, d);
 
 	if (r == 0 && f.n_code > BPF_MAXINSNS)
 		r = diag_fail(d, -E2BIG, NULL, "the filter would have %zu instructions, the kernel takes %d; leave out --args",

@@ -180,7 +180,7 @@ int observer_shadow(struct observer *o, uint64_t group, const struct profile *p,
 	struct trial *t = NULL;
 	int r;
 
-	r = filter_compile(p, &f, NULL, d);
+	r = filter_compile(p, FILTER_PATIENCE_OF_DAEMON, &f, NULL, d);
 	if (r < 0)
 		return r;
 	if (f.n_code > BPF_MAXINSNS)

@@ -160,7 +160,7 @@ int profile_verify(const struct profile *p, const struct observation *o, struct 
 	if (o && o->machine != _ABI_MAX && !p->abis[o->machine])
 		return diag_fail(d, -EINVAL, NULL, "the profile is not for %s, where the observation was made",
 				 abi_name(o->machine));
-	r = filter_compile(p, &v.filter, &ret->unknown, d);
+	r = filter_compile(p, FILTER_PATIENCE, &v.filter, &ret->unknown, d);
 	if (r == 0) {
 		ret->n_instructions = v.filter.n_code;
 		ret->too_long = v.filter.n_code > BPF_MAXINSNS;

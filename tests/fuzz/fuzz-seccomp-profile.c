@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	profile_context_docker(&context);
 	if (profile_parse((const char *)data, size, "input", &context, &p, &d) == 0 &&
-	    filter_compile(p, &f, NULL, &d) == 0 && filter_run(f.code, f.n_code, &call, &answer) < 0)
+	    filter_compile(p, FILTER_PATIENCE, &f, NULL, &d) == 0 && filter_run(f.code, f.n_code, &call, &answer) < 0)
 		__builtin_trap();
 	filter_done(&f);
 	profile_free(p);

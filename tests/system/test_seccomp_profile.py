@@ -235,6 +235,19 @@ def test_bad_profiles_and_observations_are_refused_in_one_line(observation, scra
     one_line(batten("generate", observation, "--runtime", "lxc"), "lxc")
 
 
+def test_a_profile_that_libseccomp_comes_to_no_end_with(scratch):
+    """Two rules of one call that compare two arguments each keep 2.5.4 busy for hours, in a runtime as well."""
+    def rule(op, value):
+        return {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [
+            {"index": 0, "value": 27766, "op": "SCMP_CMP_GT"}, {"index": 2, "value": value, "valueTwo": 65280, "op": op}]}
+    (scratch / "p.json").write_text(json.dumps({
+        "defaultAction": "SCMP_ACT_TRACE", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [rule("SCMP_CMP_LT", 4), rule("SCMP_CMP_MASKED_EQ", 65280)]}))
+    p = batten("verify", scratch / "p.json")
+    assert p.returncode == 3 and p.stdout == "" and p.stderr.count("\n") == 1, p
+    assert "comes to no end" in p.stderr and "compare fewer arguments" in p.stderr, p.stderr
+
+
 def test_ten_thousand_rules_are_no_trouble(observation, scratch):
     names = [n for r in json.loads(batten("generate", observation, "--runtime", "runc").stdout)["syscalls"]
              for n in r["names"]]

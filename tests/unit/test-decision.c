@@ -100,7 +100,7 @@ static void says_what_the_filter_says(void **unused)
 		for (uint32_t i = 1 + draw(6); i > 0; i--)
 			add_random_rule(p);
 		/* libseccomp refuses what says two things about the same arguments. */
-		if (filter_compile(p, &f, NULL, NULL) < 0) {
+		if (filter_compile(p, FILTER_PATIENCE, &f, NULL, NULL) < 0) {
 			refused++;
 		} else {
 			for (int call = 0; call < 170; call++)
@@ -129,7 +129,7 @@ static void thirty_values_are_one_question(void **unused)
 		r->n_args = 1;
 		r->args[0] = (struct profile_arg){ 1, OP_MASKED_EQ, 0xffffffff, 0x5400 + i };
 	}
-	assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, NULL), 0);
 	assert_int_equal(decision_make(f.code, f.n_code, abi_call_number(abi_native(), "ioctl"),
 				       abi_audit_arch(abi_native()), &d), 0);
 	assert_true(d.first == 0 && d.depth <= 2);

@@ -59,7 +59,7 @@ static void dockers_default_answers_as_it_says(void **state)
 	struct profile *p;
 
 	assert_int_equal(docker_default_profile(&c, &p), 0);
-	assert_int_equal(filter_compile(p, &f, &unknown, NULL), 0);
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, &unknown, NULL), 0);
 	assert_int_equal(ask(&f, "read", 0, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(ask(&f, "clone3", 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
 	assert_int_equal(ask(&f, "mount", 0, 0), SECCOMP_RET_ERRNO | EPERM);
@@ -117,7 +117,7 @@ static void repeated_comparisons_are_alternatives(void **state)
 				  "\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
 	struct filter f = { 0 };
 
-	assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, NULL), 0);
 	assert_int_equal(ask(&f, "personality", 1, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(ask(&f, "personality", 2, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(ask(&f, "personality", 3, 0), SECCOMP_RET_ERRNO | EPERM);
@@ -134,7 +134,7 @@ static void numbers_of_64_bits_are_read(void **state)
 	struct filter f = { 0 };
 
 	assert_string_equal(p->rules[0].comment, "a \"18446744073709551615");
-	assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, NULL), 0);
 	assert_int_equal(ask(&f, "personality", UINT64_C(0x8000000000000007), 0), SECCOMP_RET_ERRNO | EPERM);
 	assert_int_equal(ask(&f, "personality", 7, 0), SECCOMP_RET_ALLOW);
 	filter_done(&f);
@@ -215,7 +215,7 @@ static void what_is_generated_holds_and_denies(void **state)
 		struct filter f = { 0 };
 		struct verify_result v;
 
-		assert_int_equal(filter_compile(p, &f, NULL, NULL), 0);
+		assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, NULL), 0);
 		assert_true(f.n_code <= BPF_MAXINSNS);
 		for (uint64_t family = 0; family < 60; family++) {
 			for (uint64_t type = 0; type < 16; type++) {
@@ -433,7 +433,7 @@ static void arm64_profiles_are_made_anywhere(void **state)
 	assert_null(strstr(out, "X86"));
 	assert_int_equal(profile_parse(out, strlen(out), "p", &c, &again, NULL), 0);
 	free(out);
-	assert_int_equal(filter_compile(again, &f, NULL, NULL), 0);
+	assert_int_equal(filter_compile(again, FILTER_PATIENCE, &f, NULL, NULL), 0);
 	assert_int_equal(answer_of(&f, ABI_AARCH64, "openat", 0, 0), SECCOMP_RET_ALLOW);
 	assert_int_equal(answer_of(&f, ABI_AARCH64, "mmap", 0, 5), SECCOMP_RET_ALLOW);
 	assert_int_equal(answer_of(&f, ABI_AARCH64, "mmap", 0, 7), SECCOMP_RET_ERRNO | EPERM);

@@ -14,11 +14,13 @@ struct confined_work {
 	void *user;
 	size_t max_data_bytes; /* memory, what is there already included */
 	size_t max_out_bytes;
+	unsigned int max_cpu_seconds; /* 0: as long as it takes */
+	const int *file;	      /* the caller's, which it may write to as well; NULL: none */
 };
 
 /*
  * confined_run - run it and wait for its end
  * @ret: its result, not looked at; freed by the caller
- * Return: 0; what it returned; -EIO when it came to no end of its own
+ * Return: 0; what it returned; -ETIMEDOUT when its time was over; -EIO when it came to no end of its own
  */
 int confined_run(const struct confined_work *w, char **ret, size_t *ret_n, struct diag *d) _must_check_;

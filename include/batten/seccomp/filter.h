@@ -24,11 +24,21 @@ void filter_done(struct filter *f);
  * filter_compile - what runc and crun hand to the kernel
  * Names that libseccomp does not know are left out, rules equal to the default are dropped, several
  * comparisons of one argument become alternatives.
+ * @patience:    seconds of processor time for it
  * @ret_unknown: gets each name left out, may be NULL; see labels in observation.h for its kind
+ * Return: 0; -EINVAL when libseccomp refuses it; -ETIMEDOUT when it comes to no end with it
  */
 struct labels;
-int filter_compile(const struct profile *p, struct filter *ret, struct labels *ret_unknown, struct diag *d)
-	_must_check_;
+int filter_compile(const struct profile *p, unsigned int patience, struct filter *ret, struct labels *ret_unknown,
+		   struct diag *d) _must_check_;
+
+/* Docker's own profile takes some hundredths of a second, ten thousand rules take three. A daemon has other work. */
+#define FILTER_PATIENCE 15
+#define FILTER_PATIENCE_OF_DAEMON 2
+
+/* Its two halves, for who sees to an end himself: the program goes to @fd, a file, and comes back from there. */
+int filter_write(const struct profile *p, int fd, struct labels *ret_unknown, struct diag *d) _must_check_;
+int filter_take(struct filter *ret, int fd) _must_check_;
 
 /*
  * filter_run - execute
