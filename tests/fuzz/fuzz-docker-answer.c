@@ -63,6 +63,18 @@ static void documents(struct docker *k)
 	}
 }
 
+static void swarm(struct docker *k)
+{
+	struct docker_swarm s;
+	struct diag d = { 0 };
+	int r = docker_swarm(k, SWARM_ASK, NULL, &s, &d);
+
+	if (r < 0 && r != -ENOMEM && !d.what[0])
+		abort();
+	if (r == 0 && (!s.member || !s.node[0]))
+		abort();
+}
+
 static void images(struct docker *k)
 {
 	struct docker_stream *s;
@@ -117,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	switch (data[0] % 4) {
 	case 0:
 		documents(k);
+		swarm(k);
 		break;
 	case 1:
 		images(k);

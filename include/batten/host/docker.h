@@ -10,6 +10,7 @@
  * object (404); -EREMOTEIO any other refusal, with Docker's own words in the diag; -ENOMEM.
  */
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -85,6 +86,31 @@ const char *docker_api_version(const struct docker *k);
 
 /* The second number of it; 0 before. */
 unsigned int docker_api_minor(const struct docker *k);
+
+/* What this host is in a swarm. */
+struct docker_swarm {
+	char state[16]; /* "active", or why it is not: "pending", "error", "locked" */
+	char node[64];	/* its id there */
+	bool member, manager;
+};
+
+enum swarm_deed {
+	SWARM_LOOK,
+	SWARM_ASK,   /* whether it could be left */
+	SWARM_LEAVE, /* there is no way back */
+};
+
+/*
+ * docker_swarm - look at the swarm, and leave it when nothing is lost with it
+ * @node: to leave: the host's id in the swarm that is meant
+ * @ret:  what it was before
+ * Return: 0, for a look also when it is in none; -EBUSY something would be lost, with words; -ESTALE it is in
+ *         that swarm no more. Where Docker did not answer it may leave all the same, up to
+ *         DOCKER_SWARM_LEAVE_MS later.
+ */
+int docker_swarm(struct docker *k, enum swarm_deed deed, const char *node, struct docker_swarm *ret,
+		 struct diag *d) _must_check_;
+#define DOCKER_SWARM_LEAVE_MS 20000 /* Docker gives a node 15 s to stop */
 
 /* Percent-encodes foreign text for a path or a query. */
 void docker_escape(struct bytes *b, const char *text);
