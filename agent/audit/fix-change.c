@@ -19,7 +19,7 @@
 
 static const char *const kind_names[_CHANGE_KIND_MAX] = {
 	[CHANGE_NODE] = "file", [CHANGE_VALUE] = "value", [CHANGE_UNIT] = "unit",
-	[CHANGE_GUARD] = "guard", [CHANGE_WATCH] = "watch",
+	[CHANGE_GUARD] = "guard", [CHANGE_WATCH] = "watch", [CHANGE_SWARM] = "swarm",
 };
 
 static const char *const node_names[_SNAPSHOT_KIND_MAX] = {
@@ -105,6 +105,15 @@ static int look_at_value(struct fix *f, const struct change *c, struct diag *d)
 	return same_value(now, c->from) ? CHANGE_BEFORE : same_value(now, c->to) ? CHANGE_AFTER : CHANGE_FOREIGN;
 }
 
+static int look_at_swarm(struct fix *f, const struct change *c, struct diag *d)
+{
+	struct docker_swarm now;
+	int r = f->host->swarm(f->host->data, SWARM_LOOK, NULL, &now, d);
+
+	/* Another swarm is another node: the one that was meant is gone. */
+	return r < 0 ? r : now.member && strcmp(now.node, c->path) == 0 ? CHANGE_BEFORE : CHANGE_AFTER;
+}
+
 int change_look(struct fix *f, const struct change *c, struct diag *d)
 {
 	bool on = false;
@@ -121,6 +130,8 @@ int change_look(struct fix *f, const struct change *c, struct diag *d)
 	case CHANGE_GUARD:
 		r = f->host->guard_is_on(f->host->guard_data, &on, d);
 		return r < 0 ? r : on == (strcmp(c->to, "on") == 0) ? CHANGE_AFTER : CHANGE_BEFORE;
+	case CHANGE_SWARM:
+		return look_at_swarm(f, c, d);
 	case CHANGE_WATCH:
 	default:
 		/* A rule that is there already is no error when it is added, nor one that is gone when removed. */
@@ -207,6 +218,9 @@ int change_do(struct fix *f, const struct change *c, bool forward, struct diag *
 		return f->host->unit(f->host->data, c->path, strcmp(to, "active") == 0 ? "start" : "stop", d);
 	case CHANGE_GUARD:
 		return f->host->guard(f->host->guard_data, strcmp(to, "on") == 0, d);
+	case CHANGE_SWARM:
+		return forward ? f->host->swarm(f->host->data, SWARM_LEAVE, c->path, &(struct docker_swarm){ 0 }, d) :
+				 diag_fail(d, -ENOTRECOVERABLE, NULL, "this host is out of the swarm, and nobody can undo that");
 	case CHANGE_WATCH:
 	default:
 		return f->host->watch(f->host->data, c->path, strcmp(to, "on") == 0, d);
@@ -246,6 +260,9 @@ void change_describe(const struct change *c, struct bytes *out)
 		bytes_printf(out, "the metadata guard: %s", c->to);
 	else if (c->kind == CHANGE_WATCH)
 		bytes_printf(out, "the kernel's audit watches %s", c->path);
+	else if (c->kind == CHANGE_SWARM)
+		bytes_printf(out, "swarm node %s, %s, leaves; it cannot be undone: only docker swarm join, with a token of a "
+			     "manager, makes this host a node again", c->path, c->from);
 	else
 		bytes_printf(out, "%s: %.*s becomes %s", c->path, (int)strcspn(c->from, "\n"), c->from, c->to);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Menders of the Docker daemon: members of daemon.json, spliced. dockerd does not start when a setting is
- * both in the file and on its command line, so that what stands there is not touched in the file.
+ * Menders of the Docker daemon: members of daemon.json, spliced, and its place in a swarm. dockerd does not
+ * start when a setting is both in the file and on its command line, so that what stands there is not touched
+ * in the file.
  */
 #include <errno.h>
 #include <string.h>
@@ -280,6 +281,22 @@ static int mend_hosts(struct fix_plan *p, const struct mender *m, const struct f
 	return put_text(p, s, &out, r, &why);
 }
 
+/* What nobody can undo is done only where nothing is lost with it. */
+static int mend_swarm(struct fix_plan *p, const struct mender *m, const struct finding *f)
+{
+	const struct fix_host *h = p->fix->host;
+	struct docker_swarm s;
+	struct diag why = { 0 };
+	int r = h->swarm(h->data, SWARM_ASK, NULL, &s, &why);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return plan_refuse(p, "%s%s%s", why.where, why.where[0] ? ": " : "", why.what);
+	r = plan_swarm(p, s.node, s.manager);
+	return r < 0 ? r : 1;
+}
+
 static const struct mender menders[] = {
 	{ "DKD-01", .plan = mend_setting, .key = "icc", .value = "false", .kicks = KICK_DOCKER },
 	{ "DKD-03", .plan = mend_registries, .kicks = KICK_DOCKER_READS },
@@ -291,8 +308,8 @@ static const struct mender menders[] = {
 	{ "DKD-09", .plan = mend_seccomp, .kicks = KICK_DOCKER },
 	{ "DKD-10", .plan = mend_legacy, .later = "ports of running containers keep their proxy until they start again" },
 	{ "DKD-12", .plan = mend_by_restart, .kicks = KICK_DOCKER },
-	{ "DKD-13", .by_hand = "a swarm that was left cannot be joined again from here: its services and its identity "
-			       "in it are gone; docker swarm leave" },
+	{ "DKD-13", .plan = mend_swarm, .by_option = "nobody can undo that: say --leave-swarm when it may be; it is done only where "
+						     "nothing is lost with it" },
 };
 
 MENDER_SET(docker_menders);

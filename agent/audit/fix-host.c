@@ -17,7 +17,6 @@
 #include "audit/fix-internal.h"
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
-#include "batten/host/docker.h"
 #include "batten/host/introspect.h"
 #include "batten/host/unit.h"
 #include "batten/kernel/netlink.h"
@@ -87,6 +86,15 @@ static int live_docker_reads(void *data, struct diag *d)
 	if (pid <= 0)
 		return unit_do("docker.service", "reload", UNIT_TIMEOUT_MS, d);
 	return kill(pid, SIGHUP) < 0 ? diag_errno(d, -errno, "dockerd", "cannot be told to read its file") : 0;
+}
+
+static int live_swarm(void *data, enum swarm_deed deed, const char *node, struct docker_swarm *ret, struct diag *d)
+{
+	_cleanup_(docker_freep) struct docker *k = NULL;
+	struct fix_live *l = data;
+	int r = docker_new(&k, l->docker, d);
+
+	return r < 0 ? r : docker_swarm(k, deed, node, ret, d);
 }
 
 static bool docker_answers(const struct fix_live *l)
@@ -189,6 +197,7 @@ int fix_host_live(struct fix_host *ret, const char *docker_url, const char *root
 		.unit = live_unit,
 		.unit_active = live_unit_active,
 		.docker_reads = live_docker_reads,
+		.swarm = live_swarm,
 		.guard = no_guard,
 		.guard_is_on = no_guard_is_on,
 		.watch = live_watch,

@@ -21,12 +21,13 @@ enum change_kind {
 	CHANGE_UNIT,  /* "active" or "inactive" */
 	CHANGE_GUARD, /* the metadata guard: "on" or "off" */
 	CHANGE_WATCH, /* of the kernel's audit: "on" or "off" */
+	CHANGE_SWARM, /* what the node is in it: "a manager" or "a worker", then "gone"; there is no way back */
 	_CHANGE_KIND_MAX,
 };
 
 struct change {
 	enum change_kind kind;
-	char *path;		       /* in the tree; a unit's name; owned, as are the next two */
+	char *path;		       /* in the tree; a unit's name; a node's id; owned, as are the next two */
 	char *from, *to;	       /* for all but nodes */
 	struct snapshot before, after; /* for nodes */
 };
@@ -42,7 +43,8 @@ int change_look(struct fix *f, const struct change *c, struct diag *d) _must_che
 
 /*
  * change_do - make it so, or make it as it was
- * Return: 0; -ESTALE when what is there is neither before nor after; any other negative errno.
+ * Return: 0; -ESTALE when what is there is neither before nor after; -ENOTRECOVERABLE when it cannot be made
+ *         as it was; any other negative errno.
  */
 int change_do(struct fix *f, const struct change *c, bool forward, struct diag *d) _must_check_;
 
@@ -78,6 +80,7 @@ int plan_value(struct fix_plan *p, const char *path, const char *to) _must_check
 int plan_unit(struct fix_plan *p, const char *unit, bool active) _must_check_;
 int plan_guard(struct fix_plan *p) _must_check_;
 int plan_watch(struct fix_plan *p, const char *path) _must_check_;
+int plan_swarm(struct fix_plan *p, const char *node, bool manager) _must_check_;
 /* Notes why; the finding stays. Return: 0. */
 int plan_refuse(struct fix_plan *p, const char *fmt, ...) _printf_(2, 3);
 /* Takes out what changes nothing. */
@@ -106,6 +109,7 @@ struct mender {
 	const char *key, *value;	    /* for mend_docker_setting() */
 	unsigned int kicks;		    /* what makes it effective */
 	const char *by_name;		    /* done only when asked for by its id, and why */
+	const char *by_option;		    /* done only with --leave-swarm, and why */
 	const char *later;		    /* it counts for what starts from then on: for what */
 	const char *by_hand;		    /* why not; then there is no plan */
 };
@@ -186,6 +190,8 @@ void entry_list_free(char **ids, size_t n);
 /* As users see it. */
 json_t *entry_json(const struct entry *e);
 int entry_set_proof(struct entry *e, const char *result, const char *fmt, ...) _printf_(3, 4);
+/* Is there no way back once it is done? */
+bool entry_is_final(const struct entry *e);
 /* Undoes the changes in reverse; what is neither before nor after stays and is -ESTALE. */
 int entry_undo(struct fix *f, struct entry *e, struct diag *d) _must_check_;
 
@@ -218,6 +224,13 @@ int job_prove(struct fix *f, struct job *j, const struct fix_request *q, const j
 
 /* Who answered in @before and does not now? Waits up to @timeout_ms. NULL: everybody answers. */
 const char *health_lost(struct fix *f, const json_t *before, unsigned int timeout_ms);
+
+/*
+ * wait_for_swarm - did the host leave? Docker goes on with it when who asked is gone
+ * @e: of a swarm that was to be left
+ * Return: as change_look()
+ */
+int wait_for_swarm(struct fix *f, const struct entry *e, struct diag *d) _must_check_;
 
 /* Runs the one control. @a: zeroed; audit_done() and facts_free() afterwards. */
 int control_run(struct fix *f, const char *control_id, const struct fix_request *q, struct audit *a,

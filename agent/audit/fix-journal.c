@@ -173,6 +173,14 @@ int entry_set_proof(struct entry *e, const char *result, const char *fmt, ...)
 	return 0;
 }
 
+bool entry_is_final(const struct entry *e)
+{
+	for (size_t i = 0; i < e->n_changes; i++)
+		if (e->changes[i].kind == CHANGE_SWARM)
+			return true;
+	return false;
+}
+
 static json_t *entry_whole(const struct entry *e)
 {
 	json_t *list = json_array();
@@ -328,8 +336,9 @@ json_t *entry_json(const struct entry *e)
 							     json_text(b.data ? b.data : "")));
 		bytes_done(&b);
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O?}", "id", e->id, "time", e->time, "control", e->control, "state",
-			 e->state == ENTRY_STARTED ? "interrupted" : state_names[e->state], "files", files, "proof", e->proof);
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:O?, s:o*}", "id", e->id, "time", e->time, "control", e->control, "state",
+			 e->state == ENTRY_STARTED ? "interrupted" : state_names[e->state], "files", files, "proof", e->proof,
+			 "final", entry_is_final(e) ? json_true() : NULL);
 }
 
 int fix_history(struct fix *f, json_t **ret, struct diag *d)

@@ -243,6 +243,11 @@ int plan_watch(struct fix_plan *p, const char *path)
 	return add_switch(p, CHANGE_WATCH, path, "off", "on");
 }
 
+int plan_swarm(struct fix_plan *p, const char *node, bool manager)
+{
+	return add_switch(p, CHANGE_SWARM, node, manager ? "a manager" : "a worker", "gone");
+}
+
 int plan_refuse(struct fix_plan *p, const char *fmt, ...)
 {
 	va_list ap;

@@ -100,6 +100,20 @@ const char *health_lost(struct fix *f, const json_t *before, unsigned int timeou
 	}
 }
 
+/* "Still in it" counts only when Docker had time enough. */
+int wait_for_swarm(struct fix *f, const struct entry *e, struct diag *d)
+{
+	uint64_t deadline = facts_now_ms() + DOCKER_SWARM_LEAVE_MS;
+	struct tm began = { 0 };
+	bool is_old = strptime(e->time, "%Y-%m-%dT%H:%M:%SZ", &began) &&
+		      time(NULL) - timegm(&began) > DOCKER_SWARM_LEAVE_MS / 1000;
+	int r;
+
+	while ((r = change_look(f, &e->changes[0], d)) == CHANGE_BEFORE && !is_old && facts_now_ms() < deadline)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
+	return r;
+}
+
 /* ---- the control, again ------------------------------------------------------------------------*/
 
 /*

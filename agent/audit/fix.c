@@ -61,12 +61,29 @@ static int roll_back(struct fix *f, struct entry *e, enum entry_state state, str
 
 	if (r == -ESTALE) {
 		(void)entry_set_proof(e, "failed", "%s %s", d->where, d->what);
+	} else if (r == -ENOTRECOVERABLE) {
+		if (state == ENTRY_INTERRUPTED)
+			(void)entry_set_proof(e, "passed", "cut short by a crash, but done: %s", d->what);
+		state = ENTRY_APPLIED;
 	} else if (r < 0) {
 		return r; /* stays "started", for the next start */
 	}
 	e->state = state;
 	tell(e);
 	return entry_store(f, e, d);
+}
+
+/* A started entry: it is undone, or it is found out whether it was done. */
+static int recover_entry(struct fix *f, struct entry *e, struct diag *d)
+{
+	if (entry_is_final(e) && wait_for_swarm(f, e, d) < 0) {
+		/* Nothing is half done, and a Docker that is down must not keep others from being mended. */
+		(void)entry_set_proof(e, "pending", "cut short by a crash; whether it was done shows when Docker answers: %s", d->what);
+		return entry_store(f, e, d);
+	}
+	(void)entry_set_proof(e, "failed", entry_is_final(e) ? "cut short by a crash; this host is in the swarm still" :
+							       "cut short by a crash; undone at the next start");
+	return roll_back(f, e, ENTRY_INTERRUPTED, d);
 }
 
 /* Names that begin with a dot are files that a crash kept from getting theirs. */
@@ -101,8 +118,7 @@ int fix_recover(struct fix *f, json_t **ret, struct diag *d)
 
 		r = entry_load(f, ids[i], &e, &why);
 		if (r >= 0 && e->state == ENTRY_STARTED) {
-			(void)entry_set_proof(e, "failed", "cut short by a crash; undone at the next start");
-			r = roll_back(f, e, ENTRY_INTERRUPTED, &why);
+			r = recover_entry(f, e, &why);
 			(void)json_array_append_new(met, entry_json(e));
 		}
 		if (r < 0 && error == 0)
@@ -189,6 +205,9 @@ static int transact(struct run *run, struct job *j, struct diag *d)
 	if (r < 0)
 		return r;
 	r = apply(run, j, &why);
+	/* Docker's no is one; from no answer at all nothing follows. */
+	if (r < 0 && r != -EREMOTEIO && entry_is_final(e) && wait_for_swarm(run->fix, e, NULL) == CHANGE_AFTER)
+		r = 0;
 	if (r < 0)
 		(void)entry_set_proof(e, "failed", "%s%s%s", why.where, why.where[0] ? ": " : "",
 				      why.what[0] ? why.what : strerror(-r));
@@ -290,6 +309,8 @@ static int run_control(struct run *run, const struct finding *f, struct diag *d)
 		return leave(run, f->control->id, f->subject.name, false, f->control->remedy);
 	if (m->by_hand)
 		return leave(run, f->control->id, f->subject.name, false, m->by_hand);
+	if (m->by_option && !run->q->leave_swarm)
+		return leave(run, f->control->id, f->subject.name, false, m->by_option);
 	if (m->by_name && !is_named(run->q, m->control))
 		return leave(run, f->control->id, f->subject.name, false, m->by_name);
 	r = run_job(run, m, &run->jobs[run->n_jobs], d);
@@ -416,6 +437,14 @@ static int restart_and_prove(struct run *run, struct diag *d)
 
 /* ---- the whole run -----------------------------------------------------------------------------*/
 
+/* Somebody asked for it in so many words, and it cannot be told whether there is anything to do. */
+static bool is_unanswered(const struct run *run, const struct finding *f)
+{
+	const struct mender *m = f->status == STATUS_UNKNOWN && f->control ? mender_find(f->control->id) : NULL;
+
+	return m && m->by_option && run->q->leave_swarm;
+}
+
 /* Each control that fails, once, in the catalogue's order. */
 static int run_controls(struct run *run, struct diag *d)
 {
@@ -433,6 +462,8 @@ static int run_controls(struct run *run, struct diag *d)
 	for (size_t i = 0; i < a.n_findings && r >= 0; i++) {
 		const struct finding *f = &a.findings[i];
 
+		if (is_unanswered(run, f))
+			r = leave(run, f->control->id, f->subject.name, false, f->evidence);
 		/* Waivers that nobody needs are findings of no control. */
 		if (!is_failing(f) || !f->control || f->control == last)
 			continue;
@@ -513,6 +544,9 @@ static int may_undo(struct fix *f, const struct entry *e, struct diag *d)
 {
 	if (e->state != ENTRY_APPLIED)
 		return diag_fail(d, -EALREADY, e->id, "is not in force any more");
+	if (entry_is_final(e))
+		return diag_fail(d, -ENOTRECOVERABLE, e->id, "cannot be undone: join the swarm again by hand, with docker swarm "
+				 "join and a token of a manager");
 	for (size_t i = 0; i < e->n_changes; i++) {
 		int r = change_look(f, &e->changes[i], d);
 		char by[100];

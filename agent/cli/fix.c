@@ -50,13 +50,13 @@ static const char *text_of(const json_t *j, const char *path)
 static void print_fix(const json_t *e)
 {
 	const char *state = text_of(e, "state"), *result = text_of(e, "proof.result");
-	bool good = strcmp(state, "applied") == 0 || strcmp(state, "undone") == 0;
+	bool good = strcmp(result, "failed") != 0;
 	const json_t *v;
 	size_t i;
 
 	(void)printf("%s%-7s%s %s%s%s\n", style_begin(stdout, STYLE_HEAD), text_of(e, "control"), style_end(stdout, STYLE_HEAD),
 		     style_begin(stdout, good ? STYLE_GOOD : STYLE_BAD),
-		     strcmp(state, "applied") == 0     ? "mended" :
+		     strcmp(state, "applied") == 0     ? (good ? "mended" : "done for good, not proved") :
 		     strcmp(state, "failed") == 0      ? "failed, undone" :
 		     strcmp(state, "interrupted") == 0 ? "cut short, undone" :
 							 state,
@@ -65,7 +65,8 @@ static void print_fix(const json_t *e)
 		(void)printf("        %s\n", text_of(v, "change"));
 	}
 	(void)printf("        proof %s: %s\n", result, text_of(e, "proof.reason"));
-	if (strcmp(state, "applied") == 0 && json_array_size(json_object_get(e, "files")) > 0)
+	if (strcmp(state, "applied") == 0 && json_array_size(json_object_get(e, "files")) > 0 &&
+	    !json_is_true(json_object_get(e, "final")))
 		(void)printf("        undo: batten fix --undo %s\n", text_of(e, "id"));
 }
 
@@ -162,6 +163,7 @@ static enum exit_status do_run(const struct invocation *inv, struct fix *f, cons
 	struct fix_request q = {
 		.audit = s->options,
 		.kicks = kicks,
+		.leave_swarm = invocation_value(inv, "leave-swarm") != NULL,
 		.dry_run = invocation_value(inv, "dry-run") != NULL,
 		.diff = &diff,
 	};
@@ -197,7 +199,7 @@ static enum exit_status do_undo(const struct invocation *inv, struct fix *f, con
 	struct diag d = { 0 };
 	int r = fix_undo(f, id, kicks, &entry, &d);
 
-	if (r == -ESTALE || r == -EALREADY) {
+	if (r == -ESTALE || r == -EALREADY || r == -ENOTRECOVERABLE) {
 		diag_print(&d, r);
 		return EXIT_NO;
 	}
@@ -306,6 +308,7 @@ static const struct option_row fix_options[] = {
 	{ "docker", 0, "URL", "Docker Engine, as unix:///run/docker.sock", false },
 	{ "dry-run", 0, NULL, "change nothing; print what would change as a unified diff", false },
 	{ "history", 0, NULL, "what was mended, undone, or failed", false },
+	{ "leave-swarm", 0, NULL, "leave a Docker swarm when nothing is lost with it; cannot be undone", false },
 	{ "profile", 0, "NAME", "of the audit: ecs (default), cis-docker, managed-instances, or a path", false },
 	{ "recover", 0, NULL, "only undo what a crash left half done", false },
 	{ "restart-agent", 0, NULL, "restart the ECS agent when a change needs it; tasks keep running", false },

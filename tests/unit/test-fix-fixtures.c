@@ -6,6 +6,7 @@
  *
  *   "left"    a text that stands in the reason; nothing may be changed then
  *   "later"   the control fails still, for what was there before: the proof is pending
+ *   "final"   there is no way back, and undoing it is refused
  *
  * Docker, the agent, the guard and services are stand-ins that do what the real ones would do with the
  * files as they are: dockerd takes its settings from daemon.json, the agent its environment from
@@ -90,6 +91,28 @@ static int docker_reads(void *data, struct diag *d)
 		json_object_set(info, "Debug", json_object_get(file, "debug"));
 	if (registries && json_array_size(registries) == 0)
 		json_object_set_new(info, "RegistryConfig", json_pack("{s:[s], s:{}}", "InsecureRegistryCIDRs", "127.0.0.0/8", "IndexConfigs"));
+	return 0;
+}
+
+/* A swarm with services is not left. */
+static int swarm(void *data, enum swarm_deed deed, const char *node, struct docker_swarm *ret, struct diag *d)
+{
+	json_t *docker = need_object(((struct world *)data)->json, "docker"), *s = need_object(need_object(docker, "info"), "Swarm");
+	size_t n = json_array_size(json_object_get(docker, "services"));
+
+	*ret = (struct docker_swarm){
+		.member = strcmp(facts_json_string(s, "LocalNodeState", "inactive"), "inactive") != 0,
+		.manager = json_is_true(json_object_get(s, "ControlAvailable")),
+	};
+	(void)snprintf(ret->node, sizeof(ret->node), "%s", facts_json_string(s, "NodeID", ""));
+	if (deed == SWARM_LOOK)
+		return 0;
+	if (n > 0)
+		return diag_fail(d, -EBUSY, NULL, "in the way: services: %zu", n);
+	if (deed == SWARM_LEAVE) {
+		assert_string_equal(node, ret->node);
+		json_object_set_new(s, "LocalNodeState", json_string("inactive"));
+	}
 	return 0;
 }
 
@@ -380,7 +403,7 @@ static bool left_says(json_t *result, const char *words)
 	return false;
 }
 
-static const char *undo_all(struct fix *f, json_t *result)
+static const char *undo_all(struct fix *f, json_t *result, bool final)
 {
 	static char text[1024];
 	json_t *fixes = json_object_get(result, "fixes");
@@ -388,8 +411,9 @@ static const char *undo_all(struct fix *f, json_t *result)
 	for (size_t i = json_array_size(fixes); i-- > 0;) {
 		_cleanup_(json_freep) json_t *entry = NULL;
 		struct diag d = { 0 };
+		int r = fix_undo(f, json_string_value(json_object_get(json_array_get(fixes, i), "id")), KICKS_ASKED_FOR, &entry, &d);
 
-		if (fix_undo(f, json_string_value(json_object_get(json_array_get(fixes, i), "id")), KICKS_ASKED_FOR, &entry, &d) < 0) {
+		if (r != (final ? -ENOTRECOVERABLE : 0)) {
 			(void)snprintf(text, sizeof(text), "undo: %s: %s", d.where, d.what);
 			return text;
 		}
@@ -440,7 +464,7 @@ static const char *try_case(struct world *w, const struct control *c, struct fix
 	json_array_foreach(json_object_get(second, "fixes"), i, v)
 		if (json_array_size(json_object_get(v, "files")) > 0)
 			return "the second run changed something";
-	bad = undo_all(f, first);
+	bad = undo_all(f, first, json_is_true(json_object_get(test, "final")));
 	if (bad)
 		return bad;
 	undone = list_tree(w->root);
@@ -465,7 +489,7 @@ static void scene_open(struct scene *s, json_t *json, json_t *unchanged)
 	*s = (struct scene){ .w = { .root = "/tmp/batten-fix-XXXXXX", .json = json, .unchanged = unchanged } };
 	s->host = (struct fix_host){
 		.data = &s->w, .facts = open_facts, .unit = do_unit, .unit_active = unit_active, .docker_reads = docker_reads,
-		.guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &s->w, .watch = watch, .health = health,
+		.swarm = swarm, .guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &s->w, .watch = watch, .health = health,
 	};
 	json_object_set_new(unchanged, "ssm", json_pack("{s:s}", "name", "amazon-ssm-agen"));
 	assert_non_null(mkdtemp(s->w.root));
@@ -485,7 +509,7 @@ static bool run_case(const struct control *c, json_t *fixture, json_t *test, con
 	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
 	const char *ids[] = { c->id, NULL }, *wrong;
 	json_t *p = json_object_get(json, "profile"), *now = json_object_get(json, "now");
-	struct fix_request q = { .kicks = KICKS_ASKED_FOR,
+	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .leave_swarm = true,
 				 .audit = { .host = "fixture", .control_ids = ids, .now = now ? json_integer_value(now) : NOW } };
 	struct diag d = { 0 };
 	struct scene s;
@@ -555,8 +579,8 @@ static void the_catalogue_and_the_menders_agree(void **state)
 		assert_true(m->by_hand || m->plan);
 		assert_ptr_equal(mender_find(m->control), m);
 	}
-	assert_int_equal(n_mendable, 39);
-	assert_int_equal(n_by_hand, 2);
+	assert_int_equal(n_mendable, 40);
+	assert_int_equal(n_by_hand, 1);
 }
 
 /* ---- proofs that fail --------------------------------------------------------------------------*/
@@ -648,6 +672,11 @@ static void docker_is_never_restarted_without_live_restore(void **state)
 	try_failure((const char *const[]){ "DKD-07", NULL }, set_no_live_restore, 0, "live-restore is off");
 }
 
+static void no_swarm_is_left_without_the_word_for_it(void **state)
+{
+	try_failure((const char *const[]){ "DKD-13", NULL }, NULL, 0, "--leave-swarm");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,6 +686,7 @@ int main(void)
 		cmocka_unit_test(whoever_answered_before_has_to_answer_still),
 		cmocka_unit_test(a_restart_that_fails_takes_everything_back),
 		cmocka_unit_test(docker_is_never_restarted_without_live_restore),
+		cmocka_unit_test(no_swarm_is_left_without_the_word_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

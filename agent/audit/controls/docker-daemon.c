@@ -164,6 +164,7 @@ static const struct control controls[] = {
 		.remedy = "docker swarm leave",
 		.severity = SEV_LOW,
 		.needs = NEEDS_DOCKER,
+		.mendable = true,
 		.cis_docker = "5.1",
 		.pci_dss = "2.2.4",
 		.nist = "4.5.1",

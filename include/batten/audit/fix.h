@@ -4,7 +4,8 @@
  * Mending what the audit finds: one transaction for each control. Before anything changes, what is there
  * is written to a journal; then the change; then the proof, which is the control run again and the
  * question whether Docker, the ECS agent and the credentials endpoint still answer; and when the proof
- * fails, the way back. A transaction that a crash cut short is undone at the next start.
+ * fails, the way back. A transaction that a crash cut short is undone at the next start. What has no way back
+ * (a swarm that was left) is done only on request, and a start after a crash finds out whether it was done.
  *
  * The journal is a directory with one JSON file for each transaction, open to root alone: it holds the
  * files as they were, secrets and all.
@@ -15,6 +16,7 @@
 #include "batten/base/bytes.h"
 #include "batten/base/diag.h"
 #include "batten/base/json.h"
+#include "batten/host/docker.h"
 
 #define FIX_STATE_DIR "/var/lib/batten/fix"
 
@@ -38,6 +40,7 @@ struct fix_host {
 	int (*unit)(void *data, const char *unit, const char *verb, struct diag *d);
 	int (*unit_active)(void *data, const char *unit, bool *ret, struct diag *d);
 	int (*docker_reads)(void *data, struct diag *d);
+	int (*swarm)(void *data, enum swarm_deed deed, const char *node, struct docker_swarm *ret, struct diag *d);
 	/* The guard has a configuration, and maybe a daemon that owns it: its argument is its own. */
 	int (*guard)(void *guard, bool on, struct diag *d);
 	int (*guard_is_on)(void *guard, bool *ret, struct diag *d);
@@ -81,6 +84,7 @@ int fix_recover(struct fix *f, json_t **ret, struct diag *d) _must_check_;
 struct fix_request {
 	struct audit_options audit; /* which controls, with profile and waivers */
 	unsigned int kicks;	    /* KICKS_ASKED_FOR that may be done */
+	bool leave_swarm;	    /* which nobody can undo */
 	bool dry_run;
 	struct bytes *diff; /* for a dry run */
 };
@@ -98,8 +102,8 @@ int fix_run(struct fix *f, const struct fix_request *q, json_t **ret, struct dia
  * fix_undo - put back what a transaction changed
  * @kicks: as above; what needs a restart and may not have it says so in the entry's proof
  * @ret:   the entry
- * Return: 0; -ENOENT no such id; -EALREADY it is not in force; -ESTALE a file was changed since, and
- *         nothing was touched
+ * Return: 0; -ENOENT no such id; -EALREADY it is not in force; -ENOTRECOVERABLE nobody can; -ESTALE a file
+ *         was changed since; nothing was touched then
  */
 int fix_undo(struct fix *f, const char *id, unsigned int kicks, json_t **ret, struct diag *d) _must_check_;
 
