@@ -15,6 +15,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "batten/base/fd-pass.h"
 #include "batten/base/fd.h"
 
 #define MAX_UNSAID 512
@@ -30,23 +31,14 @@ struct notifier {
 	uint64_t period_us;
 };
 
-static int send_now(const struct notifier *n, const char *state, const int *fd, int flags)
+static int send_now(const struct notifier *n, const char *state, int fd, int flags)
 {
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	union fd_passed passed;
 	struct iovec text = { (char *)state, strlen(state) };
 	struct msghdr m = { .msg_name = (void *)&n->address, .msg_namelen = n->n_address,
 			    .msg_iov = &text, .msg_iovlen = 1 };
 
-	if (fd) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), fd, sizeof(*fd));
-	}
+	fd_pass(&m, &passed, fd);
 	while (sendmsg(n->fd, &m, MSG_NOSIGNAL | flags) < 0)
 		if (errno != EINTR)
 			return errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
@@ -57,7 +49,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct notifier *n = data;
 
-	if (send_now(n, n->unsaid, NULL, MSG_DONTWAIT) == -EAGAIN) {
+	if (send_now(n, n->unsaid, -1, MSG_DONTWAIT) == -EAGAIN) {
 		(void)sd_event_source_set_time_relative(source, AGAIN_US);
 		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	}
@@ -69,7 +61,7 @@ void notifier_say(struct notifier *n, const char *state)
 {
 	size_t have = strlen(n->unsaid);
 
-	if (n->fd < 0 || (have == 0 && send_now(n, state, NULL, MSG_DONTWAIT) != -EAGAIN))
+	if (n->fd < 0 || (have == 0 && send_now(n, state, -1, MSG_DONTWAIT) != -EAGAIN))
 		return;
 	if (have + strlen(state) + 2 > sizeof(n->unsaid))
 		return;
@@ -82,7 +74,7 @@ void notifier_say(struct notifier *n, const char *state)
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct notifier *n = data;
-	bool busy = send_now(n, "WATCHDOG=1", NULL, MSG_DONTWAIT) == -EAGAIN;
+	bool busy = send_now(n, "WATCHDOG=1", -1, MSG_DONTWAIT) == -EAGAIN;
 
 	(void)sd_event_source_set_time_relative(source, busy ? MIN(AGAIN_US, n->period_us) : n->period_us);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -146,7 +138,7 @@ struct notifier *notifier_free(struct notifier *n)
 /* As send_now(), but waits for a busy manager until the socket's time is over. */
 static bool send_patiently(const struct notifier *n, const char *state, int fd)
 {
-	return send_now(n, state, &fd, 0) == 0;
+	return send_now(n, state, fd, 0) == 0;
 }
 
 bool notifier_store(struct notifier *n, int fd, const char *name, uint64_t timeout_ms)

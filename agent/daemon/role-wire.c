@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "batten/base/fd-pass.h"
 #include "batten/base/fd.h"
 
 const struct role_message *role_message_check(const struct role_protocol *p, const struct role_head *h, bool to_core)
@@ -18,29 +18,17 @@ const struct role_message *role_message_check(const struct role_protocol *p, con
 	return m;
 }
 
-/* Room for one descriptor beside the bytes. */
-union control {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
-};
-
 int role_send(int fd, const struct role_protocol *p, bool to_core, uint32_t type, const void *data, size_t n,
 	      int pass, int flags)
 {
 	struct role_head h = { type, (uint32_t)n };
 	struct iovec parts[2] = { { &h, sizeof(h) }, { (void *)data, n } };
 	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
-	union control control = { 0 };
+	union fd_passed passed;
 
 	if (n > UINT32_MAX || !role_message_check(p, &h, to_core))
 		return -EBADMSG;
-	if (pass >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
-	}
+	fd_pass(&m, &passed, pass);
 	while (parts[0].iov_len + parts[1].iov_len > 0) {
 		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | flags);
 		size_t of_head, of_data;
@@ -59,32 +47,22 @@ int role_send(int fd, const struct role_protocol *p, bool to_core, uint32_t type
 	return 0;
 }
 
-static void take_descriptor(struct msghdr *m, int *ret)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-			continue;
-		(void)fd_close(*ret);
-		memcpy(ret, CMSG_DATA(c), sizeof(*ret));
-	}
-}
-
 static int receive_all(int fd, void *buf, size_t n, int *ret_fd)
 {
 	char *p = buf;
 
 	while (n > 0) {
-		union control control;
+		union fd_passed passed;
 		struct iovec part = { p, n };
-		struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-				    .msg_controllen = sizeof(control.room) };
+		struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &passed,
+				    .msg_controllen = sizeof(passed.room) };
 		ssize_t got = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 			return got == 0 ? -ECONNRESET : -errno;
-		take_descriptor(&m, ret_fd);
+		fd_take_passed(&m, ret_fd);
 		p += got;
 		n -= (size_t)got;
 	}

@@ -10,11 +10,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "batten/base/fd-pass.h"
 #include "batten/base/fd.h"
 #include "image/store.h"
 
@@ -37,30 +37,22 @@ struct reply {
 	char old[MAX_OLD];
 };
 
-/* ---- the keeper ------------------------------------------------------------------------------- */
-
-static int send_reply(int to, const struct reply *p, int pass)
+/* @pass: a descriptor that goes along, or -1 */
+static int send_whole(int to, const void *data, size_t size, int pass)
 {
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec part = { (void *)(uintptr_t)p, sizeof(*p) };
+	struct iovec part = { (void *)(uintptr_t)data, size };
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
+	union fd_passed passed;
 	ssize_t n;
 
-	if (pass >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof(control.room);
-		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
-	}
+	fd_pass(&m, &passed, pass);
 	do
 		n = sendmsg(to, &m, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(*p) ? 0 : -EIO;
+	return n == (ssize_t)size ? 0 : -EIO;
 }
+
+/* ---- the keeper ------------------------------------------------------------------------------- */
 
 /* A place in a layout: no part of it leads up, or nowhere. */
 static bool is_below(const char *name)
@@ -157,7 +149,7 @@ static void keep(int fd, const struct target_charge *c)
 			place(&t, &q, &p);
 		else
 			p.status = pass = serve(&t, c, &q, &p, &own);
-		if (send_reply(fd, &p, pass) < 0)
+		if (send_whole(fd, &p, sizeof(p), pass) < 0)
 			break;
 		if (pass >= 0 && !own)
 			(void)fd_close(pass);
@@ -202,18 +194,6 @@ int keeper_start(struct keeper *k, const struct target_charge *c, struct diag *d
 
 /* ---- the one that asks ------------------------------------------------------------------------ */
 
-static int send_request(const struct keeper *k, struct request *q)
-{
-	struct iovec part = { q, sizeof(*q) };
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
-	ssize_t n;
-
-	do
-		n = sendmsg(k->fd, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(*q) ? 0 : -EIO;
-}
-
 /* It would end when the socket is closed, too; it is told, for it is waited for. */
 void keeper_end(struct keeper *k)
 {
@@ -221,7 +201,7 @@ void keeper_end(struct keeper *k)
 
 	if (k->fd < 0)
 		return;
-	(void)send_request(k, &q);
+	(void)send_whole(k->fd, &q, sizeof(q), -1);
 	k->fd = fd_close(k->fd);
 	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
 		;
@@ -229,28 +209,23 @@ void keeper_end(struct keeper *k)
 
 static int receive_reply(int from, struct reply *p, int *ret_fd)
 {
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	union fd_passed passed;
 	struct iovec part = { p, sizeof(*p) };
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-			    .msg_controllen = sizeof(control.room) };
-	struct cmsghdr *c;
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &passed,
+			    .msg_controllen = sizeof(passed.room) };
 	ssize_t n;
 
 	do
 		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
-	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	if (n >= 0)
+		fd_take_passed(&m, ret_fd);
 	return n == (ssize_t)sizeof(*p) ? 0 : -EIO;
 }
 
 static int ask(const struct keeper *k, struct request *q, struct reply *p, int *ret_fd, struct diag *d)
 {
-	int r = send_request(k, q);
+	int r = send_whole(k->fd, q, sizeof(*q), -1);
 
 	if (r >= 0)
 		r = receive_reply(k->fd, p, ret_fd);
