@@ -289,21 +289,16 @@ static void open_kernel(const struct control_mask *m, struct facts *f)
 int audit_role_confine(struct diag *d)
 {
 	static const int calls[] = {
-		SCMP_SYS(read),	       SCMP_SYS(pread64),      SCMP_SYS(lseek),
-		SCMP_SYS(fstat),       SCMP_SYS(newfstatat),   SCMP_SYS(statx),		SCMP_SYS(fstatfs),
-		SCMP_SYS(statfs),      SCMP_SYS(getdents64),   SCMP_SYS(readlink),	SCMP_SYS(readlinkat),
-		SCMP_SYS(access),      SCMP_SYS(faccessat),    SCMP_SYS(faccessat2),	SCMP_SYS(lgetxattr),
-		SCMP_SYS(getxattr),    SCMP_SYS(fgetxattr),    SCMP_SYS(poll),		SCMP_SYS(ppoll),
-		SCMP_SYS(recvfrom),    SCMP_SYS(recvmsg),      SCMP_SYS(brk),		SCMP_SYS(munmap),
-		SCMP_SYS(mremap),      SCMP_SYS(madvise),      SCMP_SYS(futex),		SCMP_SYS(clock_gettime),
-		SCMP_SYS(gettimeofday), SCMP_SYS(time),	       SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
-		SCMP_SYS(getpid),      SCMP_SYS(gettid),       SCMP_SYS(getuid),	SCMP_SYS(geteuid),
-		SCMP_SYS(getgid),      SCMP_SYS(getegid),      SCMP_SYS(uname),		SCMP_SYS(sysinfo),
-		SCMP_SYS(getrandom),
-		SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall), SCMP_SYS(exit_group),
-		SCMP_SYS(exit),
+		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(fstat),
+		SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(statfs),
+		SCMP_SYS(getdents64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(access),
+		SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(lgetxattr), SCMP_SYS(getxattr),
+		SCMP_SYS(fgetxattr), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(recvfrom),
+		SCMP_SYS(recvmsg), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(getuid),
+		SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(uname),
+		SCMP_SYS(sysinfo),
 		/* Without CAP_SYS_TIME they only tell. */
-		SCMP_SYS(adjtimex),    SCMP_SYS(clock_adjtime),
+		SCMP_SYS(adjtimex), SCMP_SYS(clock_adjtime),
 	};
 	/* Its threads and connections into other namespaces are for who has the rights: `batten audit`. */
 	static const int refused[] = { SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(clone), SCMP_SYS(clone3) };

@@ -164,13 +164,9 @@ static int on_core(sd_event_source *source, int fd, uint32_t events, void *data)
 int docker_reader_confine(struct diag *d)
 {
 	static const int calls[] = {
-		SCMP_SYS(read),		   SCMP_SYS(recvfrom),	     SCMP_SYS(recvmsg),	       SCMP_SYS(close),
-		SCMP_SYS(epoll_ctl),	   SCMP_SYS(epoll_wait),     SCMP_SYS(epoll_pwait),    SCMP_SYS(epoll_pwait2),
-		SCMP_SYS(timerfd_create),  SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-		SCMP_SYS(brk),		   SCMP_SYS(mmap),	     SCMP_SYS(munmap),	       SCMP_SYS(mremap),
-		SCMP_SYS(madvise),	   SCMP_SYS(futex),	     SCMP_SYS(getpid),	       SCMP_SYS(gettid),
-		SCMP_SYS(getrandom),	   SCMP_SYS(fstat),	     SCMP_SYS(rt_sigreturn),   SCMP_SYS(rt_sigprocmask),
-		SCMP_SYS(restart_syscall), SCMP_SYS(exit_group),     SCMP_SYS(exit),
+		SCMP_SYS(read), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(close),
+		SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),
+		SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(mmap), SCMP_SYS(fstat),
 	};
 	/* sd-event would spread wake-ups by the boot's id, jansson's hashes start from /dev/urandom. */
 	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(newfstatat) };

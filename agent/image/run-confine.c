@@ -25,24 +25,17 @@
 int run_confine(int keeper_fd, struct diag *d)
 {
 	static const int calls[] = {
-		SCMP_SYS(read),           SCMP_SYS(pread64),         SCMP_SYS(write),
-		SCMP_SYS(writev),         SCMP_SYS(lseek),           SCMP_SYS(copy_file_range),
-		SCMP_SYS(fsync),          SCMP_SYS(ftruncate),       SCMP_SYS(fstat),
-		SCMP_SYS(newfstatat),     SCMP_SYS(getdents64),      SCMP_SYS(fcntl),
-		SCMP_SYS(close),          SCMP_SYS(close_range),     SCMP_SYS(pipe2),
-		SCMP_SYS(poll),           SCMP_SYS(ppoll),           SCMP_SYS(recvmsg),
-		SCMP_SYS(brk),            SCMP_SYS(mmap),            SCMP_SYS(munmap),
-		SCMP_SYS(mremap),         SCMP_SYS(madvise),         SCMP_SYS(futex),
-		SCMP_SYS(rt_sigreturn),   SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigaction),
-		SCMP_SYS(wait4),          SCMP_SYS(waitid),          SCMP_SYS(set_robust_list),
-		SCMP_SYS(rseq),           SCMP_SYS(exit_group),      SCMP_SYS(exit),
-		SCMP_SYS(getpid),         SCMP_SYS(getppid),         SCMP_SYS(gettid),
-		SCMP_SYS(getuid),         SCMP_SYS(geteuid),         SCMP_SYS(getrandom),
-		SCMP_SYS(sysinfo),        SCMP_SYS(sched_getaffinity), SCMP_SYS(restart_syscall),
-		SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday),
+		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
+		SCMP_SYS(lseek), SCMP_SYS(copy_file_range), SCMP_SYS(fsync), SCMP_SYS(ftruncate),
+		SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(getdents64), SCMP_SYS(fcntl),
+		SCMP_SYS(close), SCMP_SYS(close_range), SCMP_SYS(pipe2), SCMP_SYS(poll),
+		SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(mmap), SCMP_SYS(rt_sigaction),
+		SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+		SCMP_SYS(getppid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(sysinfo),
+		SCMP_SYS(sched_getaffinity),
 		/* for the workers, which confine themselves again */
-		SCMP_SYS(prctl),          SCMP_SYS(seccomp),         SCMP_SYS(capget),
-		SCMP_SYS(capset),         SCMP_SYS(getrlimit),       SCMP_SYS(setrlimit),
+		SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(capget), SCMP_SYS(capset),
+		SCMP_SYS(getrlimit), SCMP_SYS(setrlimit),
 	};
 	/* What libraries ask for and can do without: a seed, the number of the last capability. */
 	static const int refused[] = { SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(clone3) };

@@ -13,14 +13,9 @@
 int worker_confine(struct diag *d)
 {
 	static const int calls[] = {
-		SCMP_SYS(read),           SCMP_SYS(pread64),         SCMP_SYS(write),
-		SCMP_SYS(lseek),          SCMP_SYS(copy_file_range), SCMP_SYS(fstat),
-		SCMP_SYS(newfstatat),     SCMP_SYS(close),           SCMP_SYS(brk),
-		SCMP_SYS(mmap),           SCMP_SYS(munmap),          SCMP_SYS(mremap),
-		SCMP_SYS(madvise),        SCMP_SYS(futex),           SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(rt_sigprocmask), SCMP_SYS(exit_group),      SCMP_SYS(exit),
-		SCMP_SYS(getpid),         SCMP_SYS(gettid),          SCMP_SYS(tgkill),
-		SCMP_SYS(getrandom),      SCMP_SYS(restart_syscall),
+		SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(lseek),
+		SCMP_SYS(copy_file_range), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(close),
+		SCMP_SYS(mmap), SCMP_SYS(tgkill),
 	};
 	const struct confinement c = {
 		.max_data_bytes = MAX_DATA_BYTES,

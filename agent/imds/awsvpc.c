@@ -107,13 +107,9 @@ static unsigned int act(enum awsvpc_action action, const struct ip_address *imds
 static int confine_to_netlink(uint64_t keep)
 {
 	static const int calls[] = {
-		SCMP_SYS(bind),	    SCMP_SYS(getsockname), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
-		SCMP_SYS(sendto),   SCMP_SYS(sendmsg),	   SCMP_SYS(recvmsg),	 SCMP_SYS(recvfrom),
-		SCMP_SYS(poll),	    SCMP_SYS(ppoll),	   SCMP_SYS(close),	 SCMP_SYS(brk),
-		SCMP_SYS(mmap),	    SCMP_SYS(munmap),	   SCMP_SYS(mremap),	 SCMP_SYS(madvise),
-		SCMP_SYS(getpid),   SCMP_SYS(gettid),	   SCMP_SYS(futex),	 SCMP_SYS(clock_gettime),
-		SCMP_SYS(time),	    SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(restart_syscall), SCMP_SYS(exit_group), SCMP_SYS(exit),
+		SCMP_SYS(bind), SCMP_SYS(getsockname), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
+		SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom),
+		SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(close), SCMP_SYS(mmap),
 	};
 	static const struct confinement_when when[] = { { SCMP_SYS(socket), 0, UINT32_MAX, AF_NETLINK, false } };
 	const struct confinement c = {

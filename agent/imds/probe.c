@@ -135,11 +135,8 @@ static int tell_pid(int fd)
 static int confine_to_sockets(void)
 {
 	static const int calls[] = {
-		SCMP_SYS(connect),	SCMP_SYS(poll),		 SCMP_SYS(ppoll),	SCMP_SYS(sendto),
-		SCMP_SYS(recvfrom),	SCMP_SYS(getsockopt),	 SCMP_SYS(close),	SCMP_SYS(clock_gettime),
-		SCMP_SYS(brk),		SCMP_SYS(mmap),		 SCMP_SYS(munmap),	SCMP_SYS(futex),
-		SCMP_SYS(gettimeofday), SCMP_SYS(time),		 SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-		SCMP_SYS(exit_group),	SCMP_SYS(exit),
+		SCMP_SYS(connect), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(sendto),
+		SCMP_SYS(recvfrom), SCMP_SYS(getsockopt), SCMP_SYS(close), SCMP_SYS(mmap),
 	};
 	static const struct confinement_when when[] = {
 		{ SCMP_SYS(socket), 0, UINT32_MAX, AF_INET, false },

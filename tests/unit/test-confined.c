@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "batten/base/fd.h"
@@ -98,11 +99,46 @@ static void what_it_may_not_do_ends_it(void **state)
 	assert_int_equal(run(end, 0, &n, &d), -EIO);
 }
 
+/* A list that is empty leaves what every process makes: nothing that reaches out, no new memory but brk()'s. */
+static void an_empty_list_leaves_the_process_to_itself(void **state)
+{
+	static const struct {
+		long number, arguments[3];
+		bool allowed;
+	} rows[] = {
+		{ SYS_getpid, { 0 }, true },   { SYS_brk, { 0 }, true },  { SYS_clock_gettime, { 0 }, true },
+		{ SYS_getppid, { 0 }, false }, { SYS_mmap, { 0 }, false }, { SYS_mprotect, { 0 }, false },
+		{ SYS_read, { -1 }, false },   { SYS_close, { -1 }, false }, { SYS_tgkill, { 0 }, false },
+		{ SYS_prctl, { 0 }, false },   { SYS_socket, { 0 }, false }, { SYS_openat, { -1 }, false },
+	};
+
+	if (CONFINE_SANITIZED)
+		skip_because(SANITIZER_ASKS_FOR_MORE);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct confinement c = { .max_data_bytes = 64u << 20 };
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			if (confine(&c, NULL) < 0)
+				_exit(1);
+			(void)syscall(rows[i].number, rows[i].arguments[0], rows[i].arguments[1], rows[i].arguments[2]);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (rows[i].allowed)
+			assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		else
+			assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_it_tells_arrives),
 		cmocka_unit_test(what_it_may_not_do_ends_it),
+		cmocka_unit_test(an_empty_list_leaves_the_process_to_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

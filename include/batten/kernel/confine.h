@@ -38,7 +38,7 @@ struct confinement {
 	uint64_t keep; /* capabilities that stay, where they are there */
 	size_t max_data_bytes;
 	size_t max_files; /* descriptors; 0: as it is */
-	/* System calls by libseccomp's numbers; any other kills the process. */
+	/* System calls by libseccomp's numbers, beside those that every process makes; any other kills it. */
 	const int *calls;
 	size_t n_calls;
 	/* These are refused with EACCES instead: what a library asks for and can do without. */
