@@ -75,17 +75,27 @@ static bool sources_ready(struct audit *a, const struct control *c, const struct
 	return true;
 }
 
+static int first_error(const struct audit *a)
+{
+	return a->error < 0 ? a->error : a->arena.error < 0 ? a->arena.error : facts_arena(a->facts)->error;
+}
+
 static void run_check(struct audit *a, const struct control *c, const struct subject *s)
 {
 	size_t before = a->n_findings;
-	int r = c->check(a, c, s);
+	int r;
 
+	(void)facts_subject(a->facts, s->container_id ? s->container_id : s->image_facts ? s->image_facts->id : "");
+	r = c->check(a, c, s);
 	if (r == -ENOMEM)
 		a->error = r;
 	else if (r < 0)
 		audit_unknown(a, s, "%s", strerror(-r));
 	else if (a->n_findings == before)
 		audit_unknown(a, s, "the check came to no conclusion");
+	/* Where memory ran out it stays written whose data that was. */
+	if (first_error(a) == 0)
+		(void)facts_subject(a->facts, "");
 }
 
 static struct subject container_subject(const struct container_facts *c)
@@ -109,7 +119,7 @@ static void run_containers(struct audit *a, const struct control *c, const struc
 
 	if (n == 0)
 		audit_not_applicable(a, host, "no container runs");
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && first_error(a) == 0; i++) {
 		struct subject s = container_subject(&list[i]);
 
 		if (list[i].unreadable)
@@ -129,7 +139,7 @@ static void run_images(struct audit *a, const struct control *c, const struct su
 	size_t n = facts_images(a->facts, &list), n_used = 0;
 
 	/* What nobody runs is IMG-08's business. */
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && first_error(a) == 0; i++) {
 		struct subject s = {
 			.kind = SUBJECT_IMAGE,
 			.name = list[i].name,
@@ -177,14 +187,13 @@ int audit_run(struct audit *a, struct facts *facts, const struct audit_options *
 		const struct control_set *set = control_sets[i];
 
 		for (size_t k = 0; k < set->n_controls; k++)
-			if (audit_selects(options, &set->controls[k], set->area))
+			if (first_error(a) == 0 && audit_selects(options, &set->controls[k], set->area))
 				run_control(a, &set->controls[k], set->area);
 	}
 	if (options->waivers)
 		waivers_report(options->waivers, a);
 	a->current = NULL;
 	a->finished = MAX(options->now, (int64_t)time(NULL));
-	if (a->error == 0)
-		a->error = a->arena.error < 0 ? a->arena.error : facts_arena(facts)->error;
+	a->error = first_error(a);
 	return a->error;
 }

@@ -60,6 +60,7 @@ static void build_container(struct facts *f, struct container_facts *c, const js
 	c->config = json_is_object(config) ? config : f->empty;
 	c->host_config = json_is_object(host_config) ? host_config : f->empty;
 	c->id = facts_json_string(inspect, "Id", "");
+	(void)facts_subject(f, c->id);
 	c->name = name + (name[0] == '/');
 	c->image = facts_json_string(c->config, "Image", "");
 	c->image_id = facts_json_string(inspect, "Image", "");
@@ -162,6 +163,7 @@ static void join_processes(struct facts *f)
 static void build_containers(struct facts *f, const json_t *docker)
 {
 	const json_t *list = json_object_get(docker, "containers"), *inspect;
+	const char *before = f->subject;
 	size_t i;
 
 	f->containers = arena_alloc(&f->arena, (json_array_size(list) + 1) * sizeof(*f->containers));
@@ -171,6 +173,7 @@ static void build_containers(struct facts *f, const json_t *docker)
 		if (json_is_object(inspect))
 			build_container(f, &f->containers[f->n_containers++], inspect);
 	}
+	(void)facts_subject(f, before);
 	join_processes(f);
 }
 

@@ -34,6 +34,9 @@ struct facts {
 	const json_t *stand_in; /* borrowed, as is the next */
 	const json_t *known_docker;
 	const struct facts_askers *askers;
+	const json_t *left_out; /* borrowed, as are the next two */
+	char *note;
+	const char *subject;
 	unsigned int touched;	/* NEEDS_… of what was asked for */
 	/* What every container's check asks again; path is NULL behind the last one. */
 	struct known_line {

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/timex.h>
 #include <time.h>
@@ -58,6 +59,9 @@ int facts_open(struct facts **ret, const struct facts_options *o, struct diag *d
 	f->stand_in = o->stand_in;
 	f->known_docker = o->known_docker;
 	f->askers = o->askers;
+	f->left_out = o->left_out;
+	f->note = o->note;
+	f->subject = "";
 	f->live = f->stand_in ? json_is_true(json_object_get(f->stand_in, "live")) : f->root.live;
 	if (o->user_data) {
 		r = file_read(AT_FDCWD, o->user_data, MAX_FILE_BYTES, &f->user_data, &f->n_user_data, d);
@@ -149,6 +153,16 @@ uint64_t facts_now_ms(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+const char *facts_subject(struct facts *f, const char *id)
+{
+	const char *before = f->subject;
+
+	f->subject = id;
+	if (f->note)
+		(void)snprintf(f->note, FACTS_NOTE_BYTES, "%s", id);
+	return before;
 }
 
 bool facts_live(const struct facts *f)

@@ -375,7 +375,7 @@ int image_scan(struct audit *a, const struct image_facts *m, const struct image_
 	unsigned int budget_ms = budget_of(a);
 	_cleanup_(freep) struct walk *w = NULL;
 	struct image_scan *s;
-	const char **layers;
+	const char **layers, *before;
 	uint64_t begun = facts_now_ms();
 
 	if (mine->scan) {
@@ -392,6 +392,7 @@ int image_scan(struct audit *a, const struct image_facts *m, const struct image_
 		return -ENOMEM;
 	w->f = f;
 	w->end_ms = begun + (f->image_ms_used < budget_ms ? budget_ms - f->image_ms_used : 0);
+	before = facts_subject(f, m->id);
 	s->layers = layers;
 	s->n_layers = layer_directories(f, m, layers);
 	if (!m->inspect)
@@ -401,6 +402,7 @@ int image_scan(struct audit *a, const struct image_facts *m, const struct image_
 					  facts_json_string(m->inspect, "GraphDriver.Name", "?"));
 	else
 		scan(f, w, s);
+	(void)facts_subject(f, before);
 	free(w->hits);
 	f->image_ms_used += (unsigned int)(facts_now_ms() - begun);
 	mine->scan = s;

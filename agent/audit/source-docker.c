@@ -85,11 +85,9 @@ static int add(struct round *r, const char *before, const char *id, const char *
 	return 0;
 }
 
-/* What the list tells of a container whose own answer is too long or none: enough to name it. */
-static json_t *unreadable(const json_t *listed, int error)
+/* What the list tells of a container whose own answer is not looked at: enough to name it. */
+static json_t *unreadable(const json_t *listed, const char *reason)
 {
-	const char *reason = error == -EMSGSIZE ? "Docker's answer about it is too large" : "Docker's answer about it makes no sense";
-
 	return json_pack("{s:O?, s:O?, s:O?, s:{s:O?, s:O?}, s:s}", "Id", json_object_get(listed, "Id"), "Name",
 			 json_array_get(json_object_get(listed, "Names"), 0), "Image", json_object_get(listed, "ImageID"), "Config",
 			 "Image", json_object_get(listed, "Image"), "Labels", json_object_get(listed, "Labels"),
@@ -122,7 +120,10 @@ static int ask(struct round *r, struct docker *docker, size_t max_bytes, uint64_
 		if (p->listed && error == 0 && !is_about(answer, p->listed))
 			error = -EPROTO;
 		if (p->listed && (error == -EMSGSIZE || error == -EPROTO)) {
-			if (json_array_append_new(p->into, unreadable(p->listed, error)) < 0)
+			const char *reason = error == -EMSGSIZE ? "Docker's answer about it is too large" :
+								  "Docker's answer about it makes no sense";
+
+			if (json_array_append_new(p->into, unreadable(p->listed, reason)) < 0)
 				e = -ENOMEM;
 			continue;
 		}
@@ -161,18 +162,24 @@ static int add_daemon(struct round *r, json_t *document)
 	return 0;
 }
 
-static int add_containers(struct round *r, const json_t *list, json_t *into, struct diag *d)
+/* Those that are left out are not even asked for. */
+static int add_containers(struct round *r, const json_t *list, const json_t *left_out, json_t *into, struct diag *d)
 {
 	const json_t *v;
 	size_t i;
 
 	json_array_foreach(list, i, v) {
-		const char *id = json_string_value(json_object_get(v, "Id"));
+		const char *id = json_string_value(json_object_get(v, "Id")), *reason;
 		int e;
 
 		if (!id || i >= MAX_CONTAINERS)
 			return diag_fail(d, -EPROTO, "Docker", "a list of containers that cannot be");
-		e = add(r, "/containers/", id, "/json", (struct place){ .into = into, .need = MAY_BE_GONE, .listed = v });
+		reason = json_string_value(json_object_get(left_out, id));
+		if (reason)
+			e = json_array_append_new(into, unreadable(v, reason)) < 0 ? -ENOMEM : 0;
+		else
+			e = add(r, "/containers/", id, "/json",
+				(struct place){ .into = into, .need = MAY_BE_GONE, .listed = v });
 		if (e < 0)
 			return e;
 	}
@@ -209,7 +216,7 @@ static int add_image(struct round *r, const char *id, json_t *into)
 	return e < 0 ? e : add(r, "/images/", id, "/history", (struct place){ .into = both, .key = "history", .need = OPTIONAL });
 }
 
-static int add_details(struct round *r, json_t *document)
+static int add_details(struct round *r, const json_t *left_out, json_t *document)
 {
 	json_t *execs = json_object(), *images = json_object();
 	const json_t *v;
@@ -224,7 +231,8 @@ static int add_details(struct round *r, json_t *document)
 
 		if (e >= 0)
 			e = add_execs(r, v, execs);
-		if (e >= 0 && id && !json_object_get(images, id) && json_object_size(images) < MAX_IMAGES_IN_FULL)
+		if (e >= 0 && id && !json_object_get(left_out, id) && !json_object_get(images, id) &&
+		    json_object_size(images) < MAX_IMAGES_IN_FULL)
 			e = add_image(r, id, images);
 	}
 	return e;
@@ -279,11 +287,11 @@ int source_docker_load(struct facts *f, json_t **ret, struct diag *d)
 		e = check_daemon(document, docker_socket(docker), d);
 	if (e < 0)
 		return explain_absence(f, e, docker_socket(docker), d);
-	e = add_containers(&r, json_object_get(document, "list"), containers, d);
+	e = add_containers(&r, json_object_get(document, "list"), f->left_out, containers, d);
 	if (e >= 0)
 		e = ask(&r, docker, DOCKER_MAX_ANSWER, end_ms, d);
 	if (e >= 0)
-		e = add_details(&r, document);
+		e = add_details(&r, f->left_out, document);
 	if (e >= 0)
 		e = ask(&r, docker, DOCKER_MAX_ANSWER, end_ms, d);
 	if (e < 0)

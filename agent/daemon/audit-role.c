@@ -5,7 +5,8 @@
  * stays, CAP_SYS_PTRACE, without which another process' namespaces, mounts and descriptors cannot be
  * seen; files are opened for reading alone, for with it a file of /proc is another process' memory.
  *
- * Only what has a life is told: what failed, and what could not be examined.
+ * Only what has a life is told: what failed, and what could not be examined. Whose data is being read
+ * stands in memory that the core sees, too.
  */
 #include "daemon/audit-role.h"
 
@@ -178,42 +179,70 @@ static int tell_docker(struct facts *f)
 
 /* ---- a run ------------------------------------------------------------------------------------------ */
 
-/* The bytes behind the descriptor, which the core made and we hold alone. */
-static int map_known(int fd, struct cursor *ret)
+/* The bytes behind the descriptor, which the core made and looks at again when we have ended. */
+static int map_known(int fd, struct cursor *ret, char **ret_note)
 {
-	static const char none[1];
 	struct stat st;
-	void *p;
+	void *p, *note;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > (off_t)AUDIT_KNOWN_MAX)
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < AUDIT_NOTE_BYTES || st.st_size > (off_t)AUDIT_KNOWN_MAX)
 		return -EBADMSG;
-	cursor_init(ret, none, 0);
-	if (st.st_size == 0)
-		return 0;
+	note = mmap(NULL, AUDIT_NOTE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
+	if (p == MAP_FAILED || note == MAP_FAILED)
 		return -errno;
-	cursor_init(ret, p, (size_t)st.st_size); /* until the process ends */
+	cursor_init(ret, (char *)p + AUDIT_NOTE_BYTES, (size_t)st.st_size - AUDIT_NOTE_BYTES); /* until the process ends */
+	*ret_note = note;
 	return 0;
 }
 
-/* Fills the document of the source: what Docker is, and of each container what it answered. */
-static int take_known(json_t *document, const struct audit_begin *b, struct cursor c)
+static int take_record(struct cursor *c, const char **ret_id, const char **ret_text, uint32_t *ret_n)
+{
+	const uint8_t *id, *text;
+	int r = cursor_take(c, FACTS_NOTE_BYTES, &id);
+
+	if (r >= 0)
+		r = cursor_u32le(c, ret_n);
+	if (r >= 0)
+		r = cursor_take(c, *ret_n, &text);
+	if (r < 0)
+		return r;
+	*ret_id = (const char *)id;
+	*ret_text = (const char *)text;
+	return id[FACTS_NOTE_BYTES - 1] == '\0' ? 0 : -EBADMSG;
+}
+
+/*
+ * Fills the document of the source: what Docker is, and of each container what it answered.
+ * @left_out: gets reasons by id
+ */
+static int take_known(struct facts *f, json_t *document, json_t *left_out, const struct audit_begin *b, struct cursor c)
 {
 	json_t *info = NULL, *list = json_array(), *inspect;
-	const uint8_t *text;
-	int r = cursor_take(&c, b->n_docker, &text);
+	const uint8_t *docker;
+	const char *id, *text;
+	uint32_t n;
+	int r = cursor_take(&c, b->n_docker, &docker);
 
-	if (r >= 0 && (b->n_docker == 0 || json_parse_answer((const char *)text, b->n_docker, "Docker", &info, NULL) < 0))
+	for (uint32_t i = 0; r >= 0 && i < b->n_left_out; i++) {
+		r = take_record(&c, &id, &text, &n);
+		if (r >= 0 && json_object_set_new(left_out, id, json_stringn(text, n)) < 0)
+			r = -ENOMEM;
+	}
+	if (r >= 0 && (b->n_docker == 0 || json_parse_answer((const char *)docker, b->n_docker, "Docker", &info, NULL) < 0))
 		info = json_object();
 	for (uint32_t i = 0; r >= 0 && i < b->n_containers; i++) {
-		uint32_t n = 0;
-
-		r = cursor_u32le(&c, &n);
+		r = take_record(&c, &id, &text, &n);
+		if (r < 0)
+			break;
+		(void)facts_subject(f, id);
+		r = json_parse_answer(text, n, "container", &inspect, NULL);
+		if (r == -ENOMEM)
+			break; /* it stays written whose that was */
 		if (r >= 0)
-			r = cursor_take(&c, n, &text);
-		if (r >= 0 && json_parse_answer((const char *)text, n, "container", &inspect, NULL) == 0)
 			json_array_append_new(list, inspect);
+		r = 0;
+		(void)facts_subject(f, "");
 	}
 	if (r >= 0 && json_object_update_new(document, json_pack("{s:o, s:{}, s:O, s:{}, s:[], s:{}}", "info", info,
 								 "version", "containers", list, "execs", "images",
@@ -353,20 +382,20 @@ int audit_role_confine(struct diag *d)
 	return confine(&c, d);
 }
 
-static int run(const struct audit_begin *b, struct cursor known, struct diag *d)
+static int run(const struct audit_begin *b, struct cursor known, char *note, struct diag *d)
 {
-	_cleanup_(json_freep) json_t *document = json_object();
+	_cleanup_(json_freep) json_t *document = json_object(), *left_out = json_object();
 	_cleanup_(facts_freep) struct facts *facts = NULL;
 	struct facts_options fo = { .docker = b->docker[0] ? b->docker : NULL, .askers = &askers,
-				    .known_docker = b->known ? document : NULL };
-	int r = document ? facts_open(&facts, &fo, d) : -ENOMEM;
+				    .known_docker = b->known ? document : NULL, .left_out = left_out, .note = note };
+	int r = document && left_out ? facts_open(&facts, &fo, d) : -ENOMEM;
 
 	if (r >= 0) {
 		open_kernel(&b->controls, facts);
 		r = audit_role_confine(d);
 	}
-	if (r >= 0 && b->known)
-		r = take_known(document, b, known);
+	if (r >= 0)
+		r = take_known(facts, document, left_out, b, known);
 	return r < 0 ? r : run_selected(b, facts, d);
 }
 
@@ -375,7 +404,8 @@ int audit_role_run(const char *lane, struct diag *d)
 	_cleanup_(fd_closep) int fd = -1;
 	struct diag why = { 0 };
 	struct audit_begin b;
-	struct cursor known;
+	struct cursor known = { 0 };
+	char *note = NULL;
 	uint32_t type = _AUDIT_MAX;
 	ssize_t n;
 	int r;
@@ -385,9 +415,9 @@ int audit_role_run(const char *lane, struct diag *d)
 	n = role_receive(ROLE_FD, &audit_protocol, false, &type, &b, sizeof(b), &fd);
 	if (n < 0)
 		return (int)n;
-	r = type == AUDIT_BEGIN ? map_known(fd, &known) : -EBADMSG;
+	r = type == AUDIT_BEGIN ? map_known(fd, &known, &note) : -EBADMSG;
 	if (r >= 0)
-		r = run(&b, known, &why);
+		r = run(&b, known, note, &why);
 	if (r >= 0)
 		return tell(AUDIT_DONE, NULL, 0);
 	if (!why.what[0])

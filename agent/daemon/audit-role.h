@@ -24,13 +24,14 @@ enum audit_message {
 };
 
 /*
- * Behind the descriptor: @n_docker bytes of an earlier AUDIT_LEARNT, then for each container the length
- * of Docker's answer, 32 bits, and the answer.
+ * Behind the descriptor: AUDIT_NOTE_BYTES in which the role writes whose data it is about to read, for the
+ * core to look at when that was its end; @n_docker bytes of an earlier AUDIT_LEARNT; then records of an id,
+ * the length of a text, 32 bits, and the text: why one is left out, or what Docker answers about a container.
  */
 struct audit_begin {
 	struct control_mask controls;
 	uint32_t known; /* containers are judged by these answers; 0: Docker is asked */
-	uint32_t n_containers, n_docker;
+	uint32_t n_docker, n_left_out, n_containers;
 	char docker[256], profile[256], waivers[256];
 };
 
@@ -50,6 +51,7 @@ struct audit_answer {
 	struct diag why;
 };
 
+#define AUDIT_NOTE_BYTES 65536 /* whole pages, however large they are; the id takes FACTS_NOTE_BYTES of them */
 #define AUDIT_LEARNT_MAX 65536
 #define AUDIT_KNOWN_MAX (256u * 1024 * 1024) /* bytes behind the descriptor */
 

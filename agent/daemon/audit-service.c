@@ -4,6 +4,9 @@
  * that starts is judged at once, by what Docker said of it; files a moment later, for an editor
  * changes a directory several times; all that takes a look at the whole host rests nine times as
  * long as it took, so that a host on which much happens spends a tenth of a processor on it at most.
+ *
+ * A run that ends early is made again, after a pause; but one container must not keep all others from
+ * being judged: where two runs in a row end at the same one it is left out.
  */
 #include "daemon/audit-service.h"
 
@@ -30,6 +33,7 @@
 #include "daemon/finding-event.h"
 #include "daemon/findings-keeper.h"
 #include "daemon/role.h"
+#include "daemon/unjudged.h"
 
 static const struct log_message msg_run = { "e5fb0719cd3d4fa0c16c8d0e2f405155", "host audited" };
 static const struct log_message msg_failed = { "f60c182ade4e40b1d27d9e1f30516266", "audit failed, trying again" };
@@ -83,11 +87,13 @@ struct lane {
 	/* Of the run that goes on. */
 	struct role *role; /* NULL: none */
 	json_t *judged;	   /* the containers of the run, as above */
+	int known;	   /* what the role was given, and where it writes whose data it reads; or -1 */
 	bool done;	   /* it said all */
 	struct life_run run;
 	unsigned int changes;
 	uint64_t began_us;
 	char reason[800]; /* why the last run failed, or "" */
+	char suspect[FACTS_NOTE_BYTES]; /* whose data it ended at, or "" */
 };
 
 struct audit_service {
@@ -98,7 +104,8 @@ struct audit_service {
 	struct life *life;
 	struct change_watch *watch; /* NULL: not enabled, or it cannot be */
 	struct lane lanes[_LANE_MAX];
-	json_t *running; /* an object whose keys are the ids of the containers that run */
+	json_t *running; /* the containers that run: {name, image, image_id} by id */
+	struct unjudged unjudged;
 	char *docker_info; /* a text of an earlier run for those that do not ask, or NULL */
 	size_t n_docker_info;
 	struct docker *docker;
@@ -129,6 +136,21 @@ static void on_step(void *user, enum life_step step, const struct life_finding *
 static bool is_running(const struct audit_service *s, const char *id)
 {
 	return json_object_get(s->running, id) != NULL;
+}
+
+/* What the container or image is called; NULL: none that runs has this id. */
+static const char *name_of(const struct audit_service *s, const char *id)
+{
+	json_t *c = json_object_get(s->running, id);
+	const char *other;
+
+	if (c)
+		return json_string_value(json_object_get(c, "name"));
+	json_object_foreach(s->running, other, c) {
+		if (strcmp(json_string_value(json_object_get(c, "image_id")), id) == 0)
+			return json_string_value(json_object_get(c, "image"));
+	}
+	return NULL;
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */
@@ -262,8 +284,8 @@ static void gather(struct lane *lane, const char *id, json_t *text)
 }
 
 /*
- * What a failed run was to look at is looked at again, but not a container that has ended since: it
- * may be what made the run fail. What Docker said of one since then stays.
+ * What a failed run was to look at is looked at again, but not a container that has ended since or is left
+ * out: it is, or may be, what made the run fail. What Docker said of one since then stays.
  */
 static void look_again(struct lane *lane)
 {
@@ -271,7 +293,8 @@ static void look_again(struct lane *lane)
 	json_t *text;
 
 	json_object_foreach(lane->judged, id, text) {
-		if (is_running(lane->service, id) && !json_object_get(lane->containers, id))
+		if (is_running(lane->service, id) && !unjudged_find(&lane->service->unjudged, id) &&
+		    !json_object_get(lane->containers, id))
 			gather(lane, id, text);
 	}
 	if (!lane->judged || json_object_size(lane->containers) > 0)
@@ -280,15 +303,44 @@ static void look_again(struct lane *lane)
 		lane->reason[0] = '\0'; /* nothing is left that was not judged */
 }
 
+/*
+ * Whose data ended the run? A single death may have come from elsewhere, from the kernel that is short of
+ * memory for one; of the second in a row at the same place it is sure enough. What an auditor writes is a
+ * claim: only what runs can be left out, and is named then.
+ * Return: look again at once
+ */
+static bool blame(struct lane *lane, const char *why)
+{
+	struct unjudged *u = &lane->service->unjudged;
+	const struct unjudged_one *one;
+	char id[FACTS_NOTE_BYTES], before[FACTS_NOTE_BYTES];
+	const char *name = NULL;
+
+	memcpy(before, lane->suspect, sizeof(before));
+	lane->suspect[0] = '\0';
+	if (lane->known >= 0 && fd_pread(lane->known, id, sizeof(id), 0) == (ssize_t)sizeof(id) && memchr(id, '\0', sizeof(id)))
+		name = name_of(lane->service, id);
+	if (!name)
+		return false;
+	one = unjudged_find(u, id);
+	if (one) /* when the run began it was not left out yet; if it was, that does not help */
+		return one->since_us > lane->began_us;
+	if (strcmp(before, id) == 0)
+		return unjudged_add(u, id, name, why) == 0;
+	memcpy(lane->suspect, id, sizeof(id));
+	return !before[0];
+}
+
 /* @why: it did not come to its end; "" when it did, or said why itself */
 static void finish(struct lane *lane, const char *why)
 {
 	struct audit_service *s = lane->service;
 	uint64_t took = clock_us() - lane->began_us, held_back = 0;
 	char changes[160];
+	bool at_once;
 
 	if (lane->done && !why[0]) {
-		lane->reason[0] = '\0';
+		lane->reason[0] = lane->suspect[0] = '\0';
 		life_run_end(s->life, &lane->run);
 		s->numbers.runs++;
 		s->last_seconds = (double)took / 1e6;
@@ -302,9 +354,11 @@ static void finish(struct lane *lane, const char *why)
 			(void)snprintf(lane->reason, sizeof(lane->reason), "who audits ended early: %s", why);
 		if (log_limit_allow(&s->limit, clock_us() / 1000, &held_back))
 			log_event(LOG_ERR, &msg_failed, "reason", lane->reason);
+		at_once = blame(lane, why[0] ? why : lane->reason);
 		look_again(lane);
-		lane->not_before_us = clock_us() + RETRY_US;
+		lane->not_before_us = at_once ? 0 : clock_us() + RETRY_US;
 	}
+	lane->known = fd_close(lane->known);
 	if (lane->judged)
 		end_late(s, lane->judged);
 	json_decref(lane->judged);
@@ -324,12 +378,25 @@ static void on_gone(void *user, const char *why)
 		lane_arm(lane);
 }
 
+static int write_record(int fd, const char *id, const char *text, size_t n)
+{
+	struct {
+		char id[FACTS_NOTE_BYTES];
+		uint32_t n;
+	} head = { .n = htole32((uint32_t)n) };
+	int r;
+
+	(void)snprintf(head.id, sizeof(head.id), "%s", id);
+	r = fd_write_all(fd, &head, sizeof(head));
+	return r < 0 ? r : fd_write_all(fd, text, n);
+}
+
 /* What is known already goes as a file without a name: it may be larger than a socket's buffer. */
 static int write_known(const struct lane *lane, struct audit_begin *b)
 {
 	const struct audit_service *s = lane->service;
 	_cleanup_(fd_closep) int fd = memfd_create("known", MFD_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
+	int r = fd < 0 || ftruncate(fd, AUDIT_NOTE_BYTES) < 0 || lseek(fd, 0, SEEK_END) < 0 ? -errno : 0;
 	const char *id;
 	json_t *text;
 
@@ -337,13 +404,14 @@ static int write_known(const struct lane *lane, struct audit_begin *b)
 		b->n_docker = (uint32_t)s->n_docker_info;
 		r = fd_write_all(fd, s->docker_info, s->n_docker_info);
 	}
-	json_object_foreach(lane->judged, id, text) {
-		uint32_t n = (uint32_t)json_string_length(text), wire = htole32(n);
+	for (; r >= 0 && b->n_left_out < s->unjudged.n; b->n_left_out++) {
+		const struct unjudged_one *one = &s->unjudged.list[b->n_left_out];
 
+		r = write_record(fd, one->id, one->reason, strlen(one->reason));
+	}
+	json_object_foreach(lane->judged, id, text) {
 		if (r >= 0)
-			r = fd_write_all(fd, &wire, sizeof(wire));
-		if (r >= 0)
-			r = fd_write_all(fd, json_string_value(text), n);
+			r = write_record(fd, id, json_string_value(text), json_string_length(text));
 		b->n_containers++;
 	}
 	return r < 0 ? r : fd_take(&fd);
@@ -362,8 +430,7 @@ static int start_role(struct lane *lane)
 	};
 	const struct settings *settings = &lane->service->settings;
 	struct audit_begin b = { .controls = lane->run.controls, .known = lane->judged != NULL };
-	_cleanup_(fd_closep) int known = write_known(lane, &b);
-	int r = known;
+	int r = lane->known = write_known(lane, &b);
 
 	_Static_assert(sizeof(b.profile) == sizeof(settings->audit.profile) &&
 			       sizeof(b.waivers) == sizeof(settings->audit.waivers), "settings fit");
@@ -375,7 +442,7 @@ static int start_role(struct lane *lane)
 	if (r >= 0)
 		r = role_new(&lane->role, lane->service->event, &kind, lane_rows[lane->id].name, &calls, lane);
 	if (r >= 0)
-		role_tell(lane->role, AUDIT_BEGIN, &b, sizeof(b), known);
+		role_tell(lane->role, AUDIT_BEGIN, &b, sizeof(b), lane->known);
 	return r;
 }
 
@@ -388,6 +455,8 @@ static void lane_start(struct lane *lane)
 	lane->pending = 0;
 	lane->done = false;
 	lane->began_us = clock_us();
+	for (size_t i = 0; i < s->unjudged.n; i++)
+		(void)json_object_del(lane->containers, s->unjudged.list[i].id);
 	lane->judged = take_ptr(lane->containers);
 	lane->run = (struct life_run){ .containers = lane->judged };
 	control_mask_add_changed(&lane->run.controls, lane->changes);
@@ -435,13 +504,27 @@ static void lane_arm(struct lane *lane)
 	(void)r; /* the next change tries again */
 }
 
+/* By what has changed a run that failed may succeed. */
+static void try_again_now(struct lane *lane)
+{
+	if (!lane->reason[0])
+		return;
+	lane->not_before_us = 0;
+	lane->timer = sd_event_source_disable_unref(lane->timer);
+	if (lane->pending)
+		lane_arm(lane);
+}
+
 static void changed(struct audit_service *s, unsigned int changes)
 {
 	if (!s->settings.audit.enabled)
 		return;
 	/* What holds for everything is for the host's lane alone. */
-	if (changes & CHANGED(CHANGE_OWN_FILES))
+	if (changes & CHANGED(CHANGE_OWN_FILES)) {
 		changes = CHANGED_EVERYTHING;
+		for (int i = 0; i < _LANE_MAX; i++)
+			try_again_now(&s->lanes[i]);
+	}
 	for (int i = 0; changes && i < _LANE_MAX; i++) {
 		struct lane *lane = &s->lanes[changes == CHANGED_EVERYTHING ? LANE_HOST : i];
 
@@ -465,7 +548,9 @@ void audit_service_runs(struct audit_service *s, const struct container *c)
 	struct lane *lane = &s->lanes[LANE_CONTAINER];
 	bool fresh = !is_running(s, c->id);
 
-	(void)json_object_set_new(s->running, c->id, json_true());
+	(void)json_object_set_new(s->running, c->id, json_pack("{s:o, s:o, s:o}", "name", json_text(c->name), "image",
+							       json_text(c->image), "image_id", json_text(c->image_id)));
+	unjudged_forget(&s->unjudged, c->id);
 	if (!s->settings.audit.enabled)
 		return;
 	if (c->inspect_text) {
@@ -480,6 +565,9 @@ void audit_service_runs(struct audit_service *s, const struct container *c)
 void audit_service_ended(struct audit_service *s, const struct container *c)
 {
 	(void)json_object_del(s->running, c->id);
+	for (size_t i = s->unjudged.n; i-- > 0;)
+		if (!name_of(s, s->unjudged.list[i].id))
+			unjudged_forget(&s->unjudged, s->unjudged.list[i].id);
 	life_container_ended(s->life, c->id);
 	changed(s, CHANGED(CHANGE_CONTAINERS) | (c->role == ROLE_ECS_AGENT ? CHANGED(CHANGE_AGENT) : 0));
 }
@@ -571,12 +659,13 @@ static void stop_lanes(struct audit_service *s)
 		struct lane *lane = &s->lanes[i];
 
 		lane->role = role_free(lane->role);
+		lane->known = fd_close(lane->known);
 		lane->timer = sd_event_source_disable_unref(lane->timer);
 		json_decref(lane->containers);
 		json_decref(lane->judged);
 		lane->containers = lane->judged = NULL;
 		lane->pending = 0;
-		lane->reason[0] = '\0';
+		lane->reason[0] = lane->suspect[0] = '\0';
 	}
 }
 
@@ -606,13 +695,14 @@ int audit_service_new(struct audit_service **ret, sd_event *event, const struct 
 	if (!s)
 		return -ENOMEM;
 	s->event = sd_event_ref(event);
-	s->log = log;
+	s->log = s->unjudged.log = log;
 	s->limit = (struct log_limit){ .interval_ms = 60000, .burst = 5 };
 	s->config_path = config_path;
 	s->running = json_object();
 	for (int i = 0; i < _LANE_MAX; i++) {
 		s->lanes[i].service = s;
 		s->lanes[i].id = (enum lane_id)i;
+		s->lanes[i].known = -1;
 	}
 	r = s->running ? life_new(&s->life, on_step, s) : -ENOMEM;
 	if (r >= 0)
@@ -643,19 +733,22 @@ struct audit_service *audit_service_free(struct audit_service *s)
 
 /* ---- what it says of itself ------------------------------------------------------------------- */
 
-static const char *trouble(const struct audit_service *s)
+/* @buf: room for it */
+static const char *trouble(const struct audit_service *s, char *buf, size_t size)
 {
 	if (s->watch_reason[0])
 		return s->watch_reason;
 	for (int i = 0; i < _LANE_MAX; i++)
 		if (s->lanes[i].reason[0])
 			return s->lanes[i].reason;
-	return findings_keeper_trouble(s->keeper);
+	unjudged_trouble(&s->unjudged, buf, size);
+	return buf[0] ? buf : findings_keeper_trouble(s->keeper);
 }
 
 json_t *audit_service_status(const struct audit_service *s)
 {
-	const char *reason = trouble(s);
+	char buf[700];
+	const char *reason = trouble(s, buf, sizeof(buf));
 	json_t *findings = json_object(), *j;
 	size_t counts[_SEV_MAX];
 
@@ -678,6 +771,7 @@ json_t *audit_service_status(const struct audit_service *s)
 		json_object_set_new(j, "last_run", json_integer((json_int_t)s->last_run));
 		json_object_set_new(j, "last_seconds", json_real(s->last_seconds));
 	}
+	json_object_set_new(j, "unjudged", unjudged_status(&s->unjudged));
 	json_object_set_new(j, "watches", s->watch ? change_watch_status(s->watch) : json_array());
 	return j;
 }

@@ -39,5 +39,5 @@ void audit_service_ended(struct audit_service *s, const struct container *c);
 /* Docker is followed, or not any more. */
 void audit_service_docker(struct audit_service *s);
 
-/* {state, reason?, profile, findings: {critical: N, …}, steps: {new, gone}, runs, failed_runs, last_run?, last_seconds?, watches: []} */
+/* {state, reason?, profile, findings: {critical: N, …}, steps: {new, gone}, runs, failed_runs, last_run?, last_seconds?, unjudged: [], watches: []} */
 json_t *audit_service_status(const struct audit_service *s);

@@ -14,6 +14,9 @@
 static const struct log_message msg_new = { "c3d9e5f7ab1b4d8eaf4a6b8c0d2e3f33", "finding is new" };
 static const struct log_message msg_gone = { "d4eaf608bc2c4e9fb05b7c9d1e3f4044", "finding is gone" };
 
+static const struct log_message msg_unjudged = { "6b1f0c83d95e4a27b0c41d7e92a8f536", "cannot be judged and is left out" };
+static const struct log_message msg_judged = { "0e57d2a946bc4f1883fa6c05be719d24", "is left out no more" };
+
 enum { ACTIVITY_CREATE = 1, ACTIVITY_UPDATE = 2, ACTIVITY_CLOSE = 3 };
 
 static void set_text(json_t *j, const char *key, const char *value)
@@ -58,4 +61,23 @@ void finding_event(struct event_log *log, enum life_step step, const struct life
 		  or_null(f->name), "container_id", or_null(f->container_id), "task_arn", or_null(f->task_arn), "family",
 		  or_null(f->family), "image", or_null(f->image), "evidence", or_null(f->evidence), "fingerprint",
 		  f->fingerprint, "ocsf_class", "2003", "ocsf_activity", U64S((uint64_t)activity));
+}
+
+void finding_event_unjudged(struct event_log *log, enum life_step step, json_t *event)
+{
+	bool left_out = step == LIFE_NEW;
+	const struct log_message *m = left_out ? &msg_unjudged : &msg_judged;
+	const char *name = json_string_value(json_object_get(event, "name"));
+	const char *evidence = json_string_value(json_object_get(event, "evidence"));
+
+	if (!name || !evidence) {
+		json_decref(event);
+		return;
+	}
+	log_event(left_out ? LOG_WARNING : LOG_NOTICE, m, "name", name, "evidence", evidence);
+	(void)json_object_update_new(event, json_pack("{s:s, s:s, s:s, s:i, s:s, s:i, s:o}", "kind", "finding", "state",
+						      left_out ? "new" : "gone", "status", "unknown", "count", 1, "certainty", "certain",
+						      "activity_id", left_out ? ACTIVITY_CREATE : ACTIVITY_CLOSE, "message",
+						      json_sprintf("%s %s: %s", name, m->text, evidence)));
+	event_log_add(log, event);
 }

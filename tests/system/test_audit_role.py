@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who audits for the daemon is a process of its own that reads and tells: what it is allowed, that it
 finds what `batten audit` finds, and that nothing depends on how it ends."""
+import contextlib
 import json
 import os
 import pathlib
@@ -108,10 +109,16 @@ def test_the_reason_is_that_of_the_last_failure(watched):
     watched.guard.wait_log("audit failed", "ended early", after=mark, timeout=60)
 
 
-def wait_failures(w, n):
-    def failed():
-        return json.loads(w.guard.command("status", "--json", check=False).stdout)["audit"]["failed_runs"] >= n
-    lab.wait_for(failed, f"{n} failed runs", timeout=60)
+def audit_status(w):
+    return json.loads(w.guard.command("status", "--json", check=False).stdout)["audit"]
+
+
+def containers(w):
+    return json.loads(w.guard.command("status", "--json", check=False).stdout)["docker"]["containers"]
+
+
+def wait_failures(w, n, timeout=60):
+    lab.wait_for(lambda: audit_status(w)["failed_runs"] >= n, f"{n} failed runs", timeout)
 
 
 def test_a_failed_run_does_not_judge_again_what_has_ended(watched):
@@ -122,11 +129,140 @@ def test_a_failed_run_does_not_judge_again_what_has_ended(watched):
     ended, stays = (watched.tasks.run(name, watched.space, Privileged=True) for name in ("ended", "stays"))
     wait_failures(watched, 2)
     watched.tasks.stop(ended)
-    # The host's lane and the container's have failed again.
-    wait_failures(watched, 4)
+    lab.wait_for(lambda: containers(watched) == 1, "the daemon to know of it", timeout=60)
+    # The host's lane and the container's fail again, and do not wait for it: what failed them has changed.
+    waivers(watched, "[")
+    wait_failures(watched, 4, timeout=20)
     waivers(watched)
     watched.wait_event(kind="finding", control="CTR-01", container_id=stays, state="new")
     assert not watched.events(kind="finding", container_id=ended)
+
+
+@contextlib.contextmanager
+def poisoned(w, call, path, effect="signal=SYS"):
+    """Whoever the daemon starts meets its end where it reads this."""
+    p = w.space.start("strace", "-f", "-qq", "-o", "/dev/null", "-p", w.guard.process.pid, "-P", path, "-e", f"trace={call}",
+                      "-e", f"inject={call}:{effect}", stderr=-3)
+    traced = pathlib.Path(f"/proc/{w.guard.process.pid}/status")
+    lab.wait_for(lambda: "TracerPid:\t0" not in traced.read_text(), "strace to attach")
+    try:
+        yield
+    finally:
+        p.terminate()
+        p.wait(timeout=30)
+
+
+def start_whole(w):
+    """With all that Docker is asked for."""
+    w.docker.whole = True
+    w.start()
+    lab.wait_for(lambda: w.docker.listeners, "the daemon to follow Docker", timeout=60)
+
+
+def run_at(w, name):
+    """A container that is not started yet, and its first process."""
+    id = w.tasks.run(name, w.space, start=False, role="plain", Privileged=True)
+    return id, w.docker.containers[id]["State"]["Pid"]
+
+
+def judge_everything(w):
+    mark = len(w.guard.log)
+    waivers(w)
+    w.guard.wait_log("host audited", "changed=everything", after=mark, timeout=60)
+
+
+UNKNOWN = {"kind": "finding", "status": "unknown"}
+
+
+@pytest.mark.no_sanitizer
+def test_a_container_that_ends_its_auditor_is_named_and_costs_the_others_nothing(watched):
+    w = watched
+    start_whole(w)
+    bad, pid = run_at(w, "bad")
+    with poisoned(w, "read", f"/proc/{pid}/limits"):
+        w.docker.start(bad, pid)
+        one, two = w.tasks.run("one", w.space, Privileged=True), w.tasks.run("two", w.space)
+        said = w.wait_event(**UNKNOWN, state="new", container_id=bad)
+        assert said["name"] == "bad" and "judging it ended the auditor: killed by signal 31" in said["evidence"]
+        w.wait_event(kind="finding", control="CTR-01", container_id=one, state="new")
+        # What changes in another one is noticed, and everything can be judged again.
+        w.docker.containers[two]["HostConfig"]["Privileged"] = True
+        w.docker.event("update", two)
+        w.wait_event(kind="finding", control="CTR-01", container_id=two, state="new")
+        judge_everything(w)
+        s = audit_status(w)
+        assert s["unjudged"] == [{"subject": "container", "name": "bad", "container_id": bad, "evidence": said["evidence"]}]
+        assert s["state"] == "degraded" and s["reason"] == f"1 not judged: bad: {said['evidence']}"
+        failed = s["failed_runs"]
+        judge_everything(w)
+        assert audit_status(w)["failed_runs"] == failed
+        assert len(w.events(**UNKNOWN)) == 1
+    w.tasks.stop(bad)
+    w.wait_event(**UNKNOWN, state="gone", container_id=bad)
+    s = audit_status(w)
+    assert s["unjudged"] == [] and s["state"] == "active"
+    assert not w.events(kind="finding", control="CTR-01", container_id=bad)
+
+
+@pytest.mark.no_sanitizer
+def test_a_container_that_was_left_out_is_judged_when_it_changes(watched):
+    w = watched
+    start_whole(w)
+    bad, pid = run_at(w, "bad")
+    with poisoned(w, "read", f"/proc/{pid}/limits"):
+        w.docker.start(bad, pid)
+        w.wait_event(**UNKNOWN, state="new", container_id=bad)
+    judge_everything(w)
+    assert not w.events(kind="finding", control="CTR-01", container_id=bad)
+    w.docker.event("update", bad)
+    w.wait_event(**UNKNOWN, state="gone", container_id=bad)
+    w.wait_event(kind="finding", control="CTR-01", container_id=bad, state="new")
+    assert audit_status(w)["unjudged"] == []
+
+
+@pytest.mark.no_sanitizer
+def test_one_death_alone_accuses_nobody(watched):
+    w = watched
+    start_whole(w)
+    good, pid = run_at(w, "good")
+    path = f"/proc/{pid}/limits"
+
+    def reads():
+        for auditor in auditors(w.guard):
+            with contextlib.suppress(OSError):
+                if path in [os.readlink(f.path) for f in os.scandir(f"/proc/{auditor}/fd")]:
+                    return auditor
+        return None
+    with poisoned(w, "read", path, "delay_enter=60s"):
+        w.docker.start(good, pid)
+        os.kill(lab.wait_for(reads, "an auditor that reads it", timeout=60), signal.SIGKILL)
+    w.guard.wait_log("audit failed", "signal 9", timeout=60)
+    w.wait_event(kind="finding", control="CTR-01", container_id=good, state="new")
+    assert not w.events(**UNKNOWN) and audit_status(w)["unjudged"] == []
+
+
+@pytest.mark.no_sanitizer
+def test_an_image_that_ends_its_auditor_is_named_and_its_containers_are_judged(watched):
+    w = watched
+    id, layer = f"sha256:{'1' * 64}", w.scratch / "layer"
+    (layer / "etc").mkdir(parents=True)
+    w.docker.answers["images/json"] = [{"Id": id, "RepoTags": ["busybox:1"]}]
+    w.docker.answers[f"images/{id.replace(':', '%3A')}/json"] = {
+        "Id": id, "GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": str(layer)}}}
+    start_whole(w)
+    with poisoned(w, "getdents64", layer / "etc"):
+        one, two = (w.tasks.run(name, w.space, Privileged=True) for name in ("one", "two"))
+        said = w.wait_event(**UNKNOWN, state="new", image_id=id)
+        assert said["name"] == "busybox:1" and said["subject"] == "image"
+        judge_everything(w)
+        for container in (one, two):
+            w.wait_event(kind="finding", control="CTR-01", container_id=container, state="new")
+        assert [u["image_id"] for u in audit_status(w)["unjudged"]] == [id]
+    w.tasks.stop(one)
+    lab.wait_for(lambda: containers(w) == 1, "the daemon to know of it", timeout=60)
+    assert audit_status(w)["unjudged"]
+    w.tasks.stop(two)
+    w.wait_event(**UNKNOWN, state="gone", image_id=id)
 
 
 @pytest.mark.parametrize("mood", ["garbage", "error", "cut", "endless", "types"])

@@ -238,6 +238,7 @@ static int check_awsvpc(struct audit *a, const struct control *c, const struct s
 		if (!list[i].is_pause)
 			continue;
 		n_pause++;
+		(void)facts_subject(a->facts, list[i].id);
 		check_routes(a, &s, &list[i]);
 	}
 	if (n_pause == 0)

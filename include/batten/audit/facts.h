@@ -31,6 +31,8 @@ struct facts_askers {
 	void *user;
 };
 
+#define FACTS_NOTE_BYTES 72 /* "sha256:", 64 digits and a NUL */
+
 struct facts_options {
 	const char *root;	  /* directory that stands for "/", NULL for the live host */
 	const char *docker;	  /* URL of the Docker Engine, NULL for the usual places */
@@ -42,6 +44,13 @@ struct facts_options {
 	 */
 	const json_t *known_docker;
 	const struct facts_askers *askers; /* NULL: we connect. Borrowed. */
+	/*
+	 * Whose data must not be read, and why: reasons by the id of a container or image. Docker is not asked for
+	 * them, and they stand there as what could not be examined. NULL: nobody's. Borrowed, and looked at when the
+	 * source opens.
+	 */
+	const json_t *left_out;
+	char *note; /* FACTS_NOTE_BYTES, where facts_subject() is written down; NULL: nowhere. Borrowed. */
 	/*
 	 * For tests: {"live": BOOL, "docker": …, "introspection": …, "rules": …, "imds": …}. A source
 	 * that is missing here is absent; {"error": TEXT} makes it failed. Borrowed.
@@ -64,6 +73,13 @@ enum source_state facts_source(struct facts *f, enum source s, const char **ret_
 
 /* NEEDS_… bits of all sources that were asked for anything since facts_open(). */
 unsigned int facts_touched(const struct facts *f);
+
+/*
+ * facts_subject - say whose data is read next, so that somebody knows if that is the end of this process
+ * @id: of a container or image, "": nobody's; lives as long as the facts
+ * Return: whose it was before
+ */
+const char *facts_subject(struct facts *f, const char *id);
 
 /* True on a running host, false for --root. */
 bool facts_live(const struct facts *f);
