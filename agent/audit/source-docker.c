@@ -119,9 +119,10 @@ static int ask(struct round *r, struct docker *docker, size_t max_bytes, uint64_
 
 		if (p->listed && error == 0 && !is_about(answer, p->listed))
 			error = -EPROTO;
-		if (p->listed && (error == -EMSGSIZE || error == -EPROTO)) {
-			const char *reason = error == -EMSGSIZE ? "Docker's answer about it is too large" :
-								  "Docker's answer about it makes no sense";
+		/* Memory is short for this one; what was taken for it has been given back. */
+		if (p->listed && (error == -EMSGSIZE || error == -EPROTO || error == -ENOMEM)) {
+			const char *reason = error == -EPROTO ? "Docker's answer about it makes no sense" :
+								"Docker's answer about it is too large";
 
 			if (json_array_append_new(p->into, unreadable(p->listed, reason)) < 0)
 				e = -ENOMEM;

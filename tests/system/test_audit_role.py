@@ -265,6 +265,17 @@ def test_an_image_that_ends_its_auditor_is_named_and_its_containers_are_judged(w
     w.wait_event(**UNKNOWN, state="gone", image_id=id)
 
 
+@pytest.mark.no_sanitizer
+def test_an_answer_that_takes_all_memory_blinds_it_to_nobody_else(watched):
+    w = watched
+    large, pid = run_at(w, "large")
+    w.docker.containers[large]["Config"]["Env"] = [{}] * 1_500_000  # 6 MB, and fifty times that as a tree
+    w.tasks.run("other", w.space)
+    start_whole(w)
+    w.wait_event(kind="finding", control="DKD-07", state="new")
+    assert audit_status(w)["failed_runs"] == 0
+
+
 @pytest.mark.parametrize("mood", ["garbage", "error", "cut", "endless", "types"])
 def test_hostile_answers_reach_no_further(watched, mood):
     watched.start()
