@@ -20,7 +20,6 @@ TOP = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
 SUITE = os.environ.get("SUITE", "bookworm")
 PATIENCE_S = 40 * 60
-TRIES = 3  # of the emulator
 
 
 def payload(path, packages):
@@ -41,13 +40,15 @@ def payload(path, packages):
 
 
 def boot(base, disk, work):
-    """Runs until the guest powers off. Returns what it wrote to the second serial line; None where the emulator stopped."""
+    """Runs until the guest powers off. Returns what it wrote to the second serial line."""
     overlay = work / "overlay.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base / "disk.ext4", overlay],
                    check=True)
     tap, console = work / "tap", work / "console"
+    # One processor: with two the emulator (7.2) can miss that the kernel changed its code, which it does for each tracepoint
+    # that is attached, and runs a breakpoint that is there no more: an oops, or both stuck for ever.
     qemu = subprocess.Popen(
-        ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max", "-m", "2048", "-net", "none",
+        ["qemu-system-x86_64", "-accel", "tcg", "-smp", "1", "-cpu", "max", "-m", "2048", "-net", "none",
          "-display", "none", "-kernel", base / "kernel", "-initrd", base / "initrd", "-append",
          "root=/dev/vda rw console=ttyS0 quiet", "-drive", f"file={overlay},if=virtio,format=qcow2",
          "-drive", f"file={disk},if=virtio,format=raw,readonly=on", "-serial", f"file:{console}", "-serial",
@@ -57,8 +58,6 @@ def boot(base, disk, work):
         while qemu.poll() is None and time.monotonic() < end:
             time.sleep(0.5)
             shown = show(tap, shown)
-            if is_stuck(console):
-                return None
     finally:
         qemu.kill()
         qemu.wait()
@@ -67,13 +66,6 @@ def boot(base, disk, work):
         print(f"# the guest did not finish in {PATIENCE_S} s; its console ends so:")
         print(console.read_text(errors="replace")[-4000:])
     return tap.read_text(errors="replace")
-
-
-def is_stuck(console):
-    """The emulator can miss, on both processors, that the kernel changed its code (a static key that is switched under
-    load) and runs a breakpoint that is there no more, for ever. What a kernel does by itself is over sooner."""
-    text = console.read_text(errors="replace") if console.exists() else ""
-    return any(int(s) >= 60 for s in re.findall(r"soft lockup - CPU#\d+ stuck for (\d+)s", text))
 
 
 def show(tap, shown):
@@ -95,14 +87,7 @@ def main(folder, version):
     with tempfile.TemporaryDirectory(dir=BUILD / "vm") as work:
         work = pathlib.Path(work)
         payload(work / "payload.tar", packages)
-        for left in reversed(range(TRIES)):
-            tap = boot(base, work / "payload.tar", work)
-            if tap is not None:
-                break
-            print(f"# a processor of the guest was stuck for a minute: {f'all again, {left} more' if left else 'given up'}", flush=True)
-            for old in ("tap", "console"):
-                (work / old).unlink(missing_ok=True)
-    tap = tap or ""
+        tap = boot(base, work / "payload.tar", work)
     passed = len(re.findall(r"^ok ", tap, re.M))
     failed = len(re.findall(r"^not ok ", tap, re.M))
     plan = re.search(r"^1\.\.(\d+)", tap, re.M)
