@@ -6,6 +6,7 @@
 #include "batten/kernel/bpf.h"
 
 #include <bpf/libbpf.h>
+#include <bpf/libbpf_legacy.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,6 +51,8 @@ int bpf_prepare(struct diag *d)
 	if (prepared)
 		return 0;
 	(void)libbpf_set_print(keep_words);
+	/* Before 1.0 errors come as pointers otherwise. */
+	(void)libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	/* Since 5.11 the memory is charged to the cgroup and the limit does not matter. */
 	(void)setrlimit(RLIMIT_MEMLOCK, &infinite);
 	fd = (int)syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));

@@ -135,6 +135,24 @@ static void watch_denials(struct observer *o)
 		*link = bpf_program__attach(program);
 }
 
+/* What was loaded, but for the one that watches returns where nobody asked for it from the start. */
+static int attach(struct observer *o, bool denials)
+{
+	const struct bpf_program *leave = o->old ? o->skel->progs.leave_old : o->skel->progs.leave;
+	const struct bpf_object_skeleton *s = o->skel->skeleton;
+
+	for (int i = 0; i < s->prog_cnt; i++) {
+		const struct bpf_prog_skeleton *p = &s->progs[i];
+
+		if (bpf_program__fd(*p->prog) < 0 || (*p->prog == leave && !denials))
+			continue;
+		*p->link = bpf_program__attach(*p->prog);
+		if (!*p->link)
+			return -errno;
+	}
+	return 0;
+}
+
 static int on_event(void *userdata, void *data, size_t size)
 {
 	static const enum observer_event_kind kind_of[] = {
@@ -231,6 +249,16 @@ static void fill_constants(struct observer_bpf *s, const struct observer_options
 	*(__u64 *)&s->rodata->loaded_ns = boot_now_ns();
 }
 
+/* A map that nothing uses, as every kernel knows it. libbpf could leave it out from 1.0 on. */
+static int make_plain(struct bpf_map *m)
+{
+	int r = bpf_map__set_type(m, BPF_MAP_TYPE_ARRAY);
+
+	if (r == 0)
+		r = bpf_map__set_map_flags(m, 0);
+	return r == 0 ? bpf_map__set_max_entries(m, 1) : r;
+}
+
 /* One of each pair, and memory for that one alone. Return: 0 or a negative errno. */
 static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_groups)
 {
@@ -258,7 +286,7 @@ static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_group
 		r = bpf_map__set_value_size(s->maps.empty_row, (uint32_t)row_size);
 	/* A kernel that does not know the type of a map refuses it also where nothing uses it. */
 	if (r == 0 && old)
-		r = bpf_map__set_autocreate(s->maps.tasks, false);
+		r = make_plain(s->maps.tasks);
 	if (r == 0 && !old)
 		r = bpf_map__set_max_entries(s->maps.threads, 1);
 	if (r == 0 && !old)
@@ -328,9 +356,7 @@ int observer_new(struct observer **ret, const struct observer_options *options, 
 	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), on_event, o, NULL);
 	if (!o->ring)
 		return bpf_fail(d, -errno, "read the syscall observer's events");
-	bpf_program__set_autoattach(o->old ? o->skel->progs.leave_old : o->skel->progs.leave,
-				    options->denials_from_start);
-	r = observer_bpf__attach(o->skel);
+	r = attach(o, options->denials_from_start);
 	if (r < 0)
 		return bpf_fail(d, r, "attach the syscall observer");
 	*ret = take_ptr(o);
