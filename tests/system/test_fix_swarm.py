@@ -88,6 +88,8 @@ def test_what_would_be_lost_is_named_and_kept(manager, scratch):
               "network": ("network", "create", "--driver", "overlay", "x")}
     for kind, words in things.items():
         manager.docker(*words, input="text")
+        if kind == "service":  # whose container would come after the service went, else
+            lab.wait_for(lambda: manager.docker("ps", "-q").stdout, "the service's container", timeout=60)
         reason = f.refused()
         assert f"{kind}s: 1" in reason and "nothing was changed" in reason and "docker swarm leave --force" in reason
         assert [k for k in things if f" {k}s:" in reason] == [kind]
