@@ -94,7 +94,7 @@ $(B)/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC_ALL) $(HOT) $(CPP_ALL) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-$(patsubst %,$(B)/agent/image/%.o,crc digest-pair gzip gzip-patch inflate inflate-table splice stage tar toc-json): HOT = $(HOT_CFLAGS)
+$(patsubst %,$(B)/agent/image/%.o,crc digest-pair gzip gzip-patch inflate inflate-table tar): HOT = $(HOT_CFLAGS)
 
 $(B)/profiles/%.gz: profiles/%
 	@mkdir -p $(@D)
