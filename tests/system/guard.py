@@ -190,6 +190,13 @@ class Guard:
         self.manager and self.manager.pump()
         self.process.kill()
         self.process.wait()
+        lab.wait_for(self._unlocked, "the rest of its processes to end, as a service manager sees to it", timeout=30)
+
+    def _unlocked(self):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(self.runtime / "daemon.lock") as f:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return not (self.runtime / "daemon.lock").exists()
 
     def reload(self):
         """As `systemctl reload` of a notify unit: until the daemon says that it has read, or refused."""
