@@ -130,8 +130,9 @@ class Soak:
             guard.delete_rules(self.host.space)
 
     def allow(self):
-        if self.running:
-            name = self.rng.choice(sorted(self.running))
+        others = sorted(set(self.running) - self.allowed)
+        if others:
+            name = self.rng.choice(others)
             if self.command("imds", "allow", "add", f"container:{name}"):
                 self.allowed.add(name)
 
