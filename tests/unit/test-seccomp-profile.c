@@ -183,8 +183,8 @@ static struct observation *imported(const char *text)
 	struct observation *o = NULL;
 	struct diag d = { 0 };
 
-	if (abi_native() != ABI_X86_64) /* its numbers and constants are what the tests name */
-		skip();
+	if (abi_native() != ABI_X86_64)
+		skip_because("its traces have the numbers and constants of x86-64");
 	if (import_strace(text, strlen(text), "trace", &o, &d) < 0)
 		fail_msg("%s: %s", d.where, d.what);
 	return o;
