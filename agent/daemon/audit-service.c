@@ -318,7 +318,8 @@ static bool blame(struct lane *lane, const char *why)
 
 	memcpy(before, lane->suspect, sizeof(before));
 	lane->suspect[0] = '\0';
-	if (lane->known >= 0 && fd_pread(lane->known, id, sizeof(id), 0) == (ssize_t)sizeof(id) && memchr(id, '\0', sizeof(id)))
+	if (lane->known >= 0 && fd_pread(lane->known, id, sizeof(id), 0) == (ssize_t)sizeof(id) && id[0] &&
+	    memchr(id, '\0', sizeof(id)))
 		name = name_of(lane->service, id);
 	if (!name)
 		return false;
