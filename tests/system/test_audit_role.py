@@ -242,6 +242,22 @@ def test_one_death_alone_accuses_nobody(watched):
 
 
 @pytest.mark.no_sanitizer
+def test_a_death_at_nobody_s_data_accuses_no_image_without_an_id(watched):
+    w = watched
+    w.space.run("mkdir", "/etc/ecs")
+    start_whole(w)
+    id, pid = run_at(w, "anon")
+    w.docker.containers[id]["Image"] = ""
+    w.docker.start(id, pid)
+    w.wait_event(kind="finding", control="CTR-01", container_id=id, state="new")
+    failed = audit_status(w)["failed_runs"]
+    with poisoned(w, "read,pread64", "/etc/ecs/ecs.config"):
+        w.write("/etc/ecs/ecs.config", "ECS_RESERVED_MEMORY=256\n")
+        wait_failures(w, failed + 1)
+    assert not w.events(**UNKNOWN) and audit_status(w)["unjudged"] == []
+
+
+@pytest.mark.no_sanitizer
 def test_an_image_that_ends_its_auditor_is_named_and_its_containers_are_judged(watched):
     w = watched
     id, layer = f"sha256:{'1' * 64}", w.scratch / "layer"
