@@ -109,8 +109,8 @@ $(B)/libbatten.a: $(LIB_OBJ)
 $(B)/batten: $(B)/agent/main.o $(B)/libbatten.a
 	$(call say,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-# BPF: objects of their own compiler, linked once (which drops DWARF: half their size), without labels, then a skeleton
-# that carries them in the binary. A folder that is nowhere keeps the source's lines out of them.
+# BPF: objects of their own compiler, linked once (which drops DWARF: half their size), without labels, then packed, and a
+# skeleton without their bytes. A folder that is nowhere keeps the source's lines out of them.
 $(B)/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) -g -O2 -Wall -target bpf -fdebug-prefix-map=$(CURDIR)=/batten $(SAME) -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude -Iagent \
@@ -120,7 +120,9 @@ $(B)/skel/%.skel.h: $(B)/agent/%.bpf.o
 	@mkdir -p $(@D)
 	$(call say,SKEL,$@)$(BPFTOOL) gen object $(@:.skel.h=.o) $< && \
 		$(LLVM_OBJCOPY) --discard-all $(@:.skel.h=.o) && \
-		$(BPFTOOL) gen skeleton $(@:.skel.h=.o) name $(subst -,_,$(basename $(notdir $*)))_bpf > $@
+		gzip -9nc $(@:.skel.h=.o) > $(@:.skel.h=.o.gz) && \
+		$(BPFTOOL) gen skeleton $(@:.skel.h=.o) name $(subst -,_,$(basename $(notdir $*)))_bpf | \
+		sed '/^static.*__elf_bytes(size_t \*sz)$$/,/^}/d; /__elf_bytes/d' > $@
 
 BPF_ARCH := $(if $(findstring aarch64,$(shell $(CC) -dumpmachine)),arm64,x86)
 

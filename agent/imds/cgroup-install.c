@@ -18,11 +18,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "batten/base/embed.h"
 #include "batten/base/fd.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
 #include "batten/kernel/host-view.h"
 #include "imds/cgroup-internal.h"
+
+EMBED(cgroup_object, "skel/imds/cgroup.o.gz");
 
 #define EVENT_INTERVAL_NS 1000000000ull
 
@@ -102,7 +105,12 @@ int cgroup_set_pins(struct cgroup_bpf *s, const char *pins)
 
 struct cgroup_bpf *cgroup_skel_open(void)
 {
-	return cgroup_bpf__open();
+	_cleanup_(skel_freep) struct cgroup_bpf *s = calloc(1, sizeof(*s));
+
+	if (!s || cgroup_bpf__create_skeleton(s) < 0 ||
+	    bpf_open(s->skeleton, cgroup_object, (size_t)(cgroup_object_end - cgroup_object)) < 0)
+		return NULL;
+	return take_ptr(s);
 }
 
 static int load(struct cgroup_bpf **ret, const char *pins, bool tracing)

@@ -18,7 +18,7 @@ static inline void link_freep(struct bpf_link **l)
 		(void)bpf_link__destroy(*l);
 }
 
-/* Not cgroup_bpf__open(), which would have a second copy of the object's bytes in the binary. Return: NULL without memory */
+/* What cgroup_bpf__open() would do if its object were not packed. Return: NULL without memory */
 struct cgroup_bpf *cgroup_skel_open(void);
 
 /* The maps of an installation are taken over from @pins, or pinned there. Return: 0 or a negative errno */

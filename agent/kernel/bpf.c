@@ -17,7 +17,11 @@
 
 #include <linux/bpf.h>
 
+#include "batten/base/arena.h"
+#include "batten/base/unpack.h"
+
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+#define MAX_OBJECT (256 * 1024)
 
 static char last_words[256];
 
@@ -68,6 +72,23 @@ int bpf_prepare(struct diag *d)
 				 "missing: the kernel was built without CONFIG_DEBUG_INFO_BTF");
 	prepared = true;
 	return 0;
+}
+
+int bpf_open(struct bpf_object_skeleton *s, const char *packed, size_t n)
+{
+	struct arena arena = { 0 };
+	const char *object;
+	int r = unpack_text(&arena, packed, n, MAX_OBJECT, &object, &s->data_sz);
+
+	if (r >= 0) {
+		s->data = (void *)(uintptr_t)object;
+		r = bpf_object__open_skeleton(s, NULL);
+		/* libbpf has copied what it keeps. */
+		s->data = NULL;
+		s->data_sz = 0;
+	}
+	arena_done(&arena);
+	return r;
 }
 
 int bpf_fail(struct diag *d, int error, const char *what)

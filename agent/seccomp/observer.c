@@ -17,11 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "batten/base/embed.h"
 #include "batten/base/parse.h"
 #include "batten/base/random.h"
 #include "batten/kernel/bpf.h"
 #include "batten/kernel/cgroup.h"
 #include "seccomp/observer-internal.h"
+
+EMBED(observer_object, "skel/seccomp/observer.o.gz");
 
 #define DEFAULT_GROUPS 64
 #define DEFAULT_STARTUP_MS 10000
@@ -299,11 +302,15 @@ static int choose_storage(struct observer_bpf *s, bool old, unsigned int n_group
 /* Opens and loads the programs of one kind. The kernel is asked, not its version. */
 static int load(struct observer *o, const struct observer_options *options, bool old, struct diag *d)
 {
-	struct observer_bpf *s = observer_bpf__open();
-	int r;
+	struct observer_bpf *s = calloc(1, sizeof(*s));
+	int r = s ? observer_bpf__create_skeleton(s) : -ENOMEM;
 
-	if (!s)
-		return bpf_fail(d, -errno, "open the syscall observer");
+	if (r >= 0)
+		r = bpf_open(s->skeleton, observer_object, (size_t)(observer_object_end - observer_object));
+	if (r < 0) {
+		observer_bpf__destroy(s);
+		return bpf_fail(d, r, "open the syscall observer");
+	}
 	r = choose_storage(s, old, options->max_groups ? options->max_groups : DEFAULT_GROUPS);
 	if (r < 0) {
 		observer_bpf__destroy(s);

@@ -18,6 +18,16 @@
  */
 int bpf_prepare(struct diag *d) _must_check_;
 
+struct bpf_object_skeleton;
+
+/*
+ * bpf_open - what a skeleton's …__open() does, with an object that was packed
+ * @s:      as its …__create_skeleton() made it
+ * @packed: the object's file under gzip, @n bytes; not needed afterwards
+ * Return: 0 or a negative errno
+ */
+int bpf_open(struct bpf_object_skeleton *s, const char *packed, size_t n) _must_check_;
+
 /*
  * bpf_fail - turn a libbpf failure into a reason
  * @error: negative errno as libbpf returned it; handed back
