@@ -275,7 +275,7 @@ APT_BUILD := gcc make pkg-config libc6-dev libnftnl-dev libmnl-dev libsystemd-de
 APT_TEST  := libcmocka-dev python3 python3-pytest python3-jsonschema python3-yaml curl mandoc nftables iptables iproute2 busybox-static docker.io \
              strace procps valgrind linux-perf runc crun perl gcc-multilib nginx-light redis-server \
              chromium zstd pigz isal libdeflate-tools libarchive-tools skopeo umoci podman buildah libcap2-bin debootstrap \
-             prometheus prometheus-node-exporter rsyslog systemd
+             prometheus prometheus-node-exporter rsyslog systemd dnf createrepo-c
 APT_PACKAGE := dpkg-dev rpm lintian rpmlint zsh shellcheck git
 APT_VM := qemu-system-x86 qemu-utils debootstrap e2fsprogs
 APT_ANALYZE := clang clang-tidy cppcheck shellcheck git
@@ -283,7 +283,7 @@ DNF_BUILD := gcc make pkgconf-pkg-config libnftnl-devel libmnl-devel systemd-dev
              openssl-devel libseccomp-devel libbpf-devel clang llvm bpftool \
              zlib-devel libzstd-devel libcap-ng-devel
 DNF_TEST  := libcmocka-devel python3 python3-pytest python3-jsonschema python3-pyyaml curl mandoc nftables iptables-nft iproute busybox docker strace \
-             procps-ng valgrind perf zstd pigz bsdtar skopeo umoci
+             procps-ng valgrind perf zstd pigz bsdtar skopeo umoci createrepo_c rpm-build
 DNF_ANALYZE := clang clang-tools-extra cppcheck ShellCheck git
 
 # Quick when all is there: one question to the package database.

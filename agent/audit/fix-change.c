@@ -20,6 +20,7 @@
 static const char *const kind_names[_CHANGE_KIND_MAX] = {
 	[CHANGE_NODE] = "file", [CHANGE_VALUE] = "value", [CHANGE_UNIT] = "unit",
 	[CHANGE_GUARD] = "guard", [CHANGE_WATCH] = "watch", [CHANGE_SWARM] = "swarm",
+	[CHANGE_PACKAGE] = "package",
 };
 
 static const char *const node_names[_SNAPSHOT_KIND_MAX] = {
@@ -114,6 +115,17 @@ static int look_at_swarm(struct fix *f, const struct change *c, struct diag *d)
 	return r < 0 ? r : now.member && strcmp(now.node, c->path) == 0 ? CHANGE_BEFORE : CHANGE_AFTER;
 }
 
+static int look_at_package(struct fix *f, const struct change *c, struct diag *d)
+{
+	struct package now;
+	int r = f->host->package(f->host->data, PACKAGE_LOOK, c->path, NULL, -1, &now, d);
+
+	return r < 0			       ? r :
+	       strcmp(now.installed, c->from) == 0 ? CHANGE_BEFORE :
+	       strcmp(now.installed, c->to) == 0   ? CHANGE_AFTER :
+						     CHANGE_FOREIGN;
+}
+
 int change_look(struct fix *f, const struct change *c, struct diag *d)
 {
 	bool on = false;
@@ -132,6 +144,8 @@ int change_look(struct fix *f, const struct change *c, struct diag *d)
 		return r < 0 ? r : on == (strcmp(c->to, "on") == 0) ? CHANGE_AFTER : CHANGE_BEFORE;
 	case CHANGE_SWARM:
 		return look_at_swarm(f, c, d);
+	case CHANGE_PACKAGE:
+		return look_at_package(f, c, d);
 	case CHANGE_WATCH:
 	default:
 		/* A rule that is there already is no error when it is added, nor one that is gone when removed. */
@@ -221,6 +235,9 @@ int change_do(struct fix *f, const struct change *c, bool forward, struct diag *
 	case CHANGE_SWARM:
 		return forward ? f->host->swarm(f->host->data, SWARM_LEAVE, c->path, &(struct docker_swarm){ 0 }, d) :
 				 diag_fail(d, -ENOTRECOVERABLE, NULL, "this host is out of the swarm, and nobody can undo that");
+	case CHANGE_PACKAGE:
+		/* Whoever comes after a crash waits at the lock for what goes on without us. */
+		return f->host->package(f->host->data, forward ? PACKAGE_UPDATE : PACKAGE_DOWNGRADE, c->path, to, f->lock, NULL, d);
 	case CHANGE_WATCH:
 	default:
 		return f->host->watch(f->host->data, c->path, strcmp(to, "on") == 0, d);

@@ -308,7 +308,8 @@ static const struct mender menders[] = {
 	{ "DKD-09", .plan = mend_seccomp, .kicks = KICK_DOCKER },
 	{ "DKD-10", .plan = mend_legacy, .later = "ports of running containers keep their proxy until they start again" },
 	{ "DKD-12", .plan = mend_by_restart, .kicks = KICK_DOCKER },
-	{ "DKD-13", .plan = mend_swarm, .by_option = "nobody can undo that: say --leave-swarm when it may be; it is done only where "
+	{ "DKD-13", .plan = mend_swarm, .consent = CONSENT_LEAVE_SWARM,
+	  .by_consent = "nobody can undo that: say --leave-swarm when it may be; it is done only where "
 						     "nothing is lost with it" },
 };
 

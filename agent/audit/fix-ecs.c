@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Menders of the ECS agent: a variable in /etc/ecs/ecs.config becomes what it should be, in the place of
- * the line that was wrong. The agent reads its file when it starts.
+ * the line that was wrong, and the agent itself a newer one. It reads its file when it starts.
  */
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
 
+#include "audit/controls/ecs-agent.h"
 #include "audit/ecs-settings.h"
 #include "audit/fix-internal.h"
 #include "batten/host/go-values.h"
@@ -274,6 +275,45 @@ static int mend_by_restart(struct fix_plan *p, const struct mender *m, const str
 	return 1;
 }
 
+/* ---- the agent itself --------------------------------------------------------------------------*/
+
+#define AGENT_PACKAGE "ecs-init" /* brings the agent's image of the same version */
+#define BY_HAND "update it the way it was installed, or take a current AMI"
+
+static bool runs_a_recent_agent(struct audit *a)
+{
+	return ecs_agent_is_recent(a, ecs_agent_version(a));
+}
+
+static int mend_agent(struct fix_plan *p, const struct mender *m, const struct finding *f)
+{
+	const struct fix_host *h = p->fix->host;
+	struct package now;
+	struct diag why = { 0 };
+	int r = h->package(h->data, PACKAGE_ASK, AGENT_PACKAGE, NULL, -1, &now, &why);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return plan_refuse(p, "%s: %s; " BY_HAND, why.where, why.what);
+	if (!now.installed[0])
+		return plan_refuse(p, "no package " AGENT_PACKAGE " is installed; " BY_HAND);
+	/* It was updated, and nobody restarted it: the restart is the change. */
+	if (ecs_agent_is_recent(p->audit, now.installed))
+		return 1;
+	if (!now.offered[0])
+		return plan_refuse(p, "dnf has nothing after " AGENT_PACKAGE " %s; newer ones come with a newer release of Amazon Linux "
+				   "(dnf check-release-update), or with a current AMI", now.installed);
+	if (!ecs_agent_is_recent(p->audit, now.offered))
+		return plan_refuse(p, "dnf has " AGENT_PACKAGE " %s, which is too old as well; newer ones come with a newer release of "
+				   "Amazon Linux (dnf check-release-update), or with a current AMI", now.offered);
+	if (!now.can_go_back)
+		return plan_refuse(p, "dnf has " AGENT_PACKAGE " %s, but %s no more: this could not be undone; to do it all the same: "
+				   "dnf update " AGENT_PACKAGE, now.offered, now.installed);
+	r = plan_package(p, AGENT_PACKAGE, now.installed, now.offered);
+	return r < 0 ? r : 1;
+}
+
 #define SETTINGS(...) .plan = mend_settings, .kicks = KICK_ECS, .settings = (const struct ecs_setting[]){ __VA_ARGS__, { 0 } }
 #define TASK_LIMITS { "ECS_TASK_PIDS_LIMIT", "2048", { "unlimited" } }, { "ECS_ENABLE_TASK_CPU_MEM_LIMIT", "true", { "false" } }
 
@@ -294,8 +334,8 @@ static const struct mender menders[] = {
 			     { "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", "true", { "false" } }),
 	  .later = "the agent removes images in its next rounds" },
 	{ "AGT-01", .plan = mend_by_restart, .kicks = KICK_ECS },
-	{ "AGT-02", .by_hand = "software is the package manager's to replace, and what it replaced cannot be put back from here: "
-			       "yum update ecs-init, or a current AMI" },
+	{ "AGT-02", .plan = mend_agent, .kicks = KICK_ECS, .unknown_is_well = runs_a_recent_agent, .consent = CONSENT_UPDATE_AGENT,
+	  .by_consent = "software is yours to replace: say --update-agent when dnf may do it, from the repositories of this host" },
 	{ "AGT-03", SETTINGS({ "ECS_ALLOW_OFFHOST_INTROSPECTION_ACCESS", "false", { "true" } }) },
 	{ "AGT-04", SETTINGS({ "ECS_SKIP_LOCALHOST_TRAFFIC_FILTER", "false", { "true" } }) },
 	{ "AGT-06", .plan = mend_logs, .kicks = KICK_ECS,

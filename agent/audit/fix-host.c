@@ -97,6 +97,12 @@ static int live_swarm(void *data, enum swarm_deed deed, const char *node, struct
 	return r < 0 ? r : docker_swarm(k, deed, node, ret, d);
 }
 
+static int live_package(void *data, enum package_deed deed, const char *name, const char *version, int keep,
+			struct package *ret, struct diag *d)
+{
+	return package(deed, name, version, keep, ret, d);
+}
+
 static bool docker_answers(const struct fix_live *l)
 {
 	_cleanup_(docker_freep) struct docker *k = NULL;
@@ -198,6 +204,7 @@ int fix_host_live(struct fix_host *ret, const char *docker_url, const char *root
 		.unit_active = live_unit_active,
 		.docker_reads = live_docker_reads,
 		.swarm = live_swarm,
+		.package = live_package,
 		.guard = no_guard,
 		.guard_is_on = no_guard_is_on,
 		.watch = live_watch,

@@ -21,13 +21,14 @@ enum change_kind {
 	CHANGE_UNIT,  /* "active" or "inactive" */
 	CHANGE_GUARD, /* the metadata guard: "on" or "off" */
 	CHANGE_WATCH, /* of the kernel's audit: "on" or "off" */
+	CHANGE_PACKAGE, /* its version */
 	CHANGE_SWARM, /* what the node is in it: "a manager" or "a worker", then "gone"; there is no way back */
 	_CHANGE_KIND_MAX,
 };
 
 struct change {
 	enum change_kind kind;
-	char *path;		       /* in the tree; a unit's name; a node's id; owned, as are the next two */
+	char *path;		       /* in the tree; a unit's or a package's name; a node's id; owned, as are the next two */
 	char *from, *to;	       /* for all but nodes */
 	struct snapshot before, after; /* for nodes */
 };
@@ -81,6 +82,7 @@ int plan_unit(struct fix_plan *p, const char *unit, bool active) _must_check_;
 int plan_guard(struct fix_plan *p) _must_check_;
 int plan_watch(struct fix_plan *p, const char *path) _must_check_;
 int plan_swarm(struct fix_plan *p, const char *node, bool manager) _must_check_;
+int plan_package(struct fix_plan *p, const char *name, const char *from, const char *to) _must_check_;
 /* Notes why; the finding stays. Return: 0. */
 int plan_refuse(struct fix_plan *p, const char *fmt, ...) _printf_(2, 3);
 /* Takes out what changes nothing. */
@@ -109,9 +111,11 @@ struct mender {
 	const char *key, *value;	    /* for mend_docker_setting() */
 	unsigned int kicks;		    /* what makes it effective */
 	const char *by_name;		    /* done only when asked for by its id, and why */
-	const char *by_option;		    /* done only with --leave-swarm, and why */
+	unsigned int consent;		    /* done only with this enum fix_consent, ... */
+	const char *by_consent;		    /* ... and why */
+	/* Does the unknown that comes out afterwards mean that all is well, as far as can be known? */
+	bool (*unknown_is_well)(struct audit *a);
 	const char *later;		    /* it counts for what starts from then on: for what */
-	const char *by_hand;		    /* why not; then there is no plan */
 };
 
 struct mender_set {
@@ -224,6 +228,9 @@ int job_prove(struct fix *f, struct job *j, const struct fix_request *q, const j
 
 /* Who answered in @before and does not now? Waits up to @timeout_ms. NULL: everybody answers. */
 const char *health_lost(struct fix *f, const json_t *before, unsigned int timeout_ms);
+
+/* Does a crash in the middle of it say nothing about whether it was done? Then that is found out, and nothing undone. */
+bool entry_is_found_out(const struct entry *e);
 
 /*
  * wait_for_swarm - did the host leave? Docker goes on with it when who asked is gone

@@ -173,12 +173,22 @@ int entry_set_proof(struct entry *e, const char *result, const char *fmt, ...)
 	return 0;
 }
 
-bool entry_is_final(const struct entry *e)
+static bool has_change(const struct entry *e, enum change_kind kind)
 {
 	for (size_t i = 0; i < e->n_changes; i++)
-		if (e->changes[i].kind == CHANGE_SWARM)
+		if (e->changes[i].kind == kind)
 			return true;
 	return false;
+}
+
+bool entry_is_final(const struct entry *e)
+{
+	return has_change(e, CHANGE_SWARM);
+}
+
+bool entry_is_found_out(const struct entry *e)
+{
+	return has_change(e, CHANGE_PACKAGE);
 }
 
 static json_t *entry_whole(const struct entry *e)

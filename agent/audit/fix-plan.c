@@ -248,6 +248,11 @@ int plan_swarm(struct fix_plan *p, const char *node, bool manager)
 	return add_switch(p, CHANGE_SWARM, node, manager ? "a manager" : "a worker", "gone");
 }
 
+int plan_package(struct fix_plan *p, const char *name, const char *from, const char *to)
+{
+	return add_switch(p, CHANGE_PACKAGE, name, from, to);
+}
+
 int plan_refuse(struct fix_plan *p, const char *fmt, ...)
 {
 	va_list ap;

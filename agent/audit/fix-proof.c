@@ -157,6 +157,8 @@ static int judge(struct fix *f, struct job *j, struct audit *a, unsigned int pen
 			left = left ? left : x;
 		else if (is_failing(x) && !failing_has(&j->before, x))
 			bad = bad ? bad : x;
+		else if (x->status == STATUS_UNKNOWN && ours && j->mender->unknown_is_well && j->mender->unknown_is_well(a))
+			good = good ? good : x;
 		else if (x->status == STATUS_UNKNOWN && (ours || !j->unknown_before))
 			bad = bad ? bad : x;
 		else if (ours)

@@ -31,6 +31,14 @@ static void tell(const struct entry *e)
 		  e->control, "proof", json_string_value(json_object_get(e->proof, "reason")));
 }
 
+static const char *waits_for(const struct mender *m, unsigned int kicks)
+{
+	return (kicks & KICK_DOCKER) ? "waits for a restart of Docker (--restart-docker)" :
+	       (kicks & KICK_ECS)    ? "waits for a restart of the ECS agent (--restart-agent)" :
+	       m && m->later	     ? m->later :
+				       "everything that can be written is written";
+}
+
 /* ---- back --------------------------------------------------------------------------------------*/
 
 int entry_undo(struct fix *f, struct entry *e, struct diag *d)
@@ -73,9 +81,30 @@ static int roll_back(struct fix *f, struct entry *e, enum entry_state state, str
 	return entry_store(f, e, d);
 }
 
+/* Whatever it was, it has ended: who did it had our lock as long as it was at it. */
+static int find_out(struct fix *f, struct entry *e, struct diag *d)
+{
+	int state = change_look(f, &e->changes[0], d);
+
+	if (state < 0) {
+		(void)entry_set_proof(e, "pending", "cut short by a crash; whether it was done cannot be told: %s: %s", d->where, d->what);
+		return entry_store(f, e, d);
+	}
+	e->state = state == CHANGE_AFTER ? ENTRY_APPLIED : ENTRY_INTERRUPTED;
+	if (state == CHANGE_AFTER)
+		(void)entry_set_proof(e, "pending", "cut short by a crash, but done; %s", waits_for(NULL, e->kicks));
+	else
+		(void)entry_set_proof(e, "failed", "cut short by a crash; %s is %s", e->changes[0].path,
+				      state == CHANGE_BEFORE ? "as it was before" : "neither what it was nor what it should be");
+	tell(e);
+	return entry_store(f, e, d);
+}
+
 /* A started entry: it is undone, or it is found out whether it was done. */
 static int recover_entry(struct fix *f, struct entry *e, struct diag *d)
 {
+	if (entry_is_found_out(e))
+		return find_out(f, e, d);
 	if (entry_is_final(e) && wait_for_swarm(f, e, d) < 0) {
 		/* Nothing is half done, and a Docker that is down must not keep others from being mended. */
 		(void)entry_set_proof(e, "pending", "cut short by a crash; whether it was done shows when Docker answers: %s", d->what);
@@ -252,14 +281,6 @@ static int note_dry(struct run *run, const struct job *j, struct fix_plan *p)
 	return plan_merge(all, p) < 0 ? -ENOMEM : out->error;
 }
 
-static const char *waits_for(const struct mender *m, unsigned int kicks)
-{
-	return (kicks & KICK_DOCKER) ? "waits for a restart of Docker (--restart-docker)" :
-	       (kicks & KICK_ECS)    ? "waits for a restart of the ECS agent (--restart-agent)" :
-	       m && m->later	     ? m->later :
-				       "everything that can be written is written";
-}
-
 static int run_job(struct run *run, const struct mender *m, struct job *j, struct diag *d)
 {
 	_cleanup_(facts_freep) struct facts *facts = NULL;
@@ -307,10 +328,8 @@ static int run_control(struct run *run, const struct finding *f, struct diag *d)
 
 	if (!m)
 		return leave(run, f->control->id, f->subject.name, false, f->control->remedy);
-	if (m->by_hand)
-		return leave(run, f->control->id, f->subject.name, false, m->by_hand);
-	if (m->by_option && !run->q->leave_swarm)
-		return leave(run, f->control->id, f->subject.name, false, m->by_option);
+	if (m->consent & ~run->q->consents)
+		return leave(run, f->control->id, f->subject.name, false, m->by_consent);
 	if (m->by_name && !is_named(run->q, m->control))
 		return leave(run, f->control->id, f->subject.name, false, m->by_name);
 	r = run_job(run, m, &run->jobs[run->n_jobs], d);
@@ -438,11 +457,11 @@ static int restart_and_prove(struct run *run, struct diag *d)
 /* ---- the whole run -----------------------------------------------------------------------------*/
 
 /* Somebody asked for it in so many words, and it cannot be told whether there is anything to do. */
-static bool is_unanswered(const struct run *run, const struct finding *f)
+static bool is_unanswered(const struct run *run, struct audit *a, const struct finding *f)
 {
 	const struct mender *m = f->status == STATUS_UNKNOWN && f->control ? mender_find(f->control->id) : NULL;
 
-	return m && m->by_option && run->q->leave_swarm;
+	return m && (m->consent & run->q->consents) && !(m->unknown_is_well && m->unknown_is_well(a));
 }
 
 /* Each control that fails, once, in the catalogue's order. */
@@ -462,7 +481,7 @@ static int run_controls(struct run *run, struct diag *d)
 	for (size_t i = 0; i < a.n_findings && r >= 0; i++) {
 		const struct finding *f = &a.findings[i];
 
-		if (is_unanswered(run, f))
+		if (is_unanswered(run, &a, f))
 			r = leave(run, f->control->id, f->subject.name, false, f->evidence);
 		/* Waivers that nobody needs are findings of no control. */
 		if (!is_failing(f) || !f->control || f->control == last)

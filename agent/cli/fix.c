@@ -163,7 +163,8 @@ static enum exit_status do_run(const struct invocation *inv, struct fix *f, cons
 	struct fix_request q = {
 		.audit = s->options,
 		.kicks = kicks,
-		.leave_swarm = invocation_value(inv, "leave-swarm") != NULL,
+		.consents = (invocation_value(inv, "leave-swarm") ? CONSENT_LEAVE_SWARM : 0) |
+			    (invocation_value(inv, "update-agent") ? CONSENT_UPDATE_AGENT : 0),
 		.dry_run = invocation_value(inv, "dry-run") != NULL,
 		.diff = &diff,
 	};
@@ -317,6 +318,7 @@ static const struct option_row fix_options[] = {
 	RUNTIME_DIR_OPTION,
 	{ "state-dir", 0, "DIR", "the journal (" FIX_STATE_DIR ")", false },
 	{ "undo", 0, "ID", "put back what one fix changed", false },
+	{ "update-agent", 0, NULL, "update the ECS agent with dnf, where its repositories have what mends", false },
 	{ "waivers", 0, "FILE", "instead of " DEFAULT_WAIVERS, false },
 	{ 0 },
 };

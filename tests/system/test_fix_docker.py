@@ -2,54 +2,15 @@
 """batten fix beside a real dockerd that reads its file again, and that a stand-in of systemd restarts
 while its containers go on; and the agent restarted the same way."""
 import json
-import threading
 
 import pytest
 
 import docker_host as module
 import ecs_host
 import lab
+from service_manager import Systemd
 
 DAEMON_JSON = '{\n    "experimental": true,\n    "labels": ["a=b"]\n}\n'
-
-
-class Systemd:
-    """The stand-in of the service manager; @actions: unit -> function(verb), called in this process."""
-
-    def __init__(self, space, directory, actions):
-        self.directory, self.actions, self.asked = directory, actions, []
-        self.socket = directory / "bus"
-        requests, answers = directory / "requests", directory / "answers"
-        for fifo in (requests, answers):
-            space.run("mkfifo", fifo)
-        script = directory / "script"
-        script.write_text(f"#!/bin/sh\necho \"$1 $2\" > {requests}\nread answer < {answers}\n[ \"$answer\" = yes ]\n")
-        script.chmod(0o755)
-        threading.Thread(target=self._serve, args=(requests, answers), daemon=True).start()
-        self._process = space.start(lab.TOOLS / "systemd-standin", self.socket, script)
-        lab.wait_for(self.socket.exists, "the stand-in's socket", timeout=30)
-
-    def _serve(self, requests, answers):
-        while True:
-            with open(requests) as f:
-                verb, unit = f.read().split()
-            self.asked.append((verb, unit))
-            try:
-                good = self.actions[unit](verb) is not False if unit in self.actions else False
-            except Exception as e:  # what fails here is the job's failure, and the test sees it
-                self.asked.append(repr(e))
-                good = False
-            with open(answers, "w") as f:
-                f.write("yes\n" if good else "no\n")
-
-    def close(self):
-        """The thread stays, asleep: what it started dies with it, and that is for the host to end."""
-        self._process.kill()
-        self._process.wait()
-
-    @property
-    def environment(self):
-        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.socket}"}
 
 
 @pytest.fixture

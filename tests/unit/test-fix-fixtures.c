@@ -31,6 +31,8 @@ struct world {
 	bool will_not_start;  /* dockerd, with what stands in its file now */
 	bool falls_silent;    /* Docker, once its file was touched */
 	bool silent;
+	bool dnf_says_no; /* to an update, and does it all the same */
+	bool agent_stays; /* whatever package is installed */
 };
 
 /* ---- stand-ins ---------------------------------------------------------------------------------*/
@@ -214,6 +216,38 @@ static const char rules_of_ecs_init[] =
 	"{\"family\": \"ip\", \"table\": \"nat\", \"chain\": \"OUTPUT\", \"rules\": ["
 	"{\"daddr\": \"169.254.170.2/32\", \"dport\": 80, \"proto\": \"tcp\", \"target\": \"REDIRECT\"}]}]}";
 
+/* "kept": the repositories have what is installed, too. */
+static int package_of_world(void *data, enum package_deed deed, const char *name, const char *version, int keep,
+			    struct package *ret, struct diag *d)
+{
+	struct world *w = data;
+	json_t *p = json_object_get(w->json, "package");
+
+	assert_string_equal(name, "ecs-init");
+	if (!p)
+		return diag_fail(d, -ENOENT, "/usr/bin/rpm", "is not on this host");
+	if (deed == PACKAGE_UPDATE || deed == PACKAGE_DOWNGRADE) {
+		assert_true(keep >= 0);
+		json_object_set_new(p, "installed", json_string(version));
+		return w->dnf_says_no && deed == PACKAGE_UPDATE ? diag_fail(d, -EREMOTEIO, "/usr/bin/dnf", "Error: a scriptlet failed") : 0;
+	}
+	*ret = (struct package){ .can_go_back = json_is_true(json_object_get(p, "kept")) };
+	(void)snprintf(ret->installed, sizeof(ret->installed), "%s", facts_json_string(p, "installed", ""));
+	(void)snprintf(ret->offered, sizeof(ret->offered), "%s", facts_json_string(p, "offered", ""));
+	if (strcmp(ret->installed, ret->offered) == 0)
+		ret->offered[0] = '\0';
+	return 0;
+}
+
+/* The agent that its package brought. */
+static json_t *agent_version(struct world *w)
+{
+	const char *package = facts_json_string(json_object_get(w->json, "package"), "installed", "1.105.1-1");
+
+	return json_sprintf("Amazon ECS Agent - v%.*s (*abc)", (int)strcspn(package, "-"),
+			    w->agent_stays ? "1.97.0" : package);
+}
+
 static void restart_agent(struct world *w)
 {
 	json_t *list = json_object_get(json_object_get(w->json, "docker"), "containers"), *c;
@@ -224,9 +258,9 @@ static void restart_agent(struct world *w)
 			json_object_set_new(need_object(c, "Config"), "Env", agent_environment(w));
 	if (json_object_get(w->json, "introspection"))
 		json_object_set_new(w->json, "introspection",
-				    json_pack("{s:{s:s, s:s, s:s}, s:{s:[]}}", "metadata", "Cluster", "prod",
+				    json_pack("{s:{s:s, s:s, s:o}, s:{s:[]}}", "metadata", "Cluster", "prod",
 					      "ContainerInstanceArn", "arn:aws:ecs:eu-central-1:111122223333:container-instance/prod/abc",
-					      "Version", "Amazon ECS Agent - v1.105.1 (*abc)", "tasks", "Tasks"));
+					      "Version", agent_version(w), "tasks", "Tasks"));
 	if (json_object_get(w->json, "rules"))
 		json_object_set_new(w->json, "rules", json_loads(rules_of_ecs_init, 0, NULL));
 	/* They keep tasks out too. */
@@ -489,7 +523,7 @@ static void scene_open(struct scene *s, json_t *json, json_t *unchanged)
 	*s = (struct scene){ .w = { .root = "/tmp/batten-fix-XXXXXX", .json = json, .unchanged = unchanged } };
 	s->host = (struct fix_host){
 		.data = &s->w, .facts = open_facts, .unit = do_unit, .unit_active = unit_active, .docker_reads = docker_reads,
-		.swarm = swarm, .guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &s->w, .watch = watch, .health = health,
+		.swarm = swarm, .package = package_of_world, .guard = switch_guard, .guard_is_on = guard_is_on, .guard_data = &s->w, .watch = watch, .health = health,
 	};
 	json_object_set_new(unchanged, "ssm", json_pack("{s:s}", "name", "amazon-ssm-agen"));
 	assert_non_null(mkdtemp(s->w.root));
@@ -509,7 +543,7 @@ static bool run_case(const struct control *c, json_t *fixture, json_t *test, con
 	_cleanup_(audit_profile_freep) struct audit_profile *profile = NULL;
 	const char *ids[] = { c->id, NULL }, *wrong;
 	json_t *p = json_object_get(json, "profile"), *now = json_object_get(json, "now");
-	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .leave_swarm = true,
+	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .consents = CONSENT_LEAVE_SWARM | CONSENT_UPDATE_AGENT,
 				 .audit = { .host = "fixture", .control_ids = ids, .now = now ? json_integer_value(now) : NOW } };
 	struct diag d = { 0 };
 	struct scene s;
@@ -551,8 +585,6 @@ static void every_mendable_control_is_mended_and_put_back(void **state)
 		_cleanup_(json_freep) json_t *fixture = load(DIRECTORY, m->control);
 
 		assert_non_null(c);
-		if (m->by_hand)
-			continue;
 		n_bad += !run_cases(c, fixture, "fail");
 		n_bad += !run_cases(c, fixture, "drift");
 	}
@@ -561,7 +593,7 @@ static void every_mendable_control_is_mended_and_put_back(void **state)
 
 static void the_catalogue_and_the_menders_agree(void **state)
 {
-	size_t n_mendable = 0, n_by_hand = 0;
+	size_t n_mendable = 0;
 	const struct mender *m;
 
 	for (size_t i = 0; i < n_control_sets; i++) {
@@ -569,18 +601,17 @@ static void the_catalogue_and_the_menders_agree(void **state)
 			const struct control *c = &control_sets[i]->controls[k];
 
 			m = mender_find(c->id);
-			if (c->mendable != (m && !m->by_hand))
+			if (c->mendable != (m != NULL))
 				fail_msg("%s: mendable is %d, its mender says otherwise", c->id, c->mendable);
 			n_mendable += c->mendable;
 		}
 	}
 	for (size_t i = 0; (m = mender_nth(i)); i++) {
-		n_by_hand += m->by_hand != NULL;
-		assert_true(m->by_hand || m->plan);
+		assert_non_null(m->plan);
+		assert_int_equal(m->consent != 0, m->by_consent != NULL);
 		assert_ptr_equal(mender_find(m->control), m);
 	}
-	assert_int_equal(n_mendable, 40);
-	assert_int_equal(n_by_hand, 1);
+	assert_int_equal(n_mendable, 41);
 }
 
 /* ---- proofs that fail --------------------------------------------------------------------------*/
@@ -590,7 +621,8 @@ static void try_failure(const char *const *ids, void (*set)(struct world *w), in
 {
 	_cleanup_(json_freep) json_t *json = json_object(), *unchanged = NULL, *result = NULL;
 	_cleanup_(freep) char *before = NULL, *after = NULL;
-	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .audit = { .host = "fixture", .control_ids = ids, .now = NOW } };
+	struct fix_request q = { .kicks = KICKS_ASKED_FOR, .consents = wanted < 0 ? CONSENT_UPDATE_AGENT : 0,
+				 .audit = { .host = "fixture", .control_ids = ids, .now = NOW } };
 	struct diag d = { 0 };
 	struct scene s;
 	json_t *v;
@@ -612,6 +644,8 @@ static void try_failure(const char *const *ids, void (*set)(struct world *w), in
 	after = list_tree(s.w.root);
 	if (wanted < 0)
 		assert_string_equal(before, after);
+	assert_true(json_equal(json_object_get(json, "package"), json_object_get(unchanged, "package")) ||
+		    !json_object_get(json, "package"));
 	if (words) {
 		bool said = left_says(result, words);
 
@@ -633,6 +667,16 @@ static void try_failure(const char *const *ids, void (*set)(struct world *w), in
 static void set_deaf(struct world *w)
 {
 	w->deaf = true;
+}
+
+static void set_dnf_says_no(struct world *w)
+{
+	w->dnf_says_no = true;
+}
+
+static void set_agent_stays(struct world *w)
+{
+	w->agent_stays = true;
 }
 
 static void set_falls_silent(struct world *w)
@@ -677,6 +721,17 @@ static void no_swarm_is_left_without_the_word_for_it(void **state)
 	try_failure((const char *const[]){ "DKD-13", NULL }, NULL, 0, "--leave-swarm");
 }
 
+static void no_agent_is_updated_without_the_word_for_it(void **state)
+{
+	try_failure((const char *const[]){ "AGT-02", NULL }, NULL, 0, "--update-agent");
+}
+
+static void an_agent_that_does_not_become_newer_is_put_back(void **state)
+{
+	try_failure((const char *const[]){ "AGT-02", NULL }, set_agent_stays, -ECANCELED, "still: fixture: 1.97.0 is before");
+	try_failure((const char *const[]){ "AGT-02", NULL }, set_dnf_says_no, -ECANCELED, "a scriptlet failed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -687,6 +742,8 @@ int main(void)
 		cmocka_unit_test(a_restart_that_fails_takes_everything_back),
 		cmocka_unit_test(docker_is_never_restarted_without_live_restore),
 		cmocka_unit_test(no_swarm_is_left_without_the_word_for_it),
+		cmocka_unit_test(no_agent_is_updated_without_the_word_for_it),
+		cmocka_unit_test(an_agent_that_does_not_become_newer_is_put_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

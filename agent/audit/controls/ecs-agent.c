@@ -10,6 +10,7 @@
 
 #include "audit/agent-port.h"
 #include "audit/controls/controls.h"
+#include "audit/controls/ecs-agent.h"
 #include "audit/listeners.h"
 #include "audit/packet-rules.h"
 #include "audit/version.h"
@@ -54,6 +55,7 @@ static int check_runs(struct audit *a, const struct control *c, const struct sub
 #define FLOOR "1.97.1"
 #define NEWEST "1.105.1"
 #define NEWEST_RELEASED 1782777600 /* 2026-06-30 */
+#define TOO_OLD_DAYS 90 /* that something newer is out */
 #define TABLE_TRUSTED_DAYS 120
 
 /* "Amazon ECS Agent - v1.105.1 (*abcdef)" */
@@ -65,11 +67,31 @@ static const char *number_in(const char *text)
 	return text;
 }
 
+static int64_t days_since_newest(const struct audit *a)
+{
+	return (a->options.now - NEWEST_RELEASED) / DAY;
+}
+
+const char *ecs_agent_version(struct audit *a)
+{
+	const char *text = facts_json_string(facts_introspection(a->facts, "metadata"), "Version", "");
+
+	return arena_strndup(&a->arena, number_in(text), strcspn(number_in(text), " ("));
+}
+
+bool ecs_agent_is_recent(const struct audit *a, const char *number)
+{
+	struct version v;
+
+	return version_parse(number, &v) && !version_before(number, FLOOR) &&
+	       !(version_before(number, NEWEST) && days_since_newest(a) > TOO_OLD_DAYS);
+}
+
 static int check_version(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *text = facts_json_string(facts_introspection(a->facts, "metadata"), "Version", "");
-	const char *number = arena_strndup(&a->arena, number_in(text), strcspn(number_in(text), " ("));
-	int64_t days = (a->options.now - NEWEST_RELEASED) / DAY;
+	const char *number = ecs_agent_version(a);
+	int64_t days = days_since_newest(a);
 	struct version v;
 
 	if (!version_parse(number, &v)) {
@@ -79,7 +101,7 @@ static int check_version(struct audit *a, const struct control *c, const struct 
 			      version_before(number, "1.25.1") ? "; VPC interface endpoints for ECS need 1.25.1" : "",
 			      version_before(number, "1.16.0") ? "; task execution roles need 1.16.0" : "");
 	} else if (version_before(number, NEWEST)) {
-		if (days > 90)
+		if (!ecs_agent_is_recent(a, number))
 			audit_fail(a, s, "%s is before " NEWEST ", which is out for %lld days", number, (long long)days);
 		else
 			audit_pass(a, s, "%s; " NEWEST " is out for %lld days", number, (long long)days);
@@ -422,8 +444,9 @@ static const struct control controls[] = {
 		.id = "AGT-02",
 		.title = "The ECS agent is recent",
 		.means = "Known faults are open; before 1.97.1 neighbours on the network read what tasks run here.",
-		.remedy = "yum update ecs-init and restart ecs, or replace the instance by one of a current AMI",
+		.remedy = "dnf update ecs-init and restart ecs, or replace the instance by one of a current AMI",
 		.severity = SEV_MEDIUM,
+		.mendable = true,
 		.needs = NEEDS_INTROSPECTION,
 		.pci_dss = "6.3.3",
 		.check = check_version,

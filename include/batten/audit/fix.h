@@ -5,7 +5,8 @@
  * is written to a journal; then the change; then the proof, which is the control run again and the
  * question whether Docker, the ECS agent and the credentials endpoint still answer; and when the proof
  * fails, the way back. A transaction that a crash cut short is undone at the next start. What has no way back
- * (a swarm that was left) is done only on request, and a start after a crash finds out whether it was done.
+ * (a swarm that was left) is done only on request, and a start after a crash finds out whether it was done; so
+ * it does for a package, whose way back needs the network.
  *
  * The journal is a directory with one JSON file for each transaction, open to root alone: it holds the
  * files as they were, secrets and all.
@@ -17,6 +18,7 @@
 #include "batten/base/diag.h"
 #include "batten/base/json.h"
 #include "batten/host/docker.h"
+#include "batten/host/package.h"
 
 #define FIX_STATE_DIR "/var/lib/batten/fix"
 
@@ -41,6 +43,8 @@ struct fix_host {
 	int (*unit_active)(void *data, const char *unit, bool *ret, struct diag *d);
 	int (*docker_reads)(void *data, struct diag *d);
 	int (*swarm)(void *data, enum swarm_deed deed, const char *node, struct docker_swarm *ret, struct diag *d);
+	int (*package)(void *data, enum package_deed deed, const char *name, const char *version, int keep,
+		       struct package *ret, struct diag *d);
 	/* The guard has a configuration, and maybe a daemon that owns it: its argument is its own. */
 	int (*guard)(void *guard, bool on, struct diag *d);
 	int (*guard_is_on)(void *guard, bool *ret, struct diag *d);
@@ -81,10 +85,16 @@ DEFINE_CLEANUP(struct fix *, fix_free)
  */
 int fix_recover(struct fix *f, json_t **ret, struct diag *d) _must_check_;
 
+/* What is done only when somebody asked for it in so many words. */
+enum fix_consent {
+	CONSENT_LEAVE_SWARM = 1, /* which nobody can undo */
+	CONSENT_UPDATE_AGENT = 2, /* by the host's package manager, from its repositories */
+};
+
 struct fix_request {
 	struct audit_options audit; /* which controls, with profile and waivers */
 	unsigned int kicks;	    /* KICKS_ASKED_FOR that may be done */
-	bool leave_swarm;	    /* which nobody can undo */
+	unsigned int consents;	    /* enum fix_consent */
 	bool dry_run;
 	struct bytes *diff; /* for a dry run */
 };

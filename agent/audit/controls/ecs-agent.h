@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+/*
+ * The ECS agent's version, for the check and for who mends it.
+ */
+#include "batten/audit/audit.h"
+
+/* As the running agent tells it, "1.105.1"; in the run's arena. */
+const char *ecs_agent_version(struct audit *a);
+
+/*
+ * Would AGT-02 find no fault with it, as far as is known here?
+ * @number: "1.105.1", also with a package's release behind it
+ */
+bool ecs_agent_is_recent(const struct audit *a, const char *number);
