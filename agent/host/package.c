@@ -13,6 +13,7 @@
 
 #define RPM "/usr/bin/rpm"
 #define DNF "/usr/bin/dnf"
+#define LOOK_MS 10000
 #define ASK_MS 180000 /* dnf fetches what repositories have when it is older than a few hours */
 #define DNF_HAS_UPDATES 100
 
@@ -68,7 +69,7 @@ static int look(const char *name, struct package *ret, struct diag *d)
 {
 	const char *argv[] = { RPM, "-q", "--qf", "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} ", name, NULL };
 	struct bytes out = { 0 };
-	int r = run(argv, -1, ASK_MS, &out, d);
+	int r = run(argv, -1, LOOK_MS, &out, d);
 
 	ret->installed[0] = '\0';
 	if (r > 0 && !(out.data && strstr(out.data, "is not installed")))
