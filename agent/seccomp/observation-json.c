@@ -273,8 +273,9 @@ static int take_args(const struct reader *rd, enum abi a, const json_t *j, struc
 			return 0;
 	if (!json_is_array(values))
 		return bad(rd, c->name, "args need a list of values");
-	c->args_known = true;
 	c->args_more = json_is_true(json_object_get(j, "more"));
+	/* A list of none is nobody's: who looks at arguments sees some. */
+	c->args_known = c->args_more || json_array_size(values) > 0;
 	json_array_foreach(values, i, v) {
 		struct arg_value value = { { 0 } };
 
