@@ -45,10 +45,11 @@ def boot(base, disk, work):
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base / "disk.ext4", overlay],
                    check=True)
     tap, console = work / "tap", work / "console"
-    # One processor: with two the emulator (7.2) can miss that the kernel changed its code, which it does for each tracepoint
-    # that is attached, and runs a breakpoint that is there no more: an oops, or both stuck for ever.
+    # Two processors that take turns in one thread: with a thread for each the emulator (7.2) can miss that the kernel changed
+    # its code, which it does for each tracepoint that is attached, and runs a breakpoint that is there no more: an oops, or
+    # both stuck for ever.
     qemu = subprocess.Popen(
-        ["qemu-system-x86_64", "-accel", "tcg", "-smp", "1", "-cpu", "max", "-m", "2048", "-net", "none",
+        ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-smp", "2", "-cpu", "max", "-m", "2048", "-net", "none",
          "-display", "none", "-kernel", base / "kernel", "-initrd", base / "initrd", "-append",
          "root=/dev/vda rw console=ttyS0 quiet", "-drive", f"file={overlay},if=virtio,format=qcow2",
          "-drive", f"file={disk},if=virtio,format=raw,readonly=on", "-serial", f"file:{console}", "-serial",
