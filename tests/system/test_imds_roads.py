@@ -68,6 +68,31 @@ def test_bad_settings_are_named_with_their_line(h, line, words):
     assert p.returncode == 2 and words in p.stderr and f"{h.config}:{line_number(h, line)}" in p.stderr and p.stderr.count("\n") == 1
 
 
+def reload(h, daemon):
+    before = h.log().count("configuration read again")
+    daemon.send_signal(signal.SIGHUP)
+    h.wait_log("configuration read again", before + 1)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_slice_that_is_named_no_more_is_let_go(h, restart):
+    """Who named too much takes it back, and has not to boot the host for it: the maps outlive the daemon."""
+    service = h.tree.make("system.slice/ssm.service")
+    task = h.tree.make("ecstasks.slice/ecstasks-1.slice")
+    h.configure("slices = ecstasks.slice, system.slice")
+    daemon = h.daemon()
+    assert groups.roads(service, h.host, "tcp4") == {"tcp4": "EPERM"} == groups.roads(task, h.host, "tcp4")
+    h.configure()
+    if restart:
+        daemon.terminate()
+        daemon.wait()
+        h.daemon()
+    else:
+        reload(h, daemon)
+    assert groups.roads(service, h.host, "tcp4") == {"tcp4": "OK"}
+    assert groups.roads(task, h.host, "tcp4") == {"tcp4": "EPERM"}
+
+
 def test_an_exception_follows_its_container(h):
     space, where = h.on_bridge()
     h.daemon()
