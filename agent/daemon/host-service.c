@@ -78,6 +78,7 @@ struct host_service {
 	struct imds_config imds;
 	struct exceptions stored;
 	struct reopened *reopened; /* until Docker tells of them */
+	json_t *open; /* a row for each container that is open, as reopened_save() keeps them; owned */
 	struct self_test *self_test;
 	struct untold *untold;
 	char path[512], directory[256], open_path[512];
@@ -333,7 +334,8 @@ static void set_openings(struct host_service *s, const struct container *without
 		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 	reopened_save(s->open_path, o.rows);
 	imds_openings_done(&o.openings);
-	json_decref(o.rows);
+	json_decref(s->open);
+	s->open = o.rows;
 	free(o.ports);
 }
 
@@ -348,7 +350,7 @@ static void on_runs(void *user, struct container *c)
 {
 	const struct exception *e;
 	struct host_service *s = user;
-	bool known;
+	bool known, was_open;
 
 	set_row(s, c);
 	host_service_changed(s);
@@ -356,9 +358,13 @@ static void on_runs(void *user, struct container *c)
 	audit_service_runs(s->audit, c);
 	observe_service_runs(s->observe, c);
 	e = exception_of(s, c);
-	if (e || known)
+	/* One that was renamed may be no exception any more. */
+	was_open = reopened_has_row(s->open, c->id);
+	if (e || known || was_open)
 		set_openings(s, NULL);
 	awsvpc_service_runs(s->awsvpc, c, e);
+	if (!e && was_open && !known)
+		log_event(LOG_NOTICE, &msg_closed, "container", c->name);
 	if (!e)
 		return;
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
@@ -711,6 +717,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->newborns = newborns_free(s->newborns);
 	s->layer = cgroup_layer_free(s->layer);
 	s->route = nl_close(s->route);
+	json_decref(s->open);
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;

@@ -122,6 +122,26 @@ def test_an_exception_follows_its_container(h):
     assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_container_that_is_renamed_is_no_exception_any_more(h, ends):
+    """Without the programs, which would refuse it all the same: its address is not left to who comes next."""
+    space, where = h.on_bridge()
+    h.configure("allow = container:web", "cgroup-ebpf = no")
+    h.daemon()
+    web = h.tasks.run("web", space, role="plain", **where)
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
+    h.docker.containers[web]["Name"] = "/web-old"
+    h.docker.event("rename", web)
+    lab.wait_for(lambda: not json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"][0]["containers"],
+                 "its new name to be known")
+    if ends:
+        h.tasks.stop(web)
+    lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the rule to go")
+    assert space.address not in h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout
+    assert not h.reach(web, space)
+    h.wait_log("IMDS closed again")
+
+
 def test_every_kind_of_exception(h):
     h.daemon()
     web = h.tasks.run("web", h.host, labels={"team": "ops", f"{docker_standin.ECS}container-name": "app"})
