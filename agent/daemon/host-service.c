@@ -100,13 +100,9 @@ static bool rule_stands(const struct host_service *s, const char *rule)
 
 static bool in_slice(const struct host_service *s, const struct container *c)
 {
-	for (size_t i = 0; i < s->imds.slices.n; i++) {
-		char part[80];
-
-		(void)snprintf(part, sizeof(part), "/%s/", s->imds.slices.names[i]);
-		if (strstr(c->cgroup, part))
+	for (size_t i = 0; i < s->imds.slices.n; i++)
+		if (cgroup_leads_through(c->cgroup, s->imds.cgroup_root, s->imds.slices.names[i]))
 			return true;
-	}
 	return false;
 }
 

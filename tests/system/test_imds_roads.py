@@ -93,6 +93,25 @@ def test_a_slice_that_is_named_no_more_is_let_go(h, restart):
     assert groups.roads(task, h.host, "tcp4") == {"tcp4": "EPERM"}
 
 
+def test_the_slice_is_the_one_below_the_root(h):
+    """What a container names like it, in groups of its own or of its parent's, is guarded by no slice's row."""
+    h.daemon()
+    id = h.docker.new_id()
+    elsewhere = h.tree.make(f"pods/ecstasks.slice/{id}")
+    p = groups.start(elsewhere, h.host, "sleep", "1000")
+    h.docker.add("odd", p.pid, "host", id=id)
+    h.docker.start(id, p.pid)
+    web = h.tasks.run("web", h.host, role="plain")
+    h.wait_known("odd", "web")
+    assert groups.roads(elsewhere, h.host, "tcp4") == {"tcp4": "EPERM"} == h.roads(web, "tcp4")
+    own = h.tree.make(h.tasks.group(web) / "ecstasks.slice" / "x")
+    (own / "cgroup.procs").write_text((h.tasks.group(web) / "cgroup.procs").read_text().split()[0])
+    h.docker.event("update", web)
+    h.batten("imds", "allow", "add", "container:nobody")
+    h.wait_known("web")
+    assert groups.roads(own, h.host, "tcp4") == {"tcp4": "EPERM"}
+
+
 def test_an_exception_follows_its_container(h):
     space, where = h.on_bridge()
     h.daemon()
