@@ -628,8 +628,14 @@ int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d)
 
 static void set_routes(struct host_service *s)
 {
-	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer,
-				 !guard_service_stands(s->guard));
+	const char *open = !s->imds.enabled ? "enabled = no" :
+			   !guard_service_stands(s->guard) ? "unblocked by an operator" : NULL;
+	enum imds_awsvpc mode = (enum imds_awsvpc)s->imds.awsvpc;
+
+	/* What was added to tasks that run is taken away; else nobody looks at them. */
+	if (!s->imds.enabled && mode != AWSVPC_ENFORCE)
+		mode = AWSVPC_NO;
+	awsvpc_service_configure(s->awsvpc, mode, s->layer, open);
 }
 
 void host_service_unblocked(struct host_service *s)

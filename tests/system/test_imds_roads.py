@@ -485,6 +485,23 @@ def test_unblock_opens_enforced_routes_and_block_closes_them(h):
     assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
 
 
+def test_a_guard_that_is_switched_off_takes_its_routes_away(h):
+    h.configure("awsvpc = enforce")
+    daemon = h.daemon()
+    own, (web, _) = awsvpc(h, "web", "side")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes")
+    h.configure("awsvpc = enforce", "enabled = no")
+    reload(h, daemon)
+    lab.wait_for(lambda: blackholes(own) == 0, "the routes to go")
+    assert of(h, web, own) == OPEN
+    row = h.layers()["awsvpc", "ipv6"]
+    assert (row["state"], row["reason"]) == ("off", "enabled = no"), row
+    h.configure("awsvpc = enforce")
+    reload(h, daemon)
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
+    assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_while_all_is_open_no_task_gets_routes(h, allowed):
     """Neither one that starts, nor at a reload one that was left open for an exception."""
