@@ -121,6 +121,17 @@ static int drop_rows(struct host_service *s, const struct container *c)
 	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_drop(s->layer, c->whole_id);
 }
 
+/* It ended: whoever is left of it is nobody's exception, and outside of the slices no other row guards him. */
+static int close_rows(struct host_service *s, const struct container *c)
+{
+	int r;
+
+	if (c->role == ROLE_ECS_AGENT)
+		return drop_rows(s, c);
+	r = cgroup_layer_close(s->layer, c->cgroup_id);
+	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_close(s->layer, c->whole_id);
+}
+
 static void set_row(struct host_service *s, const struct container *c)
 {
 	int r;
@@ -385,7 +396,7 @@ static void on_ended(void *user, struct container *c)
 	if (!exception_of(s, c))
 		return;
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
-	if (s->layer && c->cgroup_id != 0 && drop_rows(s, c) < 0)
+	if (s->layer && c->cgroup_id != 0 && close_rows(s, c) < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name);
 	set_openings(s, c);
 	log_event(LOG_NOTICE, &msg_closed, "container", c->name);

@@ -141,6 +141,18 @@ def test_an_exception_follows_its_container(h):
     assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
 
 
+def test_who_is_left_of_an_exception_is_none(h):
+    """With the host's processes beside it, say: the first ends, the group and who is in it stay."""
+    h.configure("allow = container:web")
+    h.daemon()
+    web = h.tasks.run("web", h.host, role="plain")
+    lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
+    groups.start(h.tasks.group(web), h.host, "sleep", "1000")
+    h.tasks.stop(web)
+    h.wait_log("IMDS closed again")
+    assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_container_that_is_renamed_is_no_exception_any_more(h, ends):
     """Without the programs, which would refuse it all the same: its address is not left to who comes next."""
