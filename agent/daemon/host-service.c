@@ -55,6 +55,9 @@ static const struct log_message msg_observe = { "9475e2182bd4f3f715a602d3e4f5062
 static const struct log_message msg_shadow = { "e5fb07192d3d4fa0c1627d8e1f2a3b35",
 						"the profile of [seccomp] shadow cannot be tried" };
 
+static const struct log_message msg_stored = { "c1d2e3f4a5b64758a9c0d1e2f3a4b51c",
+						"exceptions added at run time cannot be read: none of them holds" };
+
 struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
@@ -501,6 +504,22 @@ int host_service_disallow(struct host_service *s, const char *rule, struct diag 
 	return 0;
 }
 
+/* What is no list of exceptions is put aside for whoever wants to mend it: the guard is not kept from its work. */
+static int load(struct host_service *s, struct diag *d)
+{
+	char aside[sizeof(s->path) + 8];
+	struct diag why = { 0 };
+	int r = exceptions_load(&s->stored, s->path, &why);
+
+	if (r != -EBADMSG && r != -EINVAL && r != -EEXIST && r != -E2BIG && r != -EFBIG)
+		return r < 0 ? diag_fail(d, r, why.where, "%s", why.what) : 0;
+	(void)snprintf(aside, sizeof(aside), "%s.bad", s->path);
+	if (rename(s->path, aside) < 0)
+		return diag_errno(d, -errno, s->path, "cannot be put aside");
+	log_event(LOG_ERR, &msg_stored, "path", s->path, "reason", why.what, "kept_as", aside);
+	return 0;
+}
+
 static void add_rows(const struct host_service *s, const struct exceptions *l, json_t *rows)
 {
 	for (size_t i = 0; i < l->n; i++) {
@@ -688,7 +707,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 10 };
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
-	r = exceptions_load(&s->stored, s->path, d);
+	r = load(s, d);
 	if (r >= 0)
 		r = nl_open(&s->route, NETLINK_ROUTE, NULL, 0, d);
 	s->awsvpc = awsvpc_service_new(event, log);

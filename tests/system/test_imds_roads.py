@@ -220,6 +220,19 @@ def test_an_exception_survives_the_daemon(h):
         ["container:tool", "image:busybox:1"]
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"allow": [{"rule": "nonsense"}]}', '{"allow": [{}]}'])
+def test_exceptions_that_cannot_be_read_are_none(h, text):
+    """And keep no daemon from starting; the file is put aside, for the next exception writes it anew."""
+    state = h.scratch / "state"
+    state.mkdir()
+    (state / "imds-allow.json").write_text(text)
+    h.daemon()
+    assert json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"] == []
+    assert "cannot be read" in h.log() and (state / "imds-allow.json.bad").read_text() == text
+    h.batten("imds", "allow", "add", "family:web")
+    assert json.loads((state / "imds-allow.json").read_text())["allow"][0]["rule"] == "family:web"
+
+
 def test_a_host_network_exception_is_for_its_cgroup(h):
     daemon = h.daemon()
     h.configure("allow = label:team=ops")
