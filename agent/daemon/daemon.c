@@ -479,6 +479,9 @@ int daemon_run(const struct daemon_options *o, struct diag *d)
 	int r;
 
 	r = run(&m, d);
+	/* Its socket may be the table's owner, and the manager's copy goes with a unit that fails for good. */
+	if (r < 0 && m.guard)
+		(void)!guard_service_hand_over(m.guard, NULL);
 	daemon_done(&m);
 	return r;
 }
