@@ -51,7 +51,8 @@ struct awsvpc_service {
 	struct event_log *log;
 	struct list places;
 	enum imds_awsvpc mode;
-	bool cgroups, open;
+	bool cgroups;
+	const char *open; /* why nothing is closed; NULL: it is */
 };
 
 struct awsvpc_service *awsvpc_service_new(sd_event *event, struct event_log *log)
@@ -135,7 +136,7 @@ static void tell(const struct place *p)
 		log_event(LOG_NOTICE, &msg_added, "container", name);
 	if (p->result.removed)
 		log_event(LOG_NOTICE, &msg_removed, "container", name, "reason",
-			  p->service->open ? "unblocked by an operator" : "a container there is allowed");
+			  p->service->open ? p->service->open : "a container there is allowed");
 	if (!open || is_left_open(p))
 		return;
 	log_event(LOG_WARNING, &msg_open, "container", name);
@@ -290,7 +291,7 @@ void awsvpc_service_ended(struct awsvpc_service *s, const struct container *c)
 	}
 }
 
-void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups, bool open)
+void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups, const char *open)
 {
 	bool changed = s->mode != mode || s->cgroups != cgroups || s->open != open;
 
@@ -354,7 +355,7 @@ void awsvpc_service_status(const struct awsvpc_service *s, json_t *layers)
 			(void)snprintf(reason, sizeof(reason), "%s",
 				       n == 0		       ? "no awsvpc task runs" :
 				       s->mode == AWSVPC_NO ? "awsvpc = no" :
-							      "unblocked by an operator");
+							      s->open);
 		} else if (n_bad > 0) {
 			state = "degraded";
 		}

@@ -19,9 +19,9 @@ struct awsvpc_service *awsvpc_service_free(struct awsvpc_service *s);
 /*
  * What is wanted, from here on
  * @cgroups: the cgroup programs stand, and refuse whoever is not allowed whatever the routes say
- * @open:    an operator has unblocked: every namespace is left open, and nobody is accused of it
+ * @open:    why every namespace is left open, and nobody accused of it; NULL: it is not; a literal
  */
-void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups, bool open);
+void awsvpc_service_configure(struct awsvpc_service *s, enum imds_awsvpc mode, bool cgroups, const char *open);
 
 /*
  * A container runs, or is allowed what it was not, or the other way round: looks, in a worker, if it

@@ -27,6 +27,7 @@
 #define MAX_REQUESTS 256     /* on one connection */
 #define MAX_REQUEST_BYTES 4096
 #define IDLE_SECONDS 10
+#define ACCEPT_INTERVAL_US 500000ULL
 
 struct control {
 	sd_event *event; /* referenced */
@@ -348,6 +349,9 @@ int control_new(struct control **ret, sd_event *event, const char *runtime_dir,
 		r = sd_event_add_io(event, &c->source, c->fd, EPOLLIN, on_connection, c);
 	if (r >= 0)
 		r = sd_event_source_set_priority(c->source, PRIORITY_CONTROL);
+	/* Who cannot be accepted for want of a descriptor goes on waiting, and wakes us as long as he does. */
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(c->source, ACCEPT_INTERVAL_US, 2 * BACKLOG);
 	if (r >= 0)
 		r = sd_event_add_defer(event, &c->wake, on_wake, c);
 	if (r >= 0)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -411,10 +412,22 @@ static void watch_fixes(struct daemon *m)
 		log_event(LOG_ERR, &msg_no_fixes, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 }
 
+/* Each container has one of its own. The 1,024 that are usual are for programs that call select(). */
+static void take_descriptors(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l); /* refused: as many containers as there were */
+}
+
 static int run(struct daemon *m, struct diag *d)
 {
 	int r;
 
+	take_descriptors();
 	r = settings_read(&m->settings, m->options->config_path, m->options->config_optional, d);
 	if (r < 0)
 		return r;
@@ -466,6 +479,9 @@ int daemon_run(const struct daemon_options *o, struct diag *d)
 	int r;
 
 	r = run(&m, d);
+	/* Its socket may be the table's owner, and the manager's copy goes with a unit that fails for good. */
+	if (r < 0 && m.guard)
+		(void)!guard_service_hand_over(m.guard, NULL);
 	daemon_done(&m);
 	return r;
 }

@@ -486,7 +486,7 @@ int guard_service_status(struct guard_service *s, json_t **ret, struct diag *d)
 
 int guard_service_hand_over(struct guard_service *s, struct diag *d)
 {
-	return s->unblocked ? 0 : imds_guard_release(s->guard, d);
+	return guard_service_stands(s) ? imds_guard_release(s->guard, d) : 0;
 }
 
 const char *guard_service_owner_text(const struct guard_service *s)

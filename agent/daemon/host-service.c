@@ -55,6 +55,9 @@ static const struct log_message msg_observe = { "9475e2182bd4f3f715a602d3e4f5062
 static const struct log_message msg_shadow = { "e5fb07192d3d4fa0c1627d8e1f2a3b35",
 						"the profile of [seccomp] shadow cannot be tried" };
 
+static const struct log_message msg_stored = { "c1d2e3f4a5b64758a9c0d1e2f3a4b51c",
+						"exceptions added at run time cannot be read: none of them holds" };
+
 struct host_service {
 	sd_event *event; /* referenced */
 	struct guard_service *guard;
@@ -78,6 +81,7 @@ struct host_service {
 	struct imds_config imds;
 	struct exceptions stored;
 	struct reopened *reopened; /* until Docker tells of them */
+	json_t *open; /* a row for each container that is open, as reopened_save() keeps them; owned */
 	struct self_test *self_test;
 	struct untold *untold;
 	char path[512], directory[256], open_path[512];
@@ -99,13 +103,9 @@ static bool rule_stands(const struct host_service *s, const char *rule)
 
 static bool in_slice(const struct host_service *s, const struct container *c)
 {
-	for (size_t i = 0; i < s->imds.slices.n; i++) {
-		char part[80];
-
-		(void)snprintf(part, sizeof(part), "/%s/", s->imds.slices.names[i]);
-		if (strstr(c->cgroup, part))
+	for (size_t i = 0; i < s->imds.slices.n; i++)
+		if (cgroup_leads_through(c->cgroup, s->imds.cgroup_root, s->imds.slices.names[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -122,6 +122,17 @@ static int drop_rows(struct host_service *s, const struct container *c)
 	int r = cgroup_layer_drop(s->layer, c->cgroup_id);
 
 	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_drop(s->layer, c->whole_id);
+}
+
+/* It ended: whoever is left of it is nobody's exception, and outside of the slices no other row guards him. */
+static int close_rows(struct host_service *s, const struct container *c)
+{
+	int r;
+
+	if (c->role == ROLE_ECS_AGENT)
+		return drop_rows(s, c);
+	r = cgroup_layer_close(s->layer, c->cgroup_id);
+	return r < 0 || c->whole_id == c->cgroup_id ? r : cgroup_layer_close(s->layer, c->whole_id);
 }
 
 static void set_row(struct host_service *s, const struct container *c)
@@ -333,7 +344,8 @@ static void set_openings(struct host_service *s, const struct container *without
 		log_event(LOG_ERR, &msg_apply, "where", d.where, "reason", d.what[0] ? d.what : strerror(-r));
 	reopened_save(s->open_path, o.rows);
 	imds_openings_done(&o.openings);
-	json_decref(o.rows);
+	json_decref(s->open);
+	s->open = o.rows;
 	free(o.ports);
 }
 
@@ -348,7 +360,7 @@ static void on_runs(void *user, struct container *c)
 {
 	const struct exception *e;
 	struct host_service *s = user;
-	bool known;
+	bool known, was_open;
 
 	set_row(s, c);
 	host_service_changed(s);
@@ -356,9 +368,13 @@ static void on_runs(void *user, struct container *c)
 	audit_service_runs(s->audit, c);
 	observe_service_runs(s->observe, c);
 	e = exception_of(s, c);
-	if (e || known)
+	/* One that was renamed may be no exception any more. */
+	was_open = reopened_has_row(s->open, c->id);
+	if (e || known || was_open)
 		set_openings(s, NULL);
 	awsvpc_service_runs(s->awsvpc, c, e);
+	if (!e && was_open && !known)
+		log_event(LOG_NOTICE, &msg_closed, "container", c->name);
 	if (!e)
 		return;
 	log_event(LOG_NOTICE, &msg_opened, "container", c->name, "task_arn", c->task_arn[0] ? c->task_arn : NULL,
@@ -383,7 +399,7 @@ static void on_ended(void *user, struct container *c)
 	if (!exception_of(s, c))
 		return;
 	/* The kernel removes the row with the group; a group that lives on must not keep it. */
-	if (s->layer && c->cgroup_id != 0 && drop_rows(s, c) < 0)
+	if (s->layer && c->cgroup_id != 0 && close_rows(s, c) < 0)
 		log_event(LOG_ERR, &msg_row, "container", c->name);
 	set_openings(s, c);
 	log_event(LOG_NOTICE, &msg_closed, "container", c->name);
@@ -485,6 +501,22 @@ int host_service_disallow(struct host_service *s, const char *rule, struct diag 
 		return r;
 	s->stored = l;
 	set_everything(s);
+	return 0;
+}
+
+/* What is no list of exceptions is put aside for whoever wants to mend it: the guard is not kept from its work. */
+static int load(struct host_service *s, struct diag *d)
+{
+	char aside[sizeof(s->path) + 8];
+	struct diag why = { 0 };
+	int r = exceptions_load(&s->stored, s->path, &why);
+
+	if (r != -EBADMSG && r != -EINVAL && r != -EEXIST && r != -E2BIG && r != -EFBIG)
+		return r < 0 ? diag_fail(d, r, why.where, "%s", why.what) : 0;
+	(void)snprintf(aside, sizeof(aside), "%s.bad", s->path);
+	if (rename(s->path, aside) < 0)
+		return diag_errno(d, -errno, s->path, "cannot be put aside");
+	log_event(LOG_ERR, &msg_stored, "path", s->path, "reason", why.what, "kept_as", aside);
 	return 0;
 }
 
@@ -626,8 +658,14 @@ int host_service_shadow(struct host_service *s, json_t **ret, struct diag *d)
 
 static void set_routes(struct host_service *s)
 {
-	awsvpc_service_configure(s->awsvpc, s->imds.enabled ? (enum imds_awsvpc)s->imds.awsvpc : AWSVPC_NO, s->layer,
-				 !guard_service_stands(s->guard));
+	const char *open = !s->imds.enabled ? "enabled = no" :
+			   !guard_service_stands(s->guard) ? "unblocked by an operator" : NULL;
+	enum imds_awsvpc mode = (enum imds_awsvpc)s->imds.awsvpc;
+
+	/* What was added to tasks that run is taken away; else nobody looks at them. */
+	if (!s->imds.enabled && mode != AWSVPC_ENFORCE)
+		mode = AWSVPC_NO;
+	awsvpc_service_configure(s->awsvpc, mode, s->layer, open);
 }
 
 void host_service_unblocked(struct host_service *s)
@@ -669,7 +707,7 @@ int host_service_new(struct host_service **ret, sd_event *event, const struct se
 	s->limit = (struct log_limit){ .interval_ms = 1000, .burst = 10 };
 	(void)snprintf(s->directory, sizeof(s->directory), "%s", settings->daemon.state_dir);
 	(void)snprintf(s->path, sizeof(s->path), "%s/" EXCEPTIONS_FILE, s->directory);
-	r = exceptions_load(&s->stored, s->path, d);
+	r = load(s, d);
 	if (r >= 0)
 		r = nl_open(&s->route, NETLINK_ROUTE, NULL, 0, d);
 	s->awsvpc = awsvpc_service_new(event, log);
@@ -711,6 +749,7 @@ struct host_service *host_service_free(struct host_service *s)
 	s->newborns = newborns_free(s->newborns);
 	s->layer = cgroup_layer_free(s->layer);
 	s->route = nl_close(s->route);
+	json_decref(s->open);
 	(void)sd_event_unref(s->event);
 	free(s);
 	return NULL;

@@ -176,6 +176,17 @@ void reopened_add_row(json_t *rows, const char *rule, const struct container *c)
 					      1, "Pid", (int)c->pid, "NetworkSettings", "Networks", networks));
 }
 
+bool reopened_has_row(const json_t *rows, const char *id)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+		if (strcmp(json_string_value(json_object_get(json_object_get(row, "container"), "Id")), id) == 0)
+			return true;
+	return false;
+}
+
 void reopened_save(const char *path, const json_t *rows)
 {
 	_cleanup_(json_freep) json_t *j = json_pack("{s:s, s:O}", "schema", SCHEMA, "open", rows);

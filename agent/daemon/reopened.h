@@ -40,5 +40,8 @@ bool reopened_forget(struct reopened *r, const char *id);
 /* Adds a container to what is to be saved; @rows is a JSON array. */
 void reopened_add_row(json_t *rows, const char *rule, const struct container *c);
 
+/* Is one of reopened_add_row()'s @rows the container's? */
+bool reopened_has_row(const json_t *rows, const char *id);
+
 /* Writes the rows. A failure is logged: the next daemon then waits for Docker. */
 void reopened_save(const char *path, const json_t *rows);

@@ -158,14 +158,45 @@ static int load_what_works(struct cgroup_bpf **ret, const char *pins, bool traci
 	return 0;
 }
 
+static bool names(const struct cgroup_settings *s, const char *slice)
+{
+	for (size_t i = 0; i < CGROUP_MAX_SLICES; i++)
+		if (strncmp(s->slices[i], slice, CGROUP_NAME_SIZE) == 0)
+			return true;
+	return false;
+}
+
+/* The maps outlive a configuration: what it does not name any more would be refused for as long as the group lives. */
+static int leave_slices(int groups, const struct cgroup_settings *old, const struct cgroup_settings *now,
+			const char *root, struct diag *d)
+{
+	for (size_t i = 0; old->root == now->root && i < CGROUP_MAX_SLICES; i++) {
+		char path[PATH_MAX];
+		uint64_t id;
+		int r;
+
+		if (old->slices[i][0] == '\0' || names(now, old->slices[i]))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%.*s", root, CGROUP_NAME_SIZE, old->slices[i]) >= (int)sizeof(path))
+			return -ENAMETOOLONG;
+		r = cgroup_id(path, &id, NULL);
+		if (r < 0 && r != -ENOENT)
+			return diag_errno(d, r, path, "cannot get the group's id");
+		if (r == 0 && bpf_map_delete_elem(groups, &id) < 0 && errno != ENOENT)
+			return bpf_fail(d, -errno, "leave a slice that is guarded no more");
+	}
+	return 0;
+}
+
 static int set_settings(struct cgroup_bpf *s, const struct cgroup_options *o, const char *root, struct diag *d)
 {
-	struct cgroup_settings settings;
+	struct cgroup_settings settings, old;
 	__u32 zero = 0;
 	size_t n = 0;
 	int r;
 
 	memset(&settings, 0, sizeof(settings));
+	memset(&old, 0, sizeof(old));
 	settings.event_interval_ns = EVENT_INTERVAL_NS;
 	r = cgroup_id(root, (uint64_t *)&settings.root, d);
 	if (r < 0)
@@ -177,9 +208,10 @@ static int set_settings(struct cgroup_bpf *s, const struct cgroup_options *o, co
 					 CGROUP_MAX_SLICES);
 		memcpy(settings.slices[n++], *name, strlen(*name));
 	}
-	if (bpf_map_update_elem(bpf_map__fd(s->maps.settings), &zero, &settings, BPF_ANY) < 0)
+	if (bpf_map_lookup_elem(bpf_map__fd(s->maps.settings), &zero, &old) < 0 ||
+	    bpf_map_update_elem(bpf_map__fd(s->maps.settings), &zero, &settings, BPF_ANY) < 0)
 		return bpf_fail(d, -errno, "write the guard's settings");
-	return 0;
+	return leave_slices(bpf_map__fd(s->maps.groups), &old, &settings, root, d);
 }
 
 /* Slices that are there already. */

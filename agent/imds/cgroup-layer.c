@@ -95,6 +95,13 @@ int cgroup_layer_drop(struct cgroup_layer *l, uint64_t id)
 	return 0;
 }
 
+int cgroup_layer_close(struct cgroup_layer *l, uint64_t id)
+{
+	__u32 value = CGROUP_GUARD;
+
+	return bpf_map_update_elem(l->groups, &id, &value, BPF_EXIST) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 int cgroup_layer_totals(struct cgroup_layer *l, struct cgroup_totals *ret)
 {
 	_cleanup_(freep) struct cgroup_totals *each = NULL;

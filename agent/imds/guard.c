@@ -176,6 +176,26 @@ static int remove_tables(struct imds_guard *g, struct diag *d)
 	return 0;
 }
 
+/*
+ * Who changes the ruleset all the time interrupts every reading, and must not keep us from writing: what cannot be
+ * compared is different.
+ */
+static int look_or_doubt(struct imds_guard *g, struct imds_look *ret, struct diag *d)
+{
+	struct diag why = { 0 };
+	int r = imds_guard_look(g, ret, &why);
+
+	if (r == -EINTR) {
+		*ret = (struct imds_look){ 0 };
+		(void)snprintf(ret->table.first_difference, sizeof(ret->table.first_difference),
+			       "the ruleset changes too often to be compared");
+		return 0;
+	}
+	if (r < 0 && d)
+		*d = why;
+	return r;
+}
+
 static void restore_counters(struct imds_guard *g, struct nft_table *t)
 {
 	for (size_t i = 0; t && i < t->n_counters; i++) {
@@ -306,7 +326,7 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 		if (r < 0)
 			return r;
 	}
-	r = imds_guard_look(g, &look, d);
+	r = look_or_doubt(g, &look, d);
 	if (r < 0)
 		return r;
 	rules = apply_all_rules(g, g->plan->enabled ? RULES_ADD : RULES_REMOVE, d);
@@ -322,7 +342,7 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 	struct imds_look look;
 	int healed = 0, r;
 
-	r = imds_guard_look(g, &look, d);
+	r = look_or_doubt(g, &look, d);
 	if (r < 0)
 		return r;
 	what[0] = '\0';
@@ -355,7 +375,7 @@ int imds_guard_release(struct imds_guard *g, struct diag *d)
 
 	if (!t || !(t->flags & NFT_TABLE_F_OWNER))
 		return 0;
-	r = imds_guard_look(g, &look, d);
+	r = look_or_doubt(g, &look, d);
 	if (r < 0)
 		return r;
 	t->flags = 0;

@@ -134,6 +134,31 @@ unsigned int cgroup_depth(const char *path)
 	return n;
 }
 
+/* Not by reading the mounts: a host with many containers has thousands. */
+static bool is_root(const char *path, const char *root)
+{
+	_cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, above;
+	uint64_t a, b;
+
+	if (root[0])
+		return cgroup_id(path, &a, NULL) >= 0 && cgroup_id(root, &b, NULL) >= 0 && a == b;
+	return fd >= 0 && fstat(fd, &here) == 0 && fstatat(fd, "..", &above, 0) == 0 && above.st_dev != here.st_dev;
+}
+
+bool cgroup_leads_through(const char *path, const char *root, const char *child)
+{
+	char part[NAME_MAX + 3], above[PATH_MAX];
+
+	(void)snprintf(part, sizeof(part), "/%s/", child);
+	for (const char *p = strstr(path, part); p; p = strstr(p + 1, part)) {
+		(void)snprintf(above, sizeof(above), "%.*s/", (int)(p - path), path);
+		if (is_root(above, root))
+			return true;
+	}
+	return false;
+}
+
 int cgroup_populated(const char *path)
 {
 	_cleanup_(freep) char *text = NULL;

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import socket
 import subprocess
 import sys
@@ -174,6 +175,22 @@ def test_descriptors_come_back(g):
             s.sendall(b"nonsense\n")
     assert works(g)
     lab.wait_for(lambda: descriptors() <= before, "every connection to be closed", timeout=60)
+
+
+def test_who_cannot_be_accepted_is_not_asked_for_all_the_time(g):
+    """Without a descriptor left, whoever connects goes on waiting, and wakes the daemon as long as he does."""
+    def worked():
+        fields = pathlib.Path(f"/proc/{g.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    pid = g.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    begin = worked()
+    with connect(g):
+        time.sleep(3)
+        assert worked() - begin < 0.5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert works(g)
 
 
 def test_events_are_waited_for_and_not_polled(g):

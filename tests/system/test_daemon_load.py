@@ -9,6 +9,7 @@ import pytest
 import guard
 import lab
 import load
+import task_host
 import watched
 
 N_WARM, N = 100, 900
@@ -50,3 +51,15 @@ def test_a_thousand_containers_come_and_go(host):
     lab.wait_for(lambda: not [c for c, name in host.findings() if name.startswith("load")], "the state on disk",
                  timeout=60)
     assert host.guard.stop() == 0
+
+
+def test_each_container_has_a_descriptor(spaces, scratch):
+    """Service managers give a process 1,024, more or less; here it is that few for as few containers."""
+    with task_host.make(spaces, scratch) as h:
+        h.configure("allow = container:last")
+        h.daemon(wrapper=["prlimit", "--nofile=64:4096"])
+        for i in range(30):
+            h.tasks.run(f"c{i}", h.host, role="plain")
+        space, where = h.on_bridge()
+        last = h.tasks.run("last", space, role="plain", **where)
+        lab.wait_for(lambda: h.reach(last, space), "the last one's exception", timeout=60)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -253,6 +254,35 @@ def test_lost_events_lead_to_a_look(host, make_guard):
     g.process.send_signal(signal.SIGCONT)
     lab.wait_for(lambda: guard.table(host.host) == wanted, "healing")
     guard.assert_refused(host, host.containers["user"])
+
+
+CHURN = """
+import socket, struct
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
+s.bind((0, 0))
+def message(type, flags, family, subsystem, payload=b""):
+    body = struct.pack("=BBH", family, 0, socket.htons(subsystem)) + payload
+    return struct.pack("=IHHII", 16 + len(body), type, flags, 0, 0) + body
+table = struct.pack("=HH", 10, 1) + b"churn\\0\\0\\0"
+made, gone = (message(10 << 8 | kind, flags, 2, 0, table) for kind, flags in ((0, 0x401), (2, 1)))
+batch = message(16, 1, 0, 10) + made + gone + message(17, 1, 0, 10)
+while True:
+    s.send(batch)
+"""
+
+
+def test_who_changes_the_ruleset_all_the_time_keeps_nobody_from_healing(host, make_guard):
+    """Each of their transactions interrupts our reading of the table; writing it needs none."""
+    g = make_guard(assume=("owner",))
+    for _ in range(2):
+        host.host.start(sys.executable, "-S", "-E", "-c", CHURN)
+    g.start()
+    for _ in range(20):
+        before = len(g.log)
+        host.host.run("nft", "delete", "table", "inet", "batten")
+        g.wait_log("IMDS guard healed", after=before, timeout=30)
+        g.reload()
+    assert "cannot be put back" not in g.log and "not taken" not in g.log, g.log
 
 
 def test_owned_tables_refuse_others(host, make_guard):

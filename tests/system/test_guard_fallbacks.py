@@ -171,3 +171,13 @@ def test_a_clean_stop_hands_the_table_over(host, make_guard):
     h.assert_no_leak()
     assert "owner" not in guard.table(host.host)
     guard.assert_refused(host, host.containers["user"])
+
+
+def test_a_start_that_fails_leaves_the_table(host, make_guard):
+    """A manager gives up on a unit that fails again and again, and closes what it kept for it."""
+    g = make_guard(assume=("persist",))
+    (g.runtime / "control.sock").mkdir()
+    assert g.start(ready=False).wait_end() != 0 and guard.table(host.host)
+    g.manager.forget()
+    assert guard.table(host.host)
+    guard.assert_refused(host, host.containers["user"])

@@ -68,6 +68,50 @@ def test_bad_settings_are_named_with_their_line(h, line, words):
     assert p.returncode == 2 and words in p.stderr and f"{h.config}:{line_number(h, line)}" in p.stderr and p.stderr.count("\n") == 1
 
 
+def reload(h, daemon):
+    before = h.log().count("configuration read again")
+    daemon.send_signal(signal.SIGHUP)
+    h.wait_log("configuration read again", before + 1)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_slice_that_is_named_no_more_is_let_go(h, restart):
+    """Who named too much takes it back, and has not to boot the host for it: the maps outlive the daemon."""
+    service = h.tree.make("system.slice/ssm.service")
+    task = h.tree.make("ecstasks.slice/ecstasks-1.slice")
+    h.configure("slices = ecstasks.slice, system.slice")
+    daemon = h.daemon()
+    assert groups.roads(service, h.host, "tcp4") == {"tcp4": "EPERM"} == groups.roads(task, h.host, "tcp4")
+    h.configure()
+    if restart:
+        daemon.terminate()
+        daemon.wait()
+        h.daemon()
+    else:
+        reload(h, daemon)
+    assert groups.roads(service, h.host, "tcp4") == {"tcp4": "OK"}
+    assert groups.roads(task, h.host, "tcp4") == {"tcp4": "EPERM"}
+
+
+def test_the_slice_is_the_one_below_the_root(h):
+    """What a container names like it, in groups of its own or of its parent's, is guarded by no slice's row."""
+    h.daemon()
+    id = h.docker.new_id()
+    elsewhere = h.tree.make(f"pods/ecstasks.slice/{id}")
+    p = groups.start(elsewhere, h.host, "sleep", "1000")
+    h.docker.add("odd", p.pid, "host", id=id)
+    h.docker.start(id, p.pid)
+    web = h.tasks.run("web", h.host, role="plain")
+    h.wait_known("odd", "web")
+    assert groups.roads(elsewhere, h.host, "tcp4") == {"tcp4": "EPERM"} == h.roads(web, "tcp4")
+    own = h.tree.make(h.tasks.group(web) / "ecstasks.slice" / "x")
+    (own / "cgroup.procs").write_text((h.tasks.group(web) / "cgroup.procs").read_text().split()[0])
+    h.docker.event("update", web)
+    h.batten("imds", "allow", "add", "container:nobody")
+    h.wait_known("web")
+    assert groups.roads(own, h.host, "tcp4") == {"tcp4": "EPERM"}
+
+
 def test_an_exception_follows_its_container(h):
     space, where = h.on_bridge()
     h.daemon()
@@ -95,6 +139,38 @@ def test_an_exception_follows_its_container(h):
     assert not h.reach(successor, space)
     h.batten("imds", "allow", "remove", "family:web")
     assert h.batten("imds", "allow", "remove", "family:web", check=False).returncode == 2
+
+
+def test_who_is_left_of_an_exception_is_none(h):
+    """With the host's processes beside it, say: the first ends, the group and who is in it stay."""
+    h.configure("allow = container:web")
+    h.daemon()
+    web = h.tasks.run("web", h.host, role="plain")
+    lab.wait_for(lambda: h.roads(web, "tcp4") == {"tcp4": "OK"}, "the exception")
+    groups.start(h.tasks.group(web), h.host, "sleep", "1000")
+    h.tasks.stop(web)
+    h.wait_log("IMDS closed again")
+    assert h.roads(web, "tcp4") == {"tcp4": "EPERM"}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_container_that_is_renamed_is_no_exception_any_more(h, ends):
+    """Without the programs, which would refuse it all the same: its address is not left to who comes next."""
+    space, where = h.on_bridge()
+    h.configure("allow = container:web", "cgroup-ebpf = no")
+    h.daemon()
+    web = h.tasks.run("web", space, role="plain", **where)
+    lab.wait_for(lambda: h.reach(web, space), "the exception")
+    h.docker.containers[web]["Name"] = "/web-old"
+    h.docker.event("rename", web)
+    lab.wait_for(lambda: not json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"][0]["containers"],
+                 "its new name to be known")
+    if ends:
+        h.tasks.stop(web)
+    lab.wait_for(lambda: space.address not in h.host.run("ip", "rule").stdout, "the rule to go")
+    assert space.address not in h.host.run("nft", "list", "set", "inet", "batten", "allow4").stdout
+    assert not h.reach(web, space)
+    h.wait_log("IMDS closed again")
 
 
 def test_every_kind_of_exception(h):
@@ -142,6 +218,19 @@ def test_an_exception_survives_the_daemon(h):
     lab.wait_for(lambda: h.reach(web, space), "the exception to be back")
     assert [r["rule"] for r in json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"]] == \
         ["container:tool", "image:busybox:1"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"allow": [{"rule": "nonsense"}]}', '{"allow": [{}]}'])
+def test_exceptions_that_cannot_be_read_are_none(h, text):
+    """And keep no daemon from starting; the file is put aside, for the next exception writes it anew."""
+    state = h.scratch / "state"
+    state.mkdir()
+    (state / "imds-allow.json").write_text(text)
+    h.daemon()
+    assert json.loads(h.batten("imds", "allow", "list", "--json").stdout)["allow"] == []
+    assert "cannot be read" in h.log() and (state / "imds-allow.json.bad").read_text() == text
+    h.batten("imds", "allow", "add", "family:web")
+    assert json.loads((state / "imds-allow.json").read_text())["allow"][0]["rule"] == "family:web"
 
 
 def test_a_host_network_exception_is_for_its_cgroup(h):
@@ -417,6 +506,23 @@ def test_unblock_opens_enforced_routes_and_block_closes_them(h):
     row = h.layers()["awsvpc", "ipv6"]
     assert (row["state"], row["reason"]) == ("off", "unblocked by an operator"), row
     h.batten("imds", "block")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
+    assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
+
+
+def test_a_guard_that_is_switched_off_takes_its_routes_away(h):
+    h.configure("awsvpc = enforce")
+    daemon = h.daemon()
+    own, (web, _) = awsvpc(h, "web", "side")
+    lab.wait_for(lambda: blackholes(own) == 2, "the routes")
+    h.configure("awsvpc = enforce", "enabled = no")
+    reload(h, daemon)
+    lab.wait_for(lambda: blackholes(own) == 0, "the routes to go")
+    assert of(h, web, own) == OPEN
+    row = h.layers()["awsvpc", "ipv6"]
+    assert (row["state"], row["reason"]) == ("off", "enabled = no"), row
+    h.configure("awsvpc = enforce")
+    reload(h, daemon)
     lab.wait_for(lambda: blackholes(own) == 2, "the routes to be back")
     assert not [e for e in h.events() if e["kind"] == "imds.road-open"]
 

@@ -81,6 +81,9 @@ int cgroup_layer_put(struct cgroup_layer *l, uint64_t id, enum cgroup_verdict v)
 /* Takes the row away; no row is fine. */
 int cgroup_layer_drop(struct cgroup_layer *l, uint64_t id) _must_check_;
 
+/* A row that still is there says from now on that its group is guarded. Return: 0 or a negative errno */
+int cgroup_layer_close(struct cgroup_layer *l, uint64_t id);
+
 /* Sums over all processors. */
 int cgroup_layer_totals(struct cgroup_layer *l, struct cgroup_totals *ret) _must_check_;
 

@@ -35,6 +35,12 @@ int cgroup_id(const char *path, uint64_t *ret, struct diag *d) _must_check_;
 /* How deep the group stands below the mount: 0 for the mount itself. */
 unsigned int cgroup_depth(const char *path);
 
+/*
+ * Does the group stand below this very @child of the root? One of the same name further down is another.
+ * @root: "": where cgroup2 is mounted
+ */
+bool cgroup_leads_through(const char *path, const char *root, const char *child);
+
 /* Is any process in the group or below it? Return: 1, 0 or a negative errno. */
 int cgroup_populated(const char *path) _must_check_;
 
