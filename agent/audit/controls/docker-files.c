@@ -187,18 +187,22 @@ static int check_files(struct audit *a, const struct control *c, const struct su
 
 /* ---- users -------------------------------------------------------------------------------------*/
 
-/* Processes that hold the group without being root: they may use the socket at any time. */
+/*
+ * Processes that hold the group without being root: they may use the socket at any time. In a container the
+ * number is some group of its image's, and CTR-06 tells whether the socket is in reach.
+ */
 static void add_processes(struct audit *a, gid_t gid, struct evidence *e)
 {
 	const struct process_facts *list;
 
 	for (size_t i = 0, n = facts_processes(a->facts, &list); i < n; i++) {
-		for (size_t k = 0; k < list[i].n_gids; k++) {
-			if (list[i].gids[k] != gid || list[i].uid[1] == 0 || audit_listed(a, "docker-programs", list[i].name))
-				continue;
+		bool holds = list[i].gid == gid;
+
+		for (size_t k = 0; k < list[i].n_gids; k++)
+			holds |= list[i].gids[k] == gid;
+		if (holds && list[i].uid[1] != 0 && !container_id_in_cgroup(list[i].cgroup) &&
+		    !audit_listed(a, "docker-programs", list[i].name))
 			evidence_add(e, "process %d (%s, user %u) may use Docker", list[i].pid, list[i].name, list[i].uid[1]);
-			break;
-		}
 	}
 }
 
