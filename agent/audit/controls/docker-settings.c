@@ -127,7 +127,7 @@ int check_default_no_new_privs(struct audit *a, const struct control *c, const s
 	return 0;
 }
 
-static bool swarm_active(struct audit *a)
+bool docker_in_swarm(struct audit *a)
 {
 	const char *state = facts_json_string(info(a), "Swarm.LocalNodeState", "inactive");
 
@@ -136,7 +136,7 @@ static bool swarm_active(struct audit *a)
 
 int check_live_restore(struct audit *a, const struct control *c, const struct subject *s)
 {
-	if (swarm_active(a))
+	if (docker_in_swarm(a))
 		audit_not_applicable(a, s, "a swarm excludes it");
 	else if (facts_json_true(info(a), "LiveRestoreEnabled"))
 		audit_pass(a, s, "containers outlive a restart of dockerd");
@@ -251,7 +251,7 @@ int check_swarm(struct audit *a, const struct control *c, const struct subject *
 {
 	if (!info(a))
 		audit_unknown(a, s, "Docker does not tell");
-	else if (swarm_active(a))
+	else if (docker_in_swarm(a))
 		audit_fail(a, s, "this host is %s in a swarm",
 			   facts_json_true(info(a), "Swarm.ControlAvailable") ? "a manager" : "a worker");
 	else
