@@ -120,7 +120,9 @@ static void read_file(struct facts *f, struct daemon_settings *s)
 	}
 	if (facts_stat(f, s->file, true, &st) == 0)
 		s->file_changed = st.st_mtime;
-	if (json_parse(text, n, s->file, &j, &d) < 0) {
+	/* An empty file sets nothing, and of a key that stands there twice the last one holds: so dockerd has it. */
+	j = slice_trim((struct slice){ text, n }).n == 0 ? json_object() : json_loadb(text, n, 0, NULL);
+	if (!j && json_parse(text, n, s->file, &j, &d) < 0) {
 		s->file_error = arena_strdup(&f->arena, d.what);
 		return;
 	}

@@ -36,22 +36,21 @@ static bool ships_or_bounds(const char *driver)
 	return false;
 }
 
+/* Docker keeps one file unless "max-file" says more, and that only of what "max-size" cuts. */
 static bool file_is_bounded(const json_t *options)
 {
-	return json_object_get(options, "max-size") && json_object_get(options, "max-file");
+	return json_object_get(options, "max-size") != NULL;
 }
 
 /* "--log-opt NAME=VALUE", as often as somebody likes. */
 static bool argument_bounds(const struct daemon_settings *d)
 {
 	const char *text;
-	bool size = false, number = false;
 
-	for (size_t i = 0; (text = daemon_argument(d, "log-opt", i)); i++) {
-		size |= strncmp(text, "max-size=", 9) == 0;
-		number |= strncmp(text, "max-file=", 9) == 0;
-	}
-	return size && number;
+	for (size_t i = 0; (text = daemon_argument(d, "log-opt", i)); i++)
+		if (strncmp(text, "max-size=", 9) == 0)
+			return true;
+	return false;
 }
 
 int check_logs(struct audit *a, const struct control *c, const struct subject *s)
@@ -69,7 +68,7 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 	    !(strcmp(driver, "json-file") == 0 &&
 	      (file_is_bounded(json_object_get(d->json, "log-opts")) || argument_bounds(d))))
 		evidence_add(&e, "the daemon's default is %s%s", driver,
-			     strcmp(driver, "none") == 0 ? "" : " without max-size and max-file");
+			     strcmp(driver, "none") == 0 ? "" : " without max-size");
 	for (size_t i = 0; i < n; i++) {
 		const char *own = facts_json_string(list[i].host_config, "LogConfig.Type", "");
 		const json_t *options = facts_json(list[i].host_config, "LogConfig.Config");
@@ -202,6 +201,39 @@ static void compare_text(struct evidence *e, const struct daemon_settings *d, co
 		evidence_add(e, "%s is \"%s\" in the file and \"%s\" in the daemon", key, file, real);
 }
 
+/* "/data/231072.231072": where "userns-remap" puts it, below what was asked for. */
+static const char *without_remap(struct audit *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? strspn(slash + 1, "0123456789") : 0;
+
+	if (n == 0 || slash == path || slash[1 + n] != '.' || !slash[2 + n] ||
+	    slash[2 + n + strspn(slash + 2 + n, "0123456789")] != '\0')
+		return path;
+	return arena_strndup(&a->arena, path, (size_t)(slash - path));
+}
+
+/* One directory may be written in several ways, and dockerd follows links. */
+static void compare_data_root(struct audit *a, struct evidence *e, const struct daemon_settings *d)
+{
+	const char *file = json_string_value(json_object_get(d->json, "data-root"));
+	const char *real = facts_json_string(info(a), "DockerRootDir", ""), *top = without_remap(a, real);
+	struct stat x, y;
+	size_t n;
+
+	if (!file || strcmp(file, real) == 0)
+		return;
+	n = strlen(file);
+	while (n > 1 && file[n - 1] == '/')
+		n--;
+	if (strlen(top) == n && strncmp(file, top, n) == 0)
+		return;
+	if (facts_stat(a->facts, file, true, &x) == 0 && facts_stat(a->facts, top, true, &y) == 0 && x.st_dev == y.st_dev &&
+	    x.st_ino == y.st_ino)
+		return;
+	evidence_add(e, "data-root is \"%s\" in the file and \"%s\" in the daemon", file, real);
+}
+
 static void compare_flag(struct evidence *e, const struct daemon_settings *d, const char *key, bool real)
 {
 	const json_t *file = json_object_get(d->json, key);
@@ -230,7 +262,7 @@ int check_settings_in_force(struct audit *a, const struct control *c, const stru
 		return 0;
 	}
 	compare_text(&e, d, info(a), "log-driver", "LoggingDriver");
-	compare_text(&e, d, info(a), "data-root", "DockerRootDir");
+	compare_data_root(a, &e, d);
 	compare_text(&e, d, info(a), "storage-driver", "Driver");
 	compare_text(&e, d, info(a), "default-runtime", "DefaultRuntime");
 	compare_flag(&e, d, "live-restore", facts_json_true(info(a), "LiveRestoreEnabled"));
