@@ -223,10 +223,23 @@ static int check_config_secrets(struct audit *a, const struct control *c, const 
 	return 0;
 }
 
+/* "| sh" and "|bash -s", but no "| sha256sum -c". */
+static bool pipes_to_shell(const char *step)
+{
+	for (const char *p = strchr(step, '|'); p; p = strchr(p + 1, '|')) {
+		const char *word = p + 1 + strspn(p + 1, " ");
+		size_t n = strcspn(word, " \t\n;&|)\"'");
+
+		if ((n == 2 && strncmp(word, "sh", n) == 0) || (n == 4 && strncmp(word, "bash", n) == 0))
+			return true;
+	}
+	return false;
+}
+
 static void judge_step(struct evidence *e, size_t number, const char *step)
 {
-	bool update = strstr(step, "apt-get update") || strstr(step, "apt update") || strstr(step, "yum update") ||
-		      strstr(step, "apk update");
+	/* "yum update" is no such thing: it installs what is new. */
+	bool update = strstr(step, "apt-get update") || strstr(step, "apt update") || strstr(step, "apk update");
 
 	if (strstr(step, "ADD http://") || strstr(step, "ADD https://"))
 		evidence_add(e, "build step %zu adds a file from the network unseen", number);
@@ -235,8 +248,7 @@ static void judge_step(struct evidence *e, size_t number, const char *step)
 			     number);
 	if (strstr(step, "sudo "))
 		evidence_add(e, "build step %zu uses sudo", number);
-	if ((strstr(step, "curl ") || strstr(step, "wget ")) &&
-	    (strstr(step, "| sh") || strstr(step, "| bash") || strstr(step, "|sh") || strstr(step, "|bash")))
+	if ((strstr(step, "curl ") || strstr(step, "wget ")) && pipes_to_shell(step))
 		evidence_add(e, "build step %zu runs a script straight from the network", number);
 }
 
@@ -260,11 +272,24 @@ static int check_history(struct audit *a, const struct control *c, const struct 
 	return 0;
 }
 
+/* "ghcr.io/x/y:1": only a dot, a port or "localhost" makes the first word a registry's name. */
+static const char *registry_of(struct audit *a, const char *reference)
+{
+	size_t n = strcspn(reference, "/@");
+	const char *first = arena_strndup(&a->arena, reference, n);
+
+	if (reference[n] != '/' || !(strpbrk(first, ".:") || strcmp(first, "localhost") == 0))
+		return "docker.io";
+	return first;
+}
+
 static int check_origin(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *digest = facts_json_find(s->image_facts->summary, "RepoDigests", "");
-	const char *registry = arena_strndup(&a->arena, digest ? digest : s->name, strcspn(digest ? digest : s->name, "/@"));
-	int64_t days = (a->options.now - facts_json_int(s->image_facts->summary, "Created", a->options.now)) / DAY;
+	const char *registry = registry_of(a, digest ? digest : s->name);
+	int64_t created = facts_json_int(s->image_facts->summary, "Created", 0);
+	/* Who builds so that the result is the same each time sets the clock to 0, or to nothing at all. */
+	int64_t days = created > 0 ? (a->options.now - created) / DAY : 0;
 	int64_t most = (int64_t)audit_parameter(a, "image-max-age-days", 90);
 	struct evidence e = { 0 };
 
@@ -276,8 +301,10 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 		evidence_add(&e, "it is called \"latest\"");
 	if (e.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
-	else
+	else if (created > 0)
 		audit_pass(a, s, "%lld days old%s%s", (long long)days, digest ? ", from " : "", digest ? registry : "");
+	else
+		audit_pass(a, s, "it does not say when it was built%s%s", digest ? ", from " : "", digest ? registry : "");
 	return 0;
 }
 
