@@ -34,6 +34,26 @@ static uint64_t all_capabilities(struct audit *a)
 	return init && init->cap_bounding ? init->cap_bounding : (1ull << 38) - 1;
 }
 
+static bool is_host_user_namespace(struct audit *a, const char *link)
+{
+	const char *host, *ours;
+
+	facts_host_namespaces(a->facts, "user", &host, &ours);
+	return (host && strcmp(host, link) == 0) || (ours && strcmp(ours, link) == 0);
+}
+
+/* In a user namespace that was made inside: capabilities there are none over the container, nor over the host. */
+static bool is_nested(struct audit *a, const struct container_facts *c, const struct process_facts *p)
+{
+	const char *own, *first;
+
+	if (p == c->processes[0])
+		return false;
+	own = facts_process_link(a->facts, p->pid, "ns/user");
+	first = facts_process_link(a->facts, c->processes[0]->pid, "ns/user");
+	return own && first && strcmp(own, first) != 0 && !is_host_user_namespace(a, own);
+}
+
 int check_not_privileged(struct audit *a, const struct control *c, const struct subject *s)
 {
 	uint64_t all = all_capabilities(a);
@@ -47,7 +67,8 @@ int check_not_privileged(struct audit *a, const struct control *c, const struct 
 	for (size_t i = 0; i < s->container->n_processes; i++) {
 		const struct process_facts *p = s->container->processes[i];
 
-		if ((p->cap_effective & all) == all && (all & ~DOCKER_CAPABILITIES)) {
+		if ((p->cap_effective & all) == all && (all & ~DOCKER_CAPABILITIES) &&
+		    !is_nested(a, s->container, p)) {
 			audit_fail(a, s, "process %d (%s) holds every capability", p->pid, p->name);
 			return 0;
 		}
@@ -80,6 +101,8 @@ int check_capabilities(struct audit *a, const struct control *c, const struct su
 	for (size_t i = 0; i < s->container->n_processes; i++) {
 		const struct process_facts *p = s->container->processes[i];
 
+		if ((p->cap_bounding | p->cap_effective | p->cap_ambient) & ~DOCKER_CAPABILITIES && is_nested(a, s->container, p))
+			continue;
 		bounding |= p->cap_bounding;
 		effective |= p->cap_effective;
 		ambient |= p->cap_ambient;
