@@ -45,6 +45,11 @@ static bool has_acl(struct audit *a, const char *path)
 	return getxattr(link, "system.posix_acl_access", NULL, 0) > 0;
 }
 
+bool socket_is_docker(const char *path)
+{
+	return strstr(path, "containerd.sock") == NULL;
+}
+
 static bool check_socket(struct audit *a, const char *path, bool docker_group)
 {
 	struct subject s = audit_subject(a, SUBJECT_FILE, path);
@@ -78,9 +83,16 @@ static bool check_socket(struct audit *a, const char *path, bool docker_group)
 static int check_sockets(struct audit *a, const struct control *c, const struct subject *s)
 {
 	bool any = check_socket(a, "/run/docker.sock", true);
+	const char *const *others;
+	int r;
 
 	any |= check_socket(a, "/run/containerd/containerd.sock", false);
 	any |= check_socket(a, "/run/docker/containerd/containerd.sock", false);
+	r = daemon_sockets(a->facts, &others);
+	if (r < 0)
+		return r;
+	for (const char *const *p = others; *p; p++)
+		any |= check_socket(a, *p, socket_is_docker(*p));
 	if (!any)
 		audit_not_applicable(a, s, "no runtime socket at the usual places");
 	return 0;
@@ -239,6 +251,7 @@ static const struct control controls[] = {
 		.remedy = "chown root:docker and chmod 0660 for docker.sock, root:root for containerd's",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_FILES,
+		.also = NEEDS_PROC,
 		.mendable = true,
 		.cis_docker = "3.15, 3.16, 3.23, 3.24",
 		.pci_dss = "7.2.2",
