@@ -14,6 +14,7 @@
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/base/parse.h"
+#include "batten/host/go-values.h"
 
 #define DAY (24 * 60 * 60)
 
@@ -308,9 +309,17 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 	return 0;
 }
 
+static bool cleanup_is_off(const struct container_facts *agent)
+{
+	static const char name[] = "ECS_DISABLE_IMAGE_CLEANUP=";
+	const char *text = agent ? facts_json_find(agent->config, "Env", name) : NULL;
+	bool off;
+
+	return text && go_parse_bool(slice_of(text + sizeof(name) - 1), &off) == 0 && off;
+}
+
 static int check_pile(struct audit *a, const struct control *c, const struct subject *s)
 {
-	const struct container_facts *agent = facts_agent(a->facts);
 	uint64_t most = audit_parameter(a, "unused-images-max", 10);
 	const struct image_facts *list;
 	struct evidence e = { 0 };
@@ -322,7 +331,7 @@ static int check_pile(struct audit *a, const struct control *c, const struct sub
 		audit_not_applicable(a, s, "there is no image");
 		return 0;
 	}
-	if (agent && facts_json_find(agent->config, "Env", "ECS_DISABLE_IMAGE_CLEANUP=true"))
+	if (cleanup_is_off(facts_agent(a->facts)))
 		evidence_add(&e, "the agent's image cleanup is off");
 	if (n_unused > most)
 		evidence_add(&e, "%zu of %zu images are used by no container", n_unused, n);
