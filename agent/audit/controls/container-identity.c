@@ -146,6 +146,42 @@ int check_not_root(struct audit *a, const struct control *c, const struct subjec
 	return 0;
 }
 
+static bool allows(const char *action)
+{
+	return strcmp(action, "SCMP_ACT_ALLOW") == 0 || strcmp(action, "SCMP_ACT_LOG") == 0;
+}
+
+bool seccomp_profile_allows_all(const char *text, size_t n)
+{
+	_cleanup_(json_freep) json_t *j = json_loadb(text, n, 0, NULL);
+	const json_t *v;
+	size_t i;
+
+	if (!allows(facts_json_string(j, "defaultAction", "")))
+		return false;
+	json_array_foreach(json_object_get(j, "syscalls"), i, v) {
+		if (!allows(facts_json_string(v, "action", "")))
+			return false;
+	}
+	return true;
+}
+
+/* "seccomp={...}": the text of the profile that it was started with. */
+static bool profile_allows_all(const struct container_facts *c)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->host_config, "SecurityOpt"), i, v) {
+		const char *text = json_string_value(v);
+
+		if (text && (strncmp(text, "seccomp=", 8) == 0 || strncmp(text, "seccomp:", 8) == 0) &&
+		    seccomp_profile_allows_all(text + 8, strlen(text + 8)))
+			return true;
+	}
+	return false;
+}
+
 int check_seccomp(struct audit *a, const struct control *c, const struct subject *s)
 {
 	struct evidence e = { 0 };
@@ -162,6 +198,8 @@ int check_seccomp(struct audit *a, const struct control *c, const struct subject
 		if (p->seccomp != 2)
 			evidence_add(&e, "process %d (%s) runs with Seccomp: %d", p->pid, p->name, p->seccomp);
 	}
+	if (profile_allows_all(s->container))
+		evidence_add(&e, "the profile that it was started with allows every system call");
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else
