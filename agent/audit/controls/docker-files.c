@@ -13,6 +13,7 @@
 #include "audit/controls/docker.h"
 #include "audit/daemon-settings.h"
 #include "batten/base/fd.h"
+#include "batten/base/parse.h"
 
 enum presence {
 	PRESENT,
@@ -120,6 +121,15 @@ static const struct {
 	{ "/var/lib/docker", 0711 },
 };
 
+/*
+ * Docker's own directory as "userns-remap" needs it: the group of the remapped root may pass through, which else
+ * everybody may.
+ */
+static bool is_for_remap(const char *path, const struct stat *st)
+{
+	return strcmp(path, "/var/lib/docker") == 0 && st->st_uid == 0 && !(st->st_mode & 07777 & ~(mode_t)0710);
+}
+
 static bool check_file(struct audit *a, const char *path, mode_t most)
 {
 	struct subject s = audit_subject(a, SUBJECT_FILE, path);
@@ -129,14 +139,14 @@ static bool check_file(struct audit *a, const char *path, mode_t most)
 
 	if (there != PRESENT)
 		return there == UNSEEN;
-	if (st.st_uid != 0 || st.st_gid != 0)
+	if (st.st_uid != 0 || (st.st_gid != 0 && !is_for_remap(path, &st)))
 		evidence_add(&e, "belongs to %u:%u, wanted root:root", st.st_uid, st.st_gid);
 	if ((st.st_mode & 07777) & ~most)
 		evidence_add(&e, "mode %04o, wanted %04o or less", st.st_mode & 07777, most);
 	if (e.n_parts > 0)
 		audit_fail(a, &s, "%s", evidence_text(&e));
 	else
-		audit_pass(a, &s, "mode %04o, root:root", st.st_mode & 07777);
+		audit_pass(a, &s, "mode %04o, root:%s", st.st_mode & 07777, st.st_gid == 0 ? "root" : U64S(st.st_gid));
 	return true;
 }
 
