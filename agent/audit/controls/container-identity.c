@@ -45,13 +45,16 @@ static bool is_host_user_namespace(struct audit *a, const char *link)
 /* In a user namespace that was made inside: capabilities there are none over the container, nor over the host. */
 static bool is_nested(struct audit *a, const struct container_facts *c, const struct process_facts *p)
 {
-	const char *own, *first;
+	const json_t *info = facts_docker(a->facts, "info");
+	const char *own = facts_process_link(a->facts, p->pid, "ns/user"), *first;
 
-	if (p == c->processes[0])
+	if (!own || is_host_user_namespace(a, own))
 		return false;
-	own = facts_process_link(a->facts, p->pid, "ns/user");
+	/* Docker makes one only when it was told to remap users, or is in one itself. */
+	if (!facts_json_find(info, "SecurityOptions", "name=userns") && !facts_json_find(info, "SecurityOptions", "name=rootless"))
+		return true;
 	first = facts_process_link(a->facts, c->processes[0]->pid, "ns/user");
-	return own && first && strcmp(own, first) != 0 && !is_host_user_namespace(a, own);
+	return first && strcmp(own, first) != 0;
 }
 
 int check_not_privileged(struct audit *a, const struct control *c, const struct subject *s)
