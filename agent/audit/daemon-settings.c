@@ -10,18 +10,26 @@
 
 #include "audit/facts-internal.h"
 #include "batten/base/parse.h"
+#include "batten/host/go-values.h"
 
 #define MAX_ARGUMENTS 256
 #define MAX_SOCKETS 16
 
+/* Any program may take the name: one of root's, outside of every container, is the likelier. */
 static const struct process_facts *find_dockerd(struct facts *f)
 {
-	const struct process_facts *list;
+	const struct process_facts *list, *found = NULL;
+	unsigned int best = 0;
 
-	for (size_t i = 0, n = facts_processes(f, &list); i < n; i++)
-		if (strcmp(list[i].name, "dockerd") == 0)
-			return &list[i];
-	return NULL;
+	for (size_t i = 0, n = facts_processes(f, &list); i < n; i++) {
+		unsigned int rank = 1 + (list[i].uid[1] == 0) + 2 * !container_id_in_cgroup(list[i].cgroup);
+
+		if (strcmp(list[i].name, "dockerd") != 0 || rank <= best)
+			continue;
+		found = &list[i];
+		best = rank;
+	}
+	return found;
 }
 
 static int read_arguments(struct facts *f, struct daemon_settings *s)
@@ -58,6 +66,20 @@ const char *daemon_argument(const struct daemon_settings *s, const char *name, s
 		return p[1] && p[1][0] != '-' ? p[1] : "true";
 	}
 	return NULL;
+}
+
+bool daemon_switch(const struct daemon_settings *s, const char *name, bool fallback)
+{
+	const json_t *file = json_object_get(s->json, name);
+	const char *text, *last = NULL;
+	bool value;
+
+	/* Of several the last one holds. */
+	for (size_t i = 0; (text = daemon_argument(s, name, i)); i++)
+		last = text;
+	if (last)
+		return go_parse_bool(slice_of(last), &value) == 0 ? value : fallback;
+	return json_is_boolean(file) ? json_is_true(file) : fallback;
 }
 
 /* Field 22 of /proc/PID/stat counts from boot in clock ticks; the name before may hold anything. */
@@ -98,7 +120,9 @@ static void read_file(struct facts *f, struct daemon_settings *s)
 	}
 	if (facts_stat(f, s->file, true, &st) == 0)
 		s->file_changed = st.st_mtime;
-	if (json_parse(text, n, s->file, &j, &d) < 0) {
+	/* An empty file sets nothing, and of a key that stands there twice the last one holds: so dockerd has it. */
+	j = slice_trim((struct slice){ text, n }).n == 0 ? json_object() : json_loadb(text, n, 0, NULL);
+	if (!j && json_parse(text, n, s->file, &j, &d) < 0) {
 		s->file_error = arena_strdup(&f->arena, d.what);
 		return;
 	}

@@ -22,6 +22,9 @@ int daemon_settings(struct facts *f, const struct daemon_settings **ret) _must_c
 /* "--name=VALUE" or "--name VALUE" (nth occurrence); "true" for a bare flag; NULL when not there. */
 const char *daemon_argument(const struct daemon_settings *s, const char *name, size_t nth);
 
+/* What a switch was set to, read as dockerd does; @fallback when nobody set it. */
+bool daemon_switch(const struct daemon_settings *s, const char *name, bool fallback);
+
 /*
  * daemon_sockets - Unix sockets beside the usual ones that dockerd was told to listen on, or to find containerd at
  * @ret: NULL-terminated, lives as long as the facts

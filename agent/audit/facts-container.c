@@ -13,8 +13,7 @@
 
 #define ID_LENGTH 64
 
-/* The last run of 64 hexadecimal digits in a cgroup path, or NULL. */
-static const char *id_in_cgroup(const char *path)
+const char *container_id_in_cgroup(const char *path)
 {
 	const char *found = NULL;
 	size_t run = 0;
@@ -121,7 +120,7 @@ static void find_owners(struct facts *f, const struct process_facts *all, size_t
 	qsort(ids, n_containers, sizeof(struct container_facts *), by_id);
 	qsort(pids, n_containers, sizeof(struct container_facts *), by_pid);
 	for (size_t i = 0; i < n; i++) {
-		struct container_facts key = { .id = id_in_cgroup(all[i].cgroup), .pid = all[i].pid };
+		struct container_facts key = { .id = container_id_in_cgroup(all[i].cgroup), .pid = all[i].pid };
 
 		if (key.id)
 			owner[i] = find(ids, n_containers, &key, by_id);

@@ -76,6 +76,16 @@ static void parse_uids(struct process_facts *p, struct slice value)
 			p->uid[i] = (uid_t)v;
 }
 
+/* The effective one, behind the real one. */
+static void parse_group(struct process_facts *p, struct slice value)
+{
+	struct slice word;
+	uint64_t v;
+
+	if (next_word(&value, &word) && next_word(&value, &word) && parse_u64(word, 0, UINT32_MAX, &v) == 0)
+		p->gid = (gid_t)v;
+}
+
 static void parse_groups(struct facts *f, struct process_facts *p, struct slice value)
 {
 	gid_t gids[MAX_GROUPS], *kept;
@@ -107,6 +117,8 @@ static void parse_status_line(struct facts *f, struct process_facts *p, struct s
 		p->ppid = (pid_t)v;
 	else if (slice_eq(key, "Uid"))
 		parse_uids(p, value);
+	else if (slice_eq(key, "Gid"))
+		parse_group(p, value);
 	else if (slice_eq(key, "Groups"))
 		parse_groups(f, p, value);
 	else if (slice_eq(key, "CapEff"))
@@ -140,7 +152,12 @@ static void parse_status(struct facts *f, struct process_facts *p, const char *t
 	}
 }
 
-/* "0::/path" is the unified hierarchy; on a host without one the first line has to do. */
+static bool names_container(struct facts *f, struct slice path)
+{
+	return container_id_in_cgroup(arena_strndup(&f->arena, path.p, path.n)) != NULL;
+}
+
+/* "0::/path" is the unified hierarchy; on a host without one, or with no more than services in it, another has to do. */
 static const char *parse_cgroup(struct facts *f, const char *text)
 {
 	struct slice found = { "", 0 };
@@ -154,8 +171,11 @@ static const char *parse_cgroup(struct facts *f, const char *text)
 			struct slice path = { colon + 1, (size_t)(text + n - colon - 1) };
 			bool unified = strncmp(text, "0::", 3) == 0;
 
-			/* Hybrid hosts: the unified path of a container is "/", its v1 paths say where. */
-			if (found.n <= 1 || (unified && path.n > 1))
+			/*
+			 * Hybrid hosts: the unified path of a container is "/" or the service's that began it, its v1
+			 * paths say where.
+			 */
+			if (found.n <= 1 || (unified && path.n > 1 && !names_container(f, found)))
 				found = path;
 		}
 		text += n + (text[n] == '\n');

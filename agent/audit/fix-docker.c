@@ -104,7 +104,7 @@ static int mend_logs(struct fix_plan *p, const struct mender *m, const struct fi
 	/* A default that is well is not what fails. */
 	if (strcmp(driver, "json-file") != 0 && strcmp(driver, "none") != 0)
 		return plan_refuse(p, "containers name their log driver themselves: bound it in the task definition");
-	if (strcmp(driver, "json-file") == 0 && json_object_get(options, "max-size") && json_object_get(options, "max-file"))
+	if (strcmp(driver, "json-file") == 0 && json_object_get(options, "max-size"))
 		return plan_refuse(p, "containers keep the log settings that they were made with: replace them");
 	r = strcmp(driver, "none") == 0 ? set(p, "log-driver", "log-driver", "\"json-file\"") : 1;
 	if (r > 0 && !json_object_get(options, "max-size"))

@@ -68,7 +68,7 @@ static int mend_socket_unit(struct fix_plan *p)
 
 static int mend_socket(struct fix_plan *p, const struct mender *m, const struct finding *f)
 {
-	bool docker = strcmp(f->subject.name, "/run/docker.sock") == 0;
+	bool usual = strcmp(f->subject.name, "/run/docker.sock") == 0, docker = socket_is_docker(f->subject.name);
 	const char *group;
 	struct snapshot *s;
 	int r = plan_node(p, f->subject.name, &s);
@@ -83,7 +83,7 @@ static int mend_socket(struct fix_plan *p, const struct mender *m, const struct 
 		s->gid = 0;
 	s->mode &= ~(mode_t)EVERYBODY;
 	snapshot_drop_attribute(s, "system.posix_acl_access");
-	r = docker ? mend_socket_unit(p) : 0;
+	r = usual ? mend_socket_unit(p) : 0;
 	return r < 0 ? r : 1;
 }
 

@@ -130,24 +130,36 @@ static size_t first_of_device(const struct mount *host, size_t n, const char *de
 	return low;
 }
 
-static const char *resolve(struct facts *f, const struct mount *host, size_t n_host, const struct mount *m)
+/* @root as it is called below @host. */
+static const char *path_below(struct facts *f, const struct mount *host, const char *root)
 {
-	const struct mount *best = NULL;
-	const char *rest, *joined;
+	const char *rest = root + (strcmp(host->root, "/") == 0 ? 0 : strlen(host->root));
 
-	for (size_t i = first_of_device(host, n_host, m->device);
-	     i < n_host && strcmp(host[i].device, m->device) == 0; i++)
-		if (path_within(m->root, host[i].root) &&
-		    (!best || strlen(host[i].root) > strlen(best->root) ||
-		     (strlen(host[i].root) == strlen(best->root) && strlen(host[i].point) < strlen(best->point))))
-			best = &host[i];
-	if (!best)
-		return NULL;
-	rest = m->root + (strcmp(best->root, "/") == 0 ? 0 : strlen(best->root));
 	while (*rest == '/')
 		rest++;
-	joined = arena_printf(&f->arena, "%s%s%s", best->point, *rest && strcmp(best->point, "/") != 0 ? "/" : "", rest);
-	return plain(joined);
+	return plain(arena_printf(&f->arena, "%s%s%s", host->point, *rest && strcmp(host->point, "/") != 0 ? "/" : "", rest));
+}
+
+static void resolve(struct facts *f, const struct mount *host, size_t n_host, struct mount *m)
+{
+	const struct mount *nearest = NULL, *top = NULL;
+
+	for (size_t i = first_of_device(host, n_host, m->device);
+	     i < n_host && strcmp(host[i].device, m->device) == 0; i++) {
+		size_t n = strlen(host[i].root), n_point = strlen(host[i].point);
+
+		if (!path_within(m->root, host[i].root))
+			continue;
+		if (!nearest || n > strlen(nearest->root) ||
+		    (n == strlen(nearest->root) && n_point < strlen(nearest->point)))
+			nearest = &host[i];
+		if (!top || n < strlen(top->root) || (n == strlen(top->root) && n_point < strlen(top->point)))
+			top = &host[i];
+	}
+	if (!nearest)
+		return;
+	m->host_path = path_below(f, nearest, m->root);
+	m->plain_path = top == nearest ? m->host_path : path_below(f, top, m->root);
 }
 
 /* Our own view when we have one: it is the host's, or that of the Docker beside us. Read once. */
@@ -186,7 +198,7 @@ int mounts_of(struct facts *f, const struct container_facts *c, const struct mou
 		mine->n_mounts = mounts_read(f, c->processes[0]->pid, &list);
 		n_host = host_mounts(f, &host);
 		for (int i = 0; i < mine->n_mounts; i++)
-			list[i].host_path = resolve(f, host, (size_t)n_host, &list[i]);
+			resolve(f, host, (size_t)n_host, &list[i]);
 		mine->mounts = list;
 	}
 	*ret = mine->mounts;

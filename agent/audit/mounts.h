@@ -12,7 +12,11 @@ struct mount {
 	const char *point;  /* where */
 	const char *options, *type, *super_options;
 	bool shared; /* mounts made below it travel to others */
-	const char *host_path; /* NULL unless mounts_resolve() found it */
+	/*
+	 * On the host, NULL unless its file system is mounted there. A part of it may stand in two places, as
+	 * /etc does that a volume is bound to: the nearer one, and the one next to the file system's top.
+	 */
+	const char *host_path, *plain_path;
 };
 
 /*

@@ -155,13 +155,14 @@ static bool harmless_name(const char *name)
 /* What stands where a credential is expected and is none: a reference to it, or a switch. */
 static bool is_reference(const char *v)
 {
-	static const char *const prefixes[] = { "/",	 "$",	"<",	 "{{",	 "arn:", "file:", "vault:", "ssm:", "secretsmanager:",
+	static const char *const prefixes[] = { "/",	 "$",	"<",	 "{{",	 "%",	 "arn:", "file:", "vault:", "ssm:", "secretsmanager:",
 						"op://", "ref+", "ENC[", "enc:", "env:" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (strncmp(v, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;
-	return strspn(v, "*xX") == strlen(v);
+	/* "{0}" is filled in later, {"auths": ...} is not. */
+	return strspn(v, "*xX") == strlen(v) || (v[0] == '{' && v[1] != '"');
 }
 
 static bool is_switch(const char *v)
@@ -225,13 +226,6 @@ static const char *judge_value(const struct name_rule *r, const char *value)
 	return !r || !value[0] || harmless_value(value, r->password) ? NULL : r->rule;
 }
 
-const char *secret_in_variable(const char *name, const char *value)
-{
-	const char *rule = secret_in_text(value, strlen(value));
-
-	return rule ? rule : judge_value(rule_of_name(name), value);
-}
-
 /* Blanks and quotes end a word; what a shell or a builder's note puts around it counts for nothing. */
 static bool ends_word(char c)
 {
@@ -275,10 +269,21 @@ const char *secret_in_assignments(struct slice *rest, struct arena *arena, const
 		r = rule_of_name(tail);
 		rule = r ? judge_rest(r, p + 1, end) : NULL;
 		if (rule) {
-			*ret_name = arena_strndup(arena, name, (size_t)(p - name));
+			if (arena)
+				*ret_name = arena_strndup(arena, name, (size_t)(p - name));
 			*rest = (struct slice){ p + 1, (size_t)(end - p) - 1 };
 			return rule;
 		}
 	}
 	return NULL;
+}
+
+/* A setting may hold others: "Server=db;Password=...", "jdbc:...?user=u&password=...", "-Dpassword=...". */
+const char *secret_in_variable(const char *name, const char *value)
+{
+	const char *rule = secret_in_text(value, strlen(value));
+
+	if (!rule)
+		rule = judge_value(rule_of_name(name), value);
+	return rule ? rule : secret_in_assignments(&(struct slice){ value, strlen(value) }, NULL, NULL);
 }

@@ -22,7 +22,7 @@ const char *secret_in_text(const char *text, size_t n);
  * secret_in_assignments - the next NAME=VALUE in a line of a script or in a build step that says by its name
  * that it holds one; shapes are secret_in_text()'s business
  * @rest:     what was not looked at yet; with a rule it begins behind the "=" afterwards
- * @arena:    for the name
+ * @arena:    for the name; NULL when nobody wants it
  * @ret_name: the variable, when there is a rule
  */
 const char *secret_in_assignments(struct slice *rest, struct arena *arena, const char **ret_name);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-/* "a,b,c", given any number of times; @take gets each word. */
+/* "a,b,c", given any number of times; @take gets each word. One of nothing, as an empty variable makes it, is no choice. */
 static int each_word(const struct invocation *inv, const char *option,
 		     int (*take)(struct selection *q, const char *word, size_t n, struct diag *d),
 		     struct selection *q, struct diag *d)
@@ -17,14 +17,16 @@ static int each_word(const struct invocation *inv, const char *option,
 	const char *value;
 
 	for (unsigned int i = 0; (value = invocation_nth(inv, option, i)); i++) {
-		for (const char *p = value; *p;) {
+		const char *p = value;
+
+		do {
 			size_t n = strcspn(p, ",");
 			int r = take(q, p, n, d);
 
 			if (r < 0)
 				return r;
 			p += n + (p[n] == ',');
-		}
+		} while (*p);
 	}
 	return 0;
 }
@@ -63,11 +65,26 @@ static int take_control(struct selection *q, const char *word, size_t n, struct 
 	return 0;
 }
 
+/* Nothing is in order where nothing was looked at. */
+static int check_both(const struct selection *s, struct diag *d)
+{
+	for (unsigned int i = 0; s->options.areas && i < s->n_control_ids; i++) {
+		enum area area;
+
+		if (control_find(s->control_ids[i], &area) && !(s->options.areas & 1u << area))
+			return diag_fail(d, -EINVAL, "--control", "%s is of area %s, which --area leaves out", s->control_ids[i],
+					 area_name(area));
+	}
+	return 0;
+}
+
 int selection_parse(struct selection *s, const struct invocation *inv, struct diag *d)
 {
 	int r;
 
 	s->options.now = (int64_t)time(NULL);
 	r = each_word(inv, "area", take_area, s, d);
-	return r < 0 ? r : each_word(inv, "control", take_control, s, d);
+	if (r >= 0)
+		r = each_word(inv, "control", take_control, s, d);
+	return r < 0 ? r : check_both(s, d);
 }

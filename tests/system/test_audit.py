@@ -60,6 +60,9 @@ def test_this_machine_gives_a_sensible_report():
 def test_wrong_words_are_one_line():
     one_line(run("--area", "hots"), "hots", "host")
     one_line(run("--control", "CTR-99"), "CTR-99", "--list")
+    one_line(run("--control", ""), "--control", "--list")
+    one_line(run("--area", ""), "--area", "host")
+    one_line(run("--area", "host", "--control", "HST-01,CTR-01"), "CTR-01", "containers")
     one_line(run("--fail-on", "bad"), "critical")
     one_line(run("--profile", "nosuch"), "nosuch")
     one_line(run("--explain", "X"), "--list")

@@ -25,6 +25,8 @@ def report(docker_host):
         "socket": ["-v", f"{d.socket}:/var/run/docker.sock"],
         "hostroot": ["-v", "/:/host:ro"],
         "etc": ["-v", "/etc:/host/etc"],
+        "volume": ["--mount", "type=volume,src=bound,dst=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/etc"],
+        "proc": ["-v", "/proc:/proc"],
         "capadd": ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"],
         "unconfined": ["--security-opt", "seccomp=unconfined"],
         "unmasked": ["--security-opt", "systempaths=unconfined"],
@@ -45,6 +47,7 @@ def report(docker_host):
     assert p.returncode == 1, p.stderr
     yield json.loads(p.stdout)
     d.docker("rm", "-f", "good", "latest", "moved", *bad)
+    d.docker("volume", "rm", "bound")
 
 
 def failed(report, container):
@@ -63,6 +66,8 @@ def failed(report, container):
     ("socket", "CTR-06", "docker.sock"),
     ("hostroot", "CTR-07", "/ is mounted at /host, read-only"),
     ("etc", "CTR-07", "/etc is mounted at /host/etc, writable"),
+    ("volume", "CTR-07", "/etc is mounted at /x, writable"),
+    ("proc", "CTR-07", "/proc is mounted at /proc, writable"),
     ("capadd", "CTR-02", "net_admin sys_admin"),
     ("unconfined", "CTR-12", "Seccomp: 0"),
     ("unmasked", "CTR-14", "is not masked"),

@@ -144,6 +144,8 @@ static void restart_docker(struct world *w)
 	v = json_object_get(file, "log-driver");
 	if (v)
 		json_object_set(info, "LoggingDriver", v);
+	if (json_object_get(file, "data-root"))
+		json_object_set(info, "DockerRootDir", json_object_get(file, "data-root"));
 	if (json_object_get(file, "experimental"))
 		json_object_set(info, "ExperimentalBuild", json_object_get(file, "experimental"));
 	if (!options) {

@@ -34,6 +34,29 @@ static uint64_t all_capabilities(struct audit *a)
 	return init && init->cap_bounding ? init->cap_bounding : (1ull << 38) - 1;
 }
 
+static bool is_host_user_namespace(struct audit *a, const char *link)
+{
+	const char *host, *ours;
+
+	facts_host_namespaces(a->facts, "user", &host, &ours);
+	return (host && strcmp(host, link) == 0) || (ours && strcmp(ours, link) == 0);
+}
+
+/* In a user namespace that was made inside: capabilities there are none over the container, nor over the host. */
+static bool is_nested(struct audit *a, const struct container_facts *c, const struct process_facts *p)
+{
+	const json_t *info = facts_docker(a->facts, "info");
+	const char *own = facts_process_link(a->facts, p->pid, "ns/user"), *first;
+
+	if (!own || is_host_user_namespace(a, own))
+		return false;
+	/* Docker makes one only when it was told to remap users, or is in one itself. */
+	if (!facts_json_find(info, "SecurityOptions", "name=userns") && !facts_json_find(info, "SecurityOptions", "name=rootless"))
+		return true;
+	first = facts_process_link(a->facts, c->processes[0]->pid, "ns/user");
+	return first && strcmp(own, first) != 0;
+}
+
 int check_not_privileged(struct audit *a, const struct control *c, const struct subject *s)
 {
 	uint64_t all = all_capabilities(a);
@@ -47,7 +70,8 @@ int check_not_privileged(struct audit *a, const struct control *c, const struct 
 	for (size_t i = 0; i < s->container->n_processes; i++) {
 		const struct process_facts *p = s->container->processes[i];
 
-		if ((p->cap_effective & all) == all && (all & ~DOCKER_CAPABILITIES)) {
+		if ((p->cap_effective & all) == all && (all & ~DOCKER_CAPABILITIES) &&
+		    !is_nested(a, s->container, p)) {
 			audit_fail(a, s, "process %d (%s) holds every capability", p->pid, p->name);
 			return 0;
 		}
@@ -80,6 +104,8 @@ int check_capabilities(struct audit *a, const struct control *c, const struct su
 	for (size_t i = 0; i < s->container->n_processes; i++) {
 		const struct process_facts *p = s->container->processes[i];
 
+		if ((p->cap_bounding | p->cap_effective | p->cap_ambient) & ~DOCKER_CAPABILITIES && is_nested(a, s->container, p))
+			continue;
 		bounding |= p->cap_bounding;
 		effective |= p->cap_effective;
 		ambient |= p->cap_ambient;
@@ -123,6 +149,42 @@ int check_not_root(struct audit *a, const struct control *c, const struct subjec
 	return 0;
 }
 
+static bool allows(const char *action)
+{
+	return strcmp(action, "SCMP_ACT_ALLOW") == 0 || strcmp(action, "SCMP_ACT_LOG") == 0;
+}
+
+bool seccomp_profile_allows_all(const char *text, size_t n)
+{
+	_cleanup_(json_freep) json_t *j = json_loadb(text, n, 0, NULL);
+	const json_t *v;
+	size_t i;
+
+	if (!allows(facts_json_string(j, "defaultAction", "")))
+		return false;
+	json_array_foreach(json_object_get(j, "syscalls"), i, v) {
+		if (!allows(facts_json_string(v, "action", "")))
+			return false;
+	}
+	return true;
+}
+
+/* "seccomp={...}": the text of the profile that it was started with. */
+static bool profile_allows_all(const struct container_facts *c)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->host_config, "SecurityOpt"), i, v) {
+		const char *text = json_string_value(v);
+
+		if (text && (strncmp(text, "seccomp=", 8) == 0 || strncmp(text, "seccomp:", 8) == 0) &&
+		    seccomp_profile_allows_all(text + 8, strlen(text + 8)))
+			return true;
+	}
+	return false;
+}
+
 int check_seccomp(struct audit *a, const struct control *c, const struct subject *s)
 {
 	struct evidence e = { 0 };
@@ -139,6 +201,8 @@ int check_seccomp(struct audit *a, const struct control *c, const struct subject
 		if (p->seccomp != 2)
 			evidence_add(&e, "process %d (%s) runs with Seccomp: %d", p->pid, p->name, p->seccomp);
 	}
+	if (profile_allows_all(s->container))
+		evidence_add(&e, "the profile that it was started with allows every system call");
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else

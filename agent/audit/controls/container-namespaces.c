@@ -105,8 +105,24 @@ static int read_mounts(struct audit *a, const struct subject *s, const struct mo
 	return n;
 }
 
+/* Did a task definition or a command line want something mounted there? */
+static bool is_asked_for(const struct container_facts *c, const char *point)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->inspect, "Mounts"), i, v) {
+		const char *destination = facts_json_string(v, "Destination", "");
+		size_t n = strlen(point);
+
+		if (strncmp(destination, point, n) == 0 && destination[n + strspn(destination + n, "/")] == '\0')
+			return true;
+	}
+	return false;
+}
+
 /* What the runtime mounts for every container although the host has the same file system. */
-static bool is_furniture(const struct mount *m)
+static bool is_furniture(const struct container_facts *c, const struct mount *m)
 {
 	static const struct {
 		const char *type, *below;
@@ -118,6 +134,8 @@ static bool is_furniture(const struct mount *m)
 	/* Its own root, wherever the storage driver put it: a directory of Docker's (vfs), a subvolume (btrfs). */
 	if (strcmp(m->point, "/") == 0)
 		return true;
+	if (is_asked_for(c, m->point))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(furniture); i++)
 		if (strcmp(m->type, furniture[i].type) == 0 &&
 		    (strcmp(m->point, furniture[i].below) == 0 ||
@@ -142,12 +160,28 @@ static const char *const runtime_sockets[] = {
 };
 
 /* Of @path, mounted at @point: is it a socket that starts containers, or a directory above one? */
-static void judge_socket(struct audit *a, struct evidence *e, const char *socket, const struct mount *m)
+static void judge_socket(struct audit *a, struct evidence *e, const char *socket, const char *path, const char *point)
 {
-	if (strcmp(socket, m->host_path) == 0)
-		evidence_add(e, "%s is mounted at %s", socket, m->point);
-	else if (path_within(socket, m->host_path) && socket_exists(a, socket))
-		evidence_add(e, "%s stands in %s, mounted at %s", socket, m->host_path, m->point);
+	if (strcmp(socket, path) == 0)
+		evidence_add(e, "%s is mounted at %s", socket, point);
+	else if (path_within(socket, path) && socket_exists(a, socket))
+		evidence_add(e, "%s stands in %s, mounted at %s", socket, path, point);
+}
+
+/* @path is what the host calls the mount. */
+static void judge_sockets(struct audit *a, struct evidence *e, const char *const *sockets, const char *path,
+			  const char *point)
+{
+	const char *base = strrchr(path, '/');
+
+	if (base && (strcmp(base, "/docker.sock") == 0 || strcmp(base, "/containerd.sock") == 0)) {
+		evidence_add(e, "%s is mounted at %s", path, point);
+		return;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(runtime_sockets); k++)
+		judge_socket(a, e, runtime_sockets[k], path, point);
+	for (const char *const *p = sockets; *p; p++)
+		judge_socket(a, e, *p, path, point);
 }
 
 int check_runtime_socket(struct audit *a, const struct control *c, const struct subject *s)
@@ -163,19 +197,13 @@ int check_runtime_socket(struct audit *a, const struct control *c, const struct 
 	if (r < 0)
 		return r;
 	for (int i = 0; i < n; i++) {
-		const char *path = list[i].host_path, *base = path ? strrchr(path, '/') : NULL;
-		bool named = base && (strcmp(base, "/docker.sock") == 0 || strcmp(base, "/containerd.sock") == 0);
+		const struct mount *m = &list[i];
 
-		if (!path || is_furniture(&list[i]))
+		if (!m->host_path || is_furniture(s->container, m))
 			continue;
-		if (named) {
-			evidence_add(&e, "%s is mounted at %s", path, list[i].point);
-			continue;
-		}
-		for (size_t k = 0; k < ARRAY_SIZE(runtime_sockets); k++)
-			judge_socket(a, &e, runtime_sockets[k], &list[i]);
-		for (const char *const *p = sockets; *p; p++)
-			judge_socket(a, &e, *p, &list[i]);
+		judge_sockets(a, &e, sockets, m->host_path, m->point);
+		if (m->plain_path != m->host_path)
+			judge_sockets(a, &e, sockets, m->plain_path, m->point);
 	}
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s: whoever asks it is root on the host", evidence_text(&e));
@@ -279,16 +307,16 @@ static bool is_made_by_agent(const char *path)
 }
 
 /* One volume, the container's own files, and what the ECS agent put there. */
-static bool is_ordinary(struct audit *a, const struct subject *s, const struct mount *m)
+static bool is_ordinary(struct audit *a, const struct subject *s, const char *path)
 {
 	const char *top = docker_root(a), *rest;
 	size_t n = strlen(s->container->id);
 
-	if (is_made_by_agent(m->host_path))
+	if (is_made_by_agent(path))
 		return true;
-	if (!path_within(m->host_path, top))
+	if (!path_within(path, top))
 		return false;
-	rest = m->host_path + strlen(top);
+	rest = path + strlen(top);
 	if (strncmp(rest, "/containers/", 12) == 0)
 		return is_made_by_docker(rest + 12) || (strncmp(rest + 12, s->container->id, n) == 0 && rest[12 + n] == '/');
 	/* All volumes together are the data of every other container. */
@@ -311,6 +339,17 @@ static bool is_sensitive(struct audit *a, const char *path, bool writable)
 	return false;
 }
 
+/* The sensitive path of the host's that the mount is, by either of its names; NULL when it is none. */
+static const char *shows(struct audit *a, const struct subject *s, const struct mount *m, bool writable)
+{
+	const char *const paths[] = { m->host_path, m->plain_path };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (!is_ordinary(a, s, paths[i]) && is_sensitive(a, paths[i], writable))
+			return paths[i];
+	return NULL;
+}
+
 /* Beside "mounted": what a task definition or a command line gave it of /dev. */
 static bool add_devices(struct evidence *e, const struct container_facts *c)
 {
@@ -330,7 +369,7 @@ static bool add_devices(struct evidence *e, const struct container_facts *c)
 static bool came_with(const struct mount *m, const struct mount *const *told, size_t n, bool writable)
 {
 	for (size_t i = 0; i < n; i++)
-		if (path_within(m->point, told[i]->point) && path_within(m->host_path, told[i]->host_path) &&
+		if (path_within(m->point, told[i]->point) && path_within(m->plain_path, told[i]->plain_path) &&
 		    (!writable || !mount_option(told[i]->options, "ro")))
 			return true;
 	return false;
@@ -350,12 +389,15 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 	for (int i = 0; i < n; i++) {
 		const struct mount *m = &list[i];
 		bool writable = !mount_option(m->options, "ro");
+		const char *shown;
 
-		if (!m->host_path || is_furniture(m) || is_ordinary(a, s, m))
+		if (!m->host_path || is_furniture(s->container, m))
 			continue;
-		if (is_sensitive(a, m->host_path, writable) && !came_with(m, told, n_told, writable)) {
-			evidence_add(&e, "%s is mounted at %s, %s", m->host_path, m->point,
-				     writable ? "writable" : "read-only");
+		shown = shows(a, s, m, writable);
+		if (!shown && is_ordinary(a, s, m->host_path))
+			continue;
+		if (shown && !came_with(m, told, n_told, writable)) {
+			evidence_add(&e, "%s is mounted at %s, %s", shown, m->point, writable ? "writable" : "read-only");
 			if (writable)
 				severity = SEV_HIGH;
 			if (n_told < MAX_TOLD)

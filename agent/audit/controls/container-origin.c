@@ -237,6 +237,14 @@ static bool has_ecs_exec(const struct container_facts *c)
 	return false;
 }
 
+/* "NONE" switches off the image's. */
+static bool has_health_check(const struct container_facts *c)
+{
+	const char *kind = json_string_value(json_array_get(facts_json(c->config, "Healthcheck.Test"), 0));
+
+	return kind && strcmp(kind, "NONE") != 0;
+}
+
 /* Docker runs a health check as such a session, too; it is the image's or the task's, and nobody's shell. */
 static bool is_health_check(const struct container_facts *c, const json_t *exec)
 {
@@ -281,6 +289,6 @@ int check_interactive(struct audit *a, const struct control *c, const struct sub
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else
 		audit_pass(a, s, "nobody is inside%s%s", has_ecs_exec(s->container) ? "; ECS Exec is enabled for its task" : "",
-			   facts_json(s->container->config, "Healthcheck") ? "" : "; no health check");
+			   has_health_check(s->container) ? "" : "; no health check");
 	return 0;
 }

@@ -15,6 +15,8 @@ CONTAINER_CHECK(check_not_privileged);
 CONTAINER_CHECK(check_capabilities);
 CONTAINER_CHECK(check_not_root);
 CONTAINER_CHECK(check_seccomp);
+/* Does the profile's text, JSON as Docker takes it, refuse nothing? */
+bool seccomp_profile_allows_all(const char *text, size_t n);
 CONTAINER_CHECK(check_lsm);
 CONTAINER_CHECK(check_no_new_privs);
 

@@ -117,6 +117,7 @@ static const struct control controls[] = {
 		.remedy = "remove \"seccomp-profile\": \"unconfined\" from " DAEMON_JSON AND_RESTART,
 		.severity = SEV_HIGH,
 		.needs = NEEDS_DOCKER,
+		.also = NEEDS_FILES,
 		.mendable = true,
 		.cis_docker = "2.17, 5.22",
 		.nist = "4.4.3",

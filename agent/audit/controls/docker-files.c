@@ -13,6 +13,7 @@
 #include "audit/controls/docker.h"
 #include "audit/daemon-settings.h"
 #include "batten/base/fd.h"
+#include "batten/base/parse.h"
 
 enum presence {
 	PRESENT,
@@ -43,6 +44,11 @@ static bool has_acl(struct audit *a, const char *path)
 		return false;
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	return getxattr(link, "system.posix_acl_access", NULL, 0) > 0;
+}
+
+bool socket_is_docker(const char *path)
+{
+	return strstr(path, "containerd.sock") == NULL;
 }
 
 static bool check_socket(struct audit *a, const char *path, bool docker_group)
@@ -78,9 +84,16 @@ static bool check_socket(struct audit *a, const char *path, bool docker_group)
 static int check_sockets(struct audit *a, const struct control *c, const struct subject *s)
 {
 	bool any = check_socket(a, "/run/docker.sock", true);
+	const char *const *others;
+	int r;
 
 	any |= check_socket(a, "/run/containerd/containerd.sock", false);
 	any |= check_socket(a, "/run/docker/containerd/containerd.sock", false);
+	r = daemon_sockets(a->facts, &others);
+	if (r < 0)
+		return r;
+	for (const char *const *p = others; *p; p++)
+		any |= check_socket(a, *p, socket_is_docker(*p));
 	if (!any)
 		audit_not_applicable(a, s, "no runtime socket at the usual places");
 	return 0;
@@ -108,6 +121,15 @@ static const struct {
 	{ "/var/lib/docker", 0711 },
 };
 
+/*
+ * Docker's own directory as "userns-remap" needs it: the group of the remapped root may pass through, which else
+ * everybody may.
+ */
+static bool is_for_remap(const char *path, const struct stat *st)
+{
+	return strcmp(path, "/var/lib/docker") == 0 && st->st_uid == 0 && !(st->st_mode & 07777 & ~(mode_t)0710);
+}
+
 static bool check_file(struct audit *a, const char *path, mode_t most)
 {
 	struct subject s = audit_subject(a, SUBJECT_FILE, path);
@@ -117,14 +139,14 @@ static bool check_file(struct audit *a, const char *path, mode_t most)
 
 	if (there != PRESENT)
 		return there == UNSEEN;
-	if (st.st_uid != 0 || st.st_gid != 0)
+	if (st.st_uid != 0 || (st.st_gid != 0 && !is_for_remap(path, &st)))
 		evidence_add(&e, "belongs to %u:%u, wanted root:root", st.st_uid, st.st_gid);
 	if ((st.st_mode & 07777) & ~most)
 		evidence_add(&e, "mode %04o, wanted %04o or less", st.st_mode & 07777, most);
 	if (e.n_parts > 0)
 		audit_fail(a, &s, "%s", evidence_text(&e));
 	else
-		audit_pass(a, &s, "mode %04o, root:root", st.st_mode & 07777);
+		audit_pass(a, &s, "mode %04o, root:%s", st.st_mode & 07777, st.st_gid == 0 ? "root" : U64S(st.st_gid));
 	return true;
 }
 
@@ -187,18 +209,22 @@ static int check_files(struct audit *a, const struct control *c, const struct su
 
 /* ---- users -------------------------------------------------------------------------------------*/
 
-/* Processes that hold the group without being root: they may use the socket at any time. */
+/*
+ * Processes that hold the group without being root: they may use the socket at any time. In a container the
+ * number is some group of its image's, and CTR-06 tells whether the socket is in reach.
+ */
 static void add_processes(struct audit *a, gid_t gid, struct evidence *e)
 {
 	const struct process_facts *list;
 
 	for (size_t i = 0, n = facts_processes(a->facts, &list); i < n; i++) {
-		for (size_t k = 0; k < list[i].n_gids; k++) {
-			if (list[i].gids[k] != gid || list[i].uid[1] == 0 || audit_listed(a, "docker-programs", list[i].name))
-				continue;
+		bool holds = list[i].gid == gid;
+
+		for (size_t k = 0; k < list[i].n_gids; k++)
+			holds |= list[i].gids[k] == gid;
+		if (holds && list[i].uid[1] != 0 && !container_id_in_cgroup(list[i].cgroup) &&
+		    !audit_listed(a, "docker-programs", list[i].name))
 			evidence_add(e, "process %d (%s, user %u) may use Docker", list[i].pid, list[i].name, list[i].uid[1]);
-			break;
-		}
 	}
 }
 
@@ -235,6 +261,7 @@ static const struct control controls[] = {
 		.remedy = "chown root:docker and chmod 0660 for docker.sock, root:root for containerd's",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_FILES,
+		.also = NEEDS_PROC,
 		.mendable = true,
 		.cis_docker = "3.15, 3.16, 3.23, 3.24",
 		.pci_dss = "7.2.2",

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "audit/controls/containers.h"
 #include "audit/controls/docker.h"
 #include "audit/daemon-settings.h"
 #include "batten/host/container.h"
@@ -36,22 +37,21 @@ static bool ships_or_bounds(const char *driver)
 	return false;
 }
 
+/* Docker keeps one file unless "max-file" says more, and that only of what "max-size" cuts. */
 static bool file_is_bounded(const json_t *options)
 {
-	return json_object_get(options, "max-size") && json_object_get(options, "max-file");
+	return json_object_get(options, "max-size") != NULL;
 }
 
 /* "--log-opt NAME=VALUE", as often as somebody likes. */
 static bool argument_bounds(const struct daemon_settings *d)
 {
 	const char *text;
-	bool size = false, number = false;
 
-	for (size_t i = 0; (text = daemon_argument(d, "log-opt", i)); i++) {
-		size |= strncmp(text, "max-size=", 9) == 0;
-		number |= strncmp(text, "max-file=", 9) == 0;
-	}
-	return size && number;
+	for (size_t i = 0; (text = daemon_argument(d, "log-opt", i)); i++)
+		if (strncmp(text, "max-size=", 9) == 0)
+			return true;
+	return false;
 }
 
 int check_logs(struct audit *a, const struct control *c, const struct subject *s)
@@ -69,7 +69,7 @@ int check_logs(struct audit *a, const struct control *c, const struct subject *s
 	    !(strcmp(driver, "json-file") == 0 &&
 	      (file_is_bounded(json_object_get(d->json, "log-opts")) || argument_bounds(d))))
 		evidence_add(&e, "the daemon's default is %s%s", driver,
-			     strcmp(driver, "none") == 0 ? "" : " without max-size and max-file");
+			     strcmp(driver, "none") == 0 ? "" : " without max-size");
 	for (size_t i = 0; i < n; i++) {
 		const char *own = facts_json_string(list[i].host_config, "LogConfig.Type", "");
 		const json_t *options = facts_json(list[i].host_config, "LogConfig.Config");
@@ -127,7 +127,7 @@ int check_default_no_new_privs(struct audit *a, const struct control *c, const s
 	return 0;
 }
 
-static bool swarm_active(struct audit *a)
+bool docker_in_swarm(struct audit *a)
 {
 	const char *state = facts_json_string(info(a), "Swarm.LocalNodeState", "inactive");
 
@@ -136,7 +136,7 @@ static bool swarm_active(struct audit *a)
 
 int check_live_restore(struct audit *a, const struct control *c, const struct subject *s)
 {
-	if (swarm_active(a))
+	if (docker_in_swarm(a))
 		audit_not_applicable(a, s, "a swarm excludes it");
 	else if (facts_json_true(info(a), "LiveRestoreEnabled"))
 		audit_pass(a, s, "containers outlive a restart of dockerd");
@@ -148,12 +148,16 @@ int check_live_restore(struct audit *a, const struct control *c, const struct su
 int check_default_seccomp(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *option = facts_json_find(info(a), "SecurityOptions", "name=seccomp");
-	const char *profile = option ? strstr(option, "profile=") : NULL;
+	const char *profile = option ? strstr(option, "profile=") : NULL, *text;
+	size_t n;
 
 	if (!option)
 		audit_fail(a, s, "dockerd uses no seccomp at all");
 	else if (profile && strcmp(profile, "profile=unconfined") == 0)
 		audit_fail(a, s, "the profile for every container is \"unconfined\"");
+	else if (profile && profile[8] == '/' && facts_read(a->facts, profile + 8, &text, &n) == 0 &&
+		 seccomp_profile_allows_all(text, n))
+		audit_fail(a, s, "the profile for every container, %s, allows every system call", profile + 8);
 	else
 		audit_pass(a, s, "the profile for every container is \"%s\"", profile ? profile + 8 : "builtin");
 	return 0;
@@ -202,6 +206,39 @@ static void compare_text(struct evidence *e, const struct daemon_settings *d, co
 		evidence_add(e, "%s is \"%s\" in the file and \"%s\" in the daemon", key, file, real);
 }
 
+/* "/data/231072.231072": where "userns-remap" puts it, below what was asked for. */
+static const char *without_remap(struct audit *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? strspn(slash + 1, "0123456789") : 0;
+
+	if (n == 0 || slash == path || slash[1 + n] != '.' || !slash[2 + n] ||
+	    slash[2 + n + strspn(slash + 2 + n, "0123456789")] != '\0')
+		return path;
+	return arena_strndup(&a->arena, path, (size_t)(slash - path));
+}
+
+/* One directory may be written in several ways, and dockerd follows links. */
+static void compare_data_root(struct audit *a, struct evidence *e, const struct daemon_settings *d)
+{
+	const char *file = json_string_value(json_object_get(d->json, "data-root"));
+	const char *real = facts_json_string(info(a), "DockerRootDir", ""), *top = without_remap(a, real);
+	struct stat x, y;
+	size_t n;
+
+	if (!file || strcmp(file, real) == 0)
+		return;
+	n = strlen(file);
+	while (n > 1 && file[n - 1] == '/')
+		n--;
+	if (strlen(top) == n && strncmp(file, top, n) == 0)
+		return;
+	if (facts_stat(a->facts, file, true, &x) == 0 && facts_stat(a->facts, top, true, &y) == 0 && x.st_dev == y.st_dev &&
+	    x.st_ino == y.st_ino)
+		return;
+	evidence_add(e, "data-root is \"%s\" in the file and \"%s\" in the daemon", file, real);
+}
+
 static void compare_flag(struct evidence *e, const struct daemon_settings *d, const char *key, bool real)
 {
 	const json_t *file = json_object_get(d->json, key);
@@ -230,7 +267,7 @@ int check_settings_in_force(struct audit *a, const struct control *c, const stru
 		return 0;
 	}
 	compare_text(&e, d, info(a), "log-driver", "LoggingDriver");
-	compare_text(&e, d, info(a), "data-root", "DockerRootDir");
+	compare_data_root(a, &e, d);
 	compare_text(&e, d, info(a), "storage-driver", "Driver");
 	compare_text(&e, d, info(a), "default-runtime", "DefaultRuntime");
 	compare_flag(&e, d, "live-restore", facts_json_true(info(a), "LiveRestoreEnabled"));
@@ -251,7 +288,7 @@ int check_swarm(struct audit *a, const struct control *c, const struct subject *
 {
 	if (!info(a))
 		audit_unknown(a, s, "Docker does not tell");
-	else if (swarm_active(a))
+	else if (docker_in_swarm(a))
 		audit_fail(a, s, "this host is %s in a swarm",
 			   facts_json_true(info(a), "Swarm.ControlAvailable") ? "a manager" : "a worker");
 	else

@@ -26,6 +26,9 @@ HOST_CHECK(check_default_seccomp);
 HOST_CHECK(check_legacy);
 HOST_CHECK(check_settings_in_force);
 HOST_CHECK(check_swarm);
+bool docker_in_swarm(struct audit *a);
 
 /* docker-files.c: the widest mode that the file may have, 0 for one that is not judged. */
 mode_t docker_file_mode(struct audit *a, const char *path);
+/* Of the runtime's sockets: one that group docker may use, as it may not containerd's. */
+bool socket_is_docker(const char *path);

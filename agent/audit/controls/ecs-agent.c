@@ -123,6 +123,21 @@ enum shield {
 	SHIELD_ALL,
 };
 
+/* Lets everybody in to the port, so that what stands behind it does not count. */
+static bool opens_port(const json_t *rule)
+{
+	static const char *const conditions[] = { "iif", "iif_not", "oif", "oif_not", "saddr", "saddr_not", "daddr", "daddr_not",
+						  "proto_not" };
+	const char *proto = facts_json_string(rule, "proto", "tcp");
+	size_t n_matches = json_array_size(json_object_get(rule, "matches")); /* iptables has "tcp" to compare the port */
+
+	for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
+		if (json_object_get(rule, conditions[i]))
+			return false;
+	return rule_does(rule, "accept") && rule_is_plain(rule) && strcmp(proto, "tcp") == 0 &&
+	       (rule_port(rule, INTROSPECTION_PORT) ? n_matches <= 1 : !json_object_get(rule, "dport") && n_matches == 0);
+}
+
 static enum shield introspection_shield(struct audit *a, const char *family)
 {
 	const json_t *chains = json_object_get(facts_document(a->facts, SOURCE_RULES), "chains"), *chain, *rule;
@@ -136,9 +151,9 @@ static enum shield introspection_shield(struct audit *a, const char *family)
 
 		if (!input || (strcmp(f, family) != 0 && strcmp(f, "inet") != 0))
 			continue;
-		if (strcmp(facts_json_string(chain, "policy", ""), "drop") == 0)
-			return SHIELD_ALL;
 		json_array_foreach(json_object_get(chain, "rules"), k, rule) {
+			if (opens_port(rule))
+				break;
 			if (!rule_port(rule, INTROSPECTION_PORT) || !(rule_does(rule, "drop") || rule_does(rule, "reject")))
 				continue;
 			if (!rule_is_plain(rule) || json_object_get(rule, "saddr"))
@@ -147,6 +162,9 @@ static enum shield introspection_shield(struct audit *a, const char *family)
 				return SHIELD_ALL;
 			best = SHIELD_ONE_INTERFACE;
 		}
+		if (k == json_array_size(json_object_get(chain, "rules")) &&
+		    strcmp(facts_json_string(chain, "policy", ""), "drop") == 0)
+			return SHIELD_ALL;
 	}
 	return best;
 }

@@ -51,6 +51,12 @@ static const struct sysctl_rule network_rules[] = {
 	{ "net/ipv4/tcp_syncookies", 1, 1 },
 };
 
+/* What a network card may have for itself: "all" does not take it back, and "default" is for those that come later. */
+static const struct sysctl_rule card_rules[] = {
+	{ "net/ipv4/conf/%s/send_redirects", 0, 0 },
+	{ "net/ipv6/conf/%s/accept_redirects", 0, 0 },
+};
+
 /* Return: 0 and the value, or -ENOENT when this kernel has no such switch. */
 static int read_switch(struct audit *a, const char *path, uint64_t *ret)
 {
@@ -92,7 +98,12 @@ static void check_rule(struct audit *a, const struct sysctl_rule *rule)
 
 static bool same_switch(const char *path, const char *dots)
 {
-	while (*path && (*path == *dots || (*path == '/' && *dots == '.'))) {
+	while (*path && (*path == *dots || (*path == '/' && *dots == '.') || *path == '%')) {
+		if (*path == '%') { /* "%s" is a card */
+			path += 2;
+			dots += strcspn(dots, ".");
+			continue;
+		}
 		path++;
 		dots++;
 	}
@@ -116,7 +127,9 @@ bool kernel_switch_value(const char *name, char *ret, size_t size)
 	static const struct {
 		const struct sysctl_rule *rules;
 		size_t n;
-	} lists[] = { { kernel_rules, ARRAY_SIZE(kernel_rules) }, { network_rules, ARRAY_SIZE(network_rules) } };
+	} lists[] = { { kernel_rules, ARRAY_SIZE(kernel_rules) },
+		      { network_rules, ARRAY_SIZE(network_rules) },
+		      { card_rules, ARRAY_SIZE(card_rules) } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		if (strcmp(others[i].name, name) != 0)
@@ -193,6 +206,33 @@ int check_kernel_switches(struct audit *a, const struct control *c, const struct
 	return 0;
 }
 
+/* Only what is amiss: cards come and go. Containers' ends of veth and their bridges are Docker's. */
+static void check_cards(struct audit *a)
+{
+	const char *const *names;
+	int n = facts_list(a->facts, "/sys/class/net", &names);
+
+	for (int i = 0; i < n; i++) {
+		if (strchr(names[i], '.') || !facts_exists(a->facts, arena_printf(&a->arena, "/sys/class/net/%s/device", names[i])))
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(card_rules); k++) {
+			bool v6 = strncmp(card_rules[k].path, "net/ipv6/", 9) == 0;
+			const char *last = strrchr(card_rules[k].path, '/') + 1;
+			const char *top = arena_printf(&a->arena, "net/ipv%d/conf/%s", v6 ? 6 : 4, names[i]);
+			struct subject s = audit_subject(a, SUBJECT_SETTING, dotted(a, arena_printf(&a->arena, "%s/%s", top, last)));
+			uint64_t value, routes;
+
+			if (read_switch(a, arena_printf(&a->arena, "%s/%s", top, last), &value) < 0 || value == 0)
+				continue;
+			/* A router listens to no redirects. */
+			if (v6 && read_switch(a, arena_printf(&a->arena, "%s/forwarding", top), &routes) == 0 && routes > 0)
+				continue;
+			audit_fail(a, &s, "%s is %llu, wanted 0: what \"all\" and \"default\" have does not reach it", s.name,
+				   (unsigned long long)value);
+		}
+	}
+}
+
 int check_network_switches(struct audit *a, const struct control *c, const struct subject *s)
 {
 	struct subject forward = audit_subject(a, SUBJECT_SETTING, "net.ipv4.ip_forward");
@@ -207,5 +247,6 @@ int check_network_switches(struct audit *a, const struct control *c, const struc
 			      "benchmarks for hosts without containers ask for this");
 	for (size_t i = 0; i < ARRAY_SIZE(network_rules); i++)
 		check_rule(a, &network_rules[i]);
+	check_cards(a);
 	return 0;
 }

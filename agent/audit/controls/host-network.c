@@ -49,6 +49,14 @@ static const char *ssh_setting(struct audit *a, const char *keyword, const char 
 	return value ? value : fallback;
 }
 
+/* The keyboard's other way to a password; the second name is the old one. */
+static bool pam_asks(struct audit *a)
+{
+	return strcasecmp(ssh_setting(a, "UsePAM", "no"), "yes") == 0 &&
+	       strcasecmp(ssh_setting(a, "KbdInteractiveAuthentication", "yes"), "no") != 0 &&
+	       strcasecmp(ssh_setting(a, "ChallengeResponseAuthentication", "yes"), "no") != 0;
+}
+
 static bool is_sshd(const struct listener *l)
 {
 	return !l->udp && l->process &&
@@ -82,6 +90,8 @@ int check_ssh(struct audit *a, const struct control *c, const struct subject *s)
 	}
 	if (strcasecmp(ssh_setting(a, "PasswordAuthentication", "yes"), "no") != 0)
 		evidence_add(&e, "it takes passwords");
+	else if (pam_asks(a))
+		evidence_add(&e, "it takes passwords that PAM asks for (KbdInteractiveAuthentication)");
 	if (strcasecmp(ssh_setting(a, "PermitRootLogin", "prohibit-password"), "yes") == 0)
 		evidence_add(&e, "root may log in with a password");
 	if (e.n_parts > 0)

@@ -433,10 +433,11 @@ int check_binaries(struct audit *a, const struct control *c, const struct subjec
 
 size_t kernel_audit_unwatched(struct audit *a, const char *const **ret)
 {
-	static const char *const wanted[] = { "/usr/bin/dockerd", "/usr/bin/containerd", "/usr/bin/runc", "/run/docker.sock",
-					      "/etc/docker", "/var/lib/docker", "/etc/ecs", "/var/lib/ecs" };
+	static const char *const wanted[] = { "/usr/bin/dockerd", "/usr/bin/containerd", "/usr/bin/runc", "/usr/sbin/dockerd",
+					      "/usr/sbin/runc", "/run/docker.sock", "/etc/docker", "/var/lib/docker", "/etc/ecs", "/var/lib/ecs" };
 	const json_t *watches = json_object_get(facts_document(a->facts, SOURCE_AUDIT), "watches"), *v;
 	const char **list = arena_alloc(&a->arena, sizeof(wanted));
+	bool one_bin = facts_link(a->facts, "/usr/sbin") != NULL; /* of merged directories one name is enough */
 	size_t n = 0, i;
 
 	for (size_t k = 0; list && k < ARRAY_SIZE(wanted); k++) {
@@ -444,7 +445,7 @@ size_t kernel_audit_unwatched(struct audit *a, const char *const **ret)
 		struct stat st;
 
 		/* What this host does not have needs no watch. */
-		if (facts_stat(a->facts, wanted[k], true, &st) < 0)
+		if (facts_stat(a->facts, wanted[k], true, &st) < 0 || (one_bin && path_within(wanted[k], "/usr/sbin")))
 			continue;
 		json_array_foreach(watches, i, v) {
 			const char *path = json_string_value(v);

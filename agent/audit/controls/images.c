@@ -14,6 +14,7 @@
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/base/parse.h"
+#include "batten/host/go-values.h"
 
 #define DAY (24 * 60 * 60)
 
@@ -223,10 +224,23 @@ static int check_config_secrets(struct audit *a, const struct control *c, const 
 	return 0;
 }
 
+/* "| sh" and "|bash -s", but no "| sha256sum -c". */
+static bool pipes_to_shell(const char *step)
+{
+	for (const char *p = strchr(step, '|'); p; p = strchr(p + 1, '|')) {
+		const char *word = p + 1 + strspn(p + 1, " ");
+		size_t n = strcspn(word, " \t\n;&|)\"'");
+
+		if ((n == 2 && strncmp(word, "sh", n) == 0) || (n == 4 && strncmp(word, "bash", n) == 0))
+			return true;
+	}
+	return false;
+}
+
 static void judge_step(struct evidence *e, size_t number, const char *step)
 {
-	bool update = strstr(step, "apt-get update") || strstr(step, "apt update") || strstr(step, "yum update") ||
-		      strstr(step, "apk update");
+	/* "yum update" is no such thing: it installs what is new. */
+	bool update = strstr(step, "apt-get update") || strstr(step, "apt update") || strstr(step, "apk update");
 
 	if (strstr(step, "ADD http://") || strstr(step, "ADD https://"))
 		evidence_add(e, "build step %zu adds a file from the network unseen", number);
@@ -235,8 +249,7 @@ static void judge_step(struct evidence *e, size_t number, const char *step)
 			     number);
 	if (strstr(step, "sudo "))
 		evidence_add(e, "build step %zu uses sudo", number);
-	if ((strstr(step, "curl ") || strstr(step, "wget ")) &&
-	    (strstr(step, "| sh") || strstr(step, "| bash") || strstr(step, "|sh") || strstr(step, "|bash")))
+	if ((strstr(step, "curl ") || strstr(step, "wget ")) && pipes_to_shell(step))
 		evidence_add(e, "build step %zu runs a script straight from the network", number);
 }
 
@@ -260,11 +273,24 @@ static int check_history(struct audit *a, const struct control *c, const struct 
 	return 0;
 }
 
+/* "ghcr.io/x/y:1": only a dot, a port or "localhost" makes the first word a registry's name. */
+static const char *registry_of(struct audit *a, const char *reference)
+{
+	size_t n = strcspn(reference, "/@");
+	const char *first = arena_strndup(&a->arena, reference, n);
+
+	if (reference[n] != '/' || !(strpbrk(first, ".:") || strcmp(first, "localhost") == 0))
+		return "docker.io";
+	return first;
+}
+
 static int check_origin(struct audit *a, const struct control *c, const struct subject *s)
 {
 	const char *digest = facts_json_find(s->image_facts->summary, "RepoDigests", "");
-	const char *registry = arena_strndup(&a->arena, digest ? digest : s->name, strcspn(digest ? digest : s->name, "/@"));
-	int64_t days = (a->options.now - facts_json_int(s->image_facts->summary, "Created", a->options.now)) / DAY;
+	const char *registry = registry_of(a, digest ? digest : s->name);
+	int64_t created = facts_json_int(s->image_facts->summary, "Created", 0);
+	/* Who builds so that the result is the same each time sets the clock to 0, or to nothing at all. */
+	int64_t days = created > 0 ? (a->options.now - created) / DAY : 0;
 	int64_t most = (int64_t)audit_parameter(a, "image-max-age-days", 90);
 	struct evidence e = { 0 };
 
@@ -276,14 +302,24 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 		evidence_add(&e, "it is called \"latest\"");
 	if (e.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
-	else
+	else if (created > 0)
 		audit_pass(a, s, "%lld days old%s%s", (long long)days, digest ? ", from " : "", digest ? registry : "");
+	else
+		audit_pass(a, s, "it does not say when it was built%s%s", digest ? ", from " : "", digest ? registry : "");
 	return 0;
+}
+
+static bool cleanup_is_off(const struct container_facts *agent)
+{
+	static const char name[] = "ECS_DISABLE_IMAGE_CLEANUP=";
+	const char *text = agent ? facts_json_find(agent->config, "Env", name) : NULL;
+	bool off;
+
+	return text && go_parse_bool(slice_of(text + sizeof(name) - 1), &off) == 0 && off;
 }
 
 static int check_pile(struct audit *a, const struct control *c, const struct subject *s)
 {
-	const struct container_facts *agent = facts_agent(a->facts);
 	uint64_t most = audit_parameter(a, "unused-images-max", 10);
 	const struct image_facts *list;
 	struct evidence e = { 0 };
@@ -295,7 +331,7 @@ static int check_pile(struct audit *a, const struct control *c, const struct sub
 		audit_not_applicable(a, s, "there is no image");
 		return 0;
 	}
-	if (agent && facts_json_find(agent->config, "Env", "ECS_DISABLE_IMAGE_CLEANUP=true"))
+	if (cleanup_is_off(facts_agent(a->facts)))
 		evidence_add(&e, "the agent's image cleanup is off");
 	if (n_unused > most)
 		evidence_add(&e, "%zu of %zu images are used by no container", n_unused, n);

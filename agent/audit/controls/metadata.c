@@ -4,6 +4,7 @@
  * rules that keep it so.
  */
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -251,6 +252,14 @@ static bool refuses_imds(const json_t *rule)
 	return rule_to(rule, IMDS4) && (rule_does(rule, "drop") || rule_does(rule, "reject") || rule_does(rule, "REJECT"));
 }
 
+/* What comes from a bridge and goes on passes neither INPUT nor OUTPUT. */
+static bool sees_forwarded(const json_t *chain)
+{
+	int64_t hook = facts_json_int(chain, "hook", -1);
+
+	return hook != NF_INET_LOCAL_IN && hook != NF_INET_LOCAL_OUT;
+}
+
 /* The chain that keeps bridge-mode tasks from the service, or NULL. */
 static const json_t *blocking_chain(struct audit *a)
 {
@@ -259,7 +268,7 @@ static const json_t *blocking_chain(struct audit *a)
 
 	json_array_foreach(chains, i, v) {
 		json_array_foreach(json_object_get(v, "rules"), k, rule) {
-			if (!refuses_imds(rule))
+			if (!refuses_imds(rule) || !sees_forwarded(v))
 				continue;
 			/* The best place wins over whatever else holds a copy. */
 			if (!found || strcmp(facts_json_string(v, "chain", ""), "DOCKER-USER") == 0 ||

@@ -123,6 +123,7 @@ struct process_facts {
 	pid_t pid, ppid;
 	const char *name;  /* of the executable, at most 15 bytes */
 	uid_t uid[4];	   /* real, effective, saved, file system; in the host's user namespace */
+	gid_t gid;	   /* effective */
 	const gid_t *gids; /* supplementary groups */
 	size_t n_gids;
 	uint64_t cap_effective, cap_permitted, cap_bounding, cap_ambient; /* bit masks */
@@ -131,6 +132,9 @@ struct process_facts {
 	const char *cgroup; /* path in the unified hierarchy, else of the first v1 hierarchy */
 	bool kernel_thread;
 };
+
+/* The 64 digits by which a runtime names the cgroup of a container, the last ones in @path; NULL when there are none. */
+const char *container_id_in_cgroup(const char *path);
 
 /* Sorted by pid. Needs SOURCE_PROC to be open; else 0. */
 size_t facts_processes(struct facts *f, const struct process_facts **ret);
