@@ -55,6 +55,7 @@ static void loader_done(struct loader *l)
 	for (size_t i = 0; i < l->s.n_init; i++)
 		ecs_lines_done(&l->s.init[i]);
 	free(l->s.os_family);
+	free(l->s.fetcher);
 }
 
 static struct ecs_file *add_file(struct ecs_config *c, const char *path, const char *reader)
@@ -197,6 +198,18 @@ static int load_init(struct loader *l)
 		r = load_environment_file(l, unit.files[i]);
 	ecs_unit_done(&unit);
 	return r;
+}
+
+/* The socket of credentials-fetcher, which ecs-init hands on without its scheme. */
+static int load_fetcher(struct loader *l)
+{
+	struct ecs_statement st;
+
+	if (!ecs_init_environment_find(&l->s, "CREDENTIALS_FETCHER_HOST", &st) || st.value.n < 7 ||
+	    memcmp(st.value.p, "unix://", 7) != 0)
+		return 0;
+	l->s.fetcher = strndup(st.value.p + 7, st.value.n - 7);
+	return l->s.fetcher ? 0 : -ENOMEM;
 }
 
 struct apply {
@@ -466,6 +479,8 @@ static int load_all(struct loader *l, const struct ecs_config_options *o)
 		r = load_user_data(l, o->user_data);
 	if (r == 0)
 		r = load_init(l);
+	if (r == 0)
+		r = load_fetcher(l);
 	if (r == 0)
 		r = load_os_family(l);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(cert_dirs) && !l->s.cert_dir; i++)

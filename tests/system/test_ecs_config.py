@@ -142,6 +142,17 @@ def test_a_key_id_is_masked_anywhere(batten, scratch):
     assert by_name(get(batten, root))["ECS_CLUSTER"]["effective"] == "***"
 
 
+@pytest.mark.parametrize("host,directory", [
+    ("unix:///run/x.sock", "/run/x.sock"), ("unix://", None), ("/run/x.sock", "default"), ("", "default"),
+])
+def test_the_socket_that_init_hands_on(batten, scratch, host, directory):
+    """Without its scheme and without what stands behind it in the file."""
+    root = make(scratch / "r", f"CREDENTIALS_FETCHER_HOST={host}\nECS_LOGLEVEL=warn\nECS_CLUSTER=a\n")
+    default = "/var/credentials-fetcher/socket/credentials_fetcher.sock"
+    v = by_name(get(batten, root))["CREDENTIALS_FETCHER_HOST_DIR"]
+    assert v["effective"] == (default if directory == "default" else directory)
+
+
 @pytest.mark.parametrize("path", ["etc/ecs/ecs.config", "var/lib/ecs/ecs.config", "etc/ecs/ecs.config.json"])
 def test_files_that_are_not_what_they_should_be(batten, scratch, path):
     outside = scratch / "outside"
