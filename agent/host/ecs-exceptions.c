@@ -65,6 +65,21 @@ static int trunking(struct ecs_config *c, const struct ecs_sources *s)
 	return e < 0 ? e : ecs_result_judge(r, r->verdict, "off because ECS_ENABLE_TASK_ENI is");
 }
 
+/* On a host without IPv4 the default turns around. */
+static int port_bindings(struct ecs_config *c, const struct ecs_sources *s)
+{
+	struct ecs_result *r = ecs_result_of(c, "ECS_EXCLUDE_IPV6_PORTBINDING");
+	int e;
+
+	if (r->source != ECS_FROM_DEFAULT ||
+	    strcmp(ecs_result_of(c, "ECS_INSTANCE_IP_COMPATIBILITY")->effective, "ipv6") != 0)
+		return 0;
+	e = ecs_result_set(r, slice_of("false"), ECS_FROM_DEFAULT);
+	if (e < 0 || r->verdict != ECS_OK)
+		return e;
+	return ecs_result_judge(r, ECS_OK, "off because ECS_INSTANCE_IP_COMPATIBILITY is ipv6");
+}
+
 /* Bounds of the poll interval are looked at only when somebody polls. */
 static int polling(struct ecs_config *c, const struct ecs_sources *s)
 {
@@ -264,8 +279,8 @@ static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 int ecs_exceptions(struct ecs_config *c, const struct ecs_sources *s)
 {
 	static int (*const all[])(struct ecs_config *, const struct ecs_sources *) = {
-		checkpoint,	  trunking, polling,  rates, instance_level, log_format, prometheus,
-		service_accounts, region, external, gpu,
+		checkpoint,	  trunking, port_bindings, polling, rates, instance_level, log_format,
+		prometheus, service_accounts, region, external, gpu,
 	};
 	int e = 0;
 

@@ -153,6 +153,16 @@ def test_the_socket_that_init_hands_on(batten, scratch, host, directory):
     assert v["effective"] == (default if directory == "default" else directory)
 
 
+@pytest.mark.parametrize("line,bindings", [
+    ("", "false"), ("ECS_EXCLUDE_IPV6_PORTBINDING=yes", "false"), ("ECS_EXCLUDE_IPV6_PORTBINDING=true", "true"),
+])
+def test_a_host_without_ipv4_shows_its_bindings(batten, scratch, line, bindings):
+    root = make(scratch / "r", f"ECS_INSTANCE_IP_COMPATIBILITY=IPv6\n{line}\n")
+    assert by_name(get(batten, root))["ECS_EXCLUDE_IPV6_PORTBINDING"]["effective"] == bindings
+    root = make(scratch / "v4", f"ECS_INSTANCE_IP_COMPATIBILITY=ipv4\n{line}\n")
+    assert by_name(get(batten, root))["ECS_EXCLUDE_IPV6_PORTBINDING"]["effective"] == "true"
+
+
 @pytest.mark.parametrize("path", ["etc/ecs/ecs.config", "var/lib/ecs/ecs.config", "etc/ecs/ecs.config.json"])
 def test_files_that_are_not_what_they_should_be(batten, scratch, path):
     outside = scratch / "outside"
