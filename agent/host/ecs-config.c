@@ -216,6 +216,7 @@ struct apply {
 	struct loader *l;
 	struct ecs_document *document;
 	enum ecs_source source;
+	const struct go_json *old_name; /* the last ClusterArn */
 };
 
 /* A member that no variable stands for, or no field at all: a result of its own. */
@@ -250,6 +251,22 @@ static int add_member(struct apply *a, const struct ecs_field *field, const stru
 	return e < 0 ? e : ecs_result_layer(r, &layer, m->raw);
 }
 
+/* Two objects as texts; @added takes the members of both. */
+static int merge_map(const char *first, struct ecs_value *added)
+{
+	bool some = strcmp(added->text, "{}") != 0;
+	char *both;
+
+	if (asprintf(&both, "%.*s%s%s", (int)strlen(first) - 1, first, some ? "," : "}", some ? added->text + 1 : "") < 0) {
+		ecs_value_done(added);
+		return -ENOMEM;
+	}
+	free(added->text);
+	added->text = both;
+	added->zero = false;
+	return 0;
+}
+
 static int on_field(void *userdata, const struct ecs_field *field, const struct go_json *m)
 {
 	struct apply *a = userdata;
@@ -257,19 +274,44 @@ static int on_field(void *userdata, const struct ecs_field *field, const struct 
 								    : NULL;
 	struct ecs_document_value *d;
 	struct ecs_value *v;
-	bool alias = field && strcmp(field->name, "ClusterArn") == 0;
+	struct ecs_value said;
+	int e;
 
 	if (!row)
 		return add_member(a, field, m);
 	d = &a->document->values[row - ecs_variables];
-	/* The old name of Cluster counts in the file only, and only without the new one. */
-	if (alias && (a->source != ECS_FROM_JSON || (d->set && !d->value.zero)))
+	if (strcmp(field->name, "ClusterArn") == 0) {
+		a->old_name = m;
 		return 0;
+	}
 	v = strcmp(field->name, "TaskMetadataBurstRate") == 0 ? &d->value2 : &d->value;
-	ecs_value_done(v);
 	d->set = d->set || v == &d->value;
 	d->set2 = d->set2 || v == &d->value2;
-	return ecs_value_from_json(field, m, v);
+	e = ecs_value_from_json(field, m, &said);
+	/* A second object for the same map adds to the first. */
+	if (e == 0 && field->kind == ECS_MAP && m->type == GO_OBJECT && !v->zero)
+		e = merge_map(v->text, &said);
+	if (e < 0)
+		return e;
+	ecs_value_done(v);
+	*v = said;
+	return 0;
+}
+
+/* The old name of Cluster counts in the file only, and only without the new one. */
+static int apply_old_name(struct apply *a)
+{
+	static const struct ecs_field cluster = { "ClusterArn", "ECS_CLUSTER", ECS_TRIMMED };
+	struct ecs_document_value *d;
+
+	if (!a->old_name || a->source != ECS_FROM_JSON)
+		return 0;
+	d = &a->document->values[ecs_variable_find(slice_of(cluster.variable)) - ecs_variables];
+	if (!d->value.zero)
+		return 0;
+	ecs_value_done(&d->value);
+	d->set = true;
+	return ecs_value_from_json(&cluster, a->old_name, &d->value);
 }
 
 /* Applies an object to a document. @ret_bad: a field whose type does not fit. */
@@ -277,7 +319,8 @@ static int apply_object(struct loader *l, const struct go_json *object, enum ecs
 			struct ecs_field *ret_bad)
 {
 	struct ecs_document *d = source == ECS_FROM_JSON ? &l->s.json : &l->s.user_data;
-	struct apply a = { l, d, source };
+	struct apply a = { l, d, source, NULL };
+	int r;
 
 	if (!d->values) {
 		d->values = calloc(n_ecs_variables, sizeof(*d->values));
@@ -287,7 +330,8 @@ static int apply_object(struct loader *l, const struct go_json *object, enum ecs
 			d->values[i].value.zero = d->values[i].value2.zero = true;
 	}
 	d->applies = true;
-	return ecs_json_apply(object, on_field, &a, ret_bad);
+	r = ecs_json_apply(object, on_field, &a, ret_bad);
+	return r < 0 ? r : apply_old_name(&a);
 }
 
 static unsigned int line_of(struct slice text, size_t at)

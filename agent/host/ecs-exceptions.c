@@ -241,15 +241,29 @@ static int service_accounts(struct ecs_config *c, const struct ecs_sources *s)
 	return e < 0 ? e : ecs_result_judge(r, ECS_IGNORED, "%s, so it stays off", why);
 }
 
-/* Outside of EC2 nobody can be asked for the region. */
+static bool document_speaks(const struct ecs_document *d, const char *name)
+{
+	const struct ecs_document_value *v = document_value(d, name);
+
+	return v && v->set && !v->value.zero;
+}
+
+/*
+ * Outside of EC2 nobody can be asked for the region, and elsewhere nobody is once a document has
+ * said something, though blanks are cut away afterwards.
+ */
 static int region(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "AWS_DEFAULT_REGION");
+	bool outside = environment_true(s, "ECS_EXTERNAL");
 	struct slice v;
 
-	if (!environment_true(s, "ECS_EXTERNAL") || environment_value(s, "AWS_DEFAULT_REGION", &v))
+	if (environment_value(s, r->name, &v))
 		return 0;
-	if (ecs_result_judge(r, ECS_FATAL, "needed outside of EC2: the agent does not start") < 0)
+	if (!outside && (r->effective || !(document_speaks(&s->json, r->name) || document_speaks(&s->user_data, r->name))))
+		return 0;
+	if (ecs_result_judge(r, ECS_FATAL, "%s: the agent does not start",
+			     outside ? "needed outside of EC2" : "nothing but blanks") < 0)
 		return -ENOMEM;
 	return ecs_fatal_add(c, "%s: %s", r->name, r->reason);
 }
