@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "batten/host/go-values.h"
 #include "host/ecs-evaluate-internal.h"
@@ -184,16 +185,60 @@ static int instance_level(struct ecs_config *c, const struct ecs_sources *s)
 				"writes no log file unless ECS_LOGLEVEL_ON_INSTANCE is set");
 }
 
-/* The same refusal for a format. */
+static bool is_level(const struct ecs_variable *row, struct slice v)
+{
+	for (size_t i = 0; row->words[i]; i++)
+		if (strlen(row->words[i]) == v.n && strncasecmp(row->words[i], v.p, v.n) == 0)
+			return true;
+	return false;
+}
+
+/* Each level that is understood makes the logger start anew, before anything else is looked at. */
+static bool logs_already(struct ecs_config *c, const struct ecs_sources *s)
+{
+	const struct ecs_variable *row = ecs_result_of(c, "ECS_LOGLEVEL")->row;
+	struct slice v, driver;
+
+	if (environment_value(s, "ECS_LOGLEVEL_ON_INSTANCE", &v) && is_level(row, v))
+		return true;
+	return environment_value(s, "ECS_LOGLEVEL", &v) && is_level(row, v) &&
+	       (logger_knows(v) || environment_value(s, "ECS_LOG_DRIVER", &driver));
+}
+
+/* The same refusal for a format; a logger that has started goes on as it is. */
 static int log_format(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "ECS_LOG_OUTPUT_FORMAT");
 
 	if (r->verdict != ECS_OUT_OF_RANGE)
 		return 0;
+	if (strcmp(r->effective, "windows") == 0)
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "the messages alone, without time and level");
+	if (logs_already(c, s)) {
+		if (ecs_result_set(r, slice_of("logfmt"), ECS_FROM_DEFAULT) < 0)
+			return -ENOMEM;
+		return ecs_result_judge(r, ECS_INVALID, "the logger does not know it and goes on with all of its defaults");
+	}
 	if (ecs_result_set(ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), slice_of("none"), ECS_FROM_DEFAULT) < 0)
 		return -ENOMEM;
 	return ecs_result_judge(r, ECS_INVALID, "the logger does not know it and writes no log file");
+}
+
+/* Files of no bytes are never begun: not the log, and not that of credential requests. */
+static int log_size(struct ecs_config *c, const struct ecs_sources *s)
+{
+	struct ecs_result *r = ecs_result_of(c, "ECS_LOG_MAX_FILE_SIZE_MB");
+	bool refused = ecs_result_of(c, "ECS_LOG_OUTPUT_FORMAT")->verdict == ECS_INVALID;
+
+	if (r->verdict != ECS_OUT_OF_RANGE)
+		return 0;
+	if (strcmp(ecs_result_of(c, "ECS_LOG_ROLLOVER_TYPE")->effective, "size") != 0)
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size; nothing asks for it");
+	if (refused && logs_already(c, s))
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size: the log of credential requests is not written");
+	if (ecs_result_set(ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), slice_of("none"), ECS_FROM_DEFAULT) < 0)
+		return -ENOMEM;
+	return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size: no log file is written, nor that of credential requests");
 }
 
 static int prometheus(struct ecs_config *c, const struct ecs_sources *s)
@@ -293,7 +338,7 @@ static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 int ecs_exceptions(struct ecs_config *c, const struct ecs_sources *s)
 {
 	static int (*const all[])(struct ecs_config *, const struct ecs_sources *) = {
-		checkpoint,	  trunking, port_bindings, polling, rates, instance_level, log_format,
+		checkpoint,	  trunking, port_bindings, polling, rates, instance_level, log_format, log_size,
 		prometheus, service_accounts, region, external, gpu,
 	};
 	int e = 0;

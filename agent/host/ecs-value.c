@@ -306,7 +306,7 @@ static int read_count(const struct ecs_variable *row, struct slice s, struct ecs
 	if (go_parse_int(s, &n) < 0)
 		return judge_bad(v, s, "a whole number");
 	v->zero = false;
-	if (n < 0 && ecs_value_judge(v, ECS_OUT_OF_RANGE, "negative, and used like that") < 0)
+	if (n <= 0 && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no bound: no rolled log is ever deleted") < 0)
 		return -ENOMEM;
 	return ecs_value_set_number(v, n);
 }
@@ -320,7 +320,7 @@ static int read_float(const struct ecs_variable *row, struct slice s, struct ecs
 	if (go_parse_float(s, &f) < 0)
 		return judge_bad(v, s, "a number");
 	v->zero = false;
-	if (!(f > 0 && isfinite(f)) && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no size, and used like that") < 0)
+	if (!ecs_log_size_counts(f) && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no size, and used like that") < 0)
 		return -ENOMEM;
 	return ecs_value_set_text(v, s.p, s.n);
 }
