@@ -287,8 +287,11 @@ class Agent:
         directory.mkdir()
         self.file = directory / "ecs.config"
         space.run("sh", "-c", f"mkdir -p /etc/ecs && mount --bind {directory} /etc/ecs")
-        self.process = space.start("env", "-i", *[f"{k}={v}" for k, v in environment.items()],
-                                   "bash", "-c", f"exec -a {name} sleep 100")
+        self.start(environment, name)
+
+    def start(self, environment, name="/agent"):
+        self.process = self.space.start("env", "-i", *[f"{k}={v}" for k, v in environment.items()],
+                                        "bash", "-c", f"exec -a {name} sleep 100")
         lab.wait_for(lambda: pathlib.Path(f"/proc/{self.process.pid}/cmdline").read_bytes().startswith(name.encode()),
                      "the agent")
 
@@ -330,3 +333,11 @@ def test_the_running_agent_is_compared(spaces, scratch):
     assert values["ECS_TASK_PIDS_LIMIT"]["drift"] and values["ECS_TASK_PIDS_LIMIT"]["running"] is None
     assert values["AWS_SECRET_ACCESS_KEY"]["drift"] and values["AWS_SECRET_ACCESS_KEY"]["running"] == "***"
     assert "drift" not in values["ECS_CLUSTER"]
+    # A byte that is no UTF-8 does not get through Docker's API as it is.
+    agent.file.write_bytes(b"ECS_CLUSTER=prod\nECS_AWSVPC_BLOCK_IMDS=true\nAWS_SECRET_ACCESS_KEY=" + SECRET.encode() +
+                           b"\nECS_NVIDIA_RUNTIME=caf\xe9\xe2\x82\n")
+    agent.process.kill()
+    agent.process.wait()
+    agent.start(BUILT_IN | {"ECS_CLUSTER": "prod", "ECS_AWSVPC_BLOCK_IMDS": "true", "AWS_SECRET_ACCESS_KEY": SECRET,
+                            "ECS_NVIDIA_RUNTIME": "caf\ufffd\ufffd\ufffd"})
+    assert [v["name"] for v in agent.config()["variables"] if v.get("drift")] == []
