@@ -6,15 +6,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "batten/base/file.h"
 #include "batten/host/go-values.h"
 #include "host/ecs-evaluate-internal.h"
 
 #define MAX_OS_RELEASE (64U << 10)
 #define MAX_SUGGESTIONS 64 /* unknown members that are compared with every field */
+#define MAX_DEVICES (64U << 10)
 #define OS_RELEASE "/etc/os-release"
 
 /* Certificates of the hosts that ecs-init's builds are for. */
@@ -504,6 +507,26 @@ static bool holds_secret(const struct ecs_config *c, const char *path)
 	return false;
 }
 
+/*
+ * The AMI for GPUs on an instance without. Devices tell nothing about a root that is not live, and a
+ * /dev of our own shows none of them: the driver's numbers are asked, too.
+ */
+static bool lacks_gpu(const struct loader *l)
+{
+	const struct ecs_line *line = ecs_lines_find(&l->s.instance, slice_of("ECS_ENABLE_GPU_SUPPORT"));
+	_cleanup_(freep) char *devices = NULL;
+	glob_t found = { 0 };
+	size_t n;
+	bool any;
+
+	if (!l->root->live || !line || !slice_eq(line->value, "true"))
+		return false;
+	any = glob("/dev/nvidia*", GLOB_NOSORT, NULL, &found) == 0;
+	globfree(&found);
+	return !any && file_read_proc(AT_FDCWD, "/proc/devices", MAX_DEVICES, &devices, &n) == 0 &&
+	       !memmem(devices, n, "nvidia", 6);
+}
+
 static int load_all(struct loader *l, const struct ecs_config_options *o)
 {
 	struct ecs_statement st;
@@ -530,6 +553,7 @@ static int load_all(struct loader *l, const struct ecs_config_options *o)
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(cert_dirs) && !l->s.cert_dir; i++)
 		if (root_stat(l->root, cert_dirs[i], true, &dir) == 0)
 			l->s.cert_dir = cert_dirs[i];
+	l->s.no_gpu = lacks_gpu(l);
 	l->s.external = ecs_init_environment_find(&l->s, "ECS_EXTERNAL", &st) && slice_eq(st.value, "true");
 	return r == 0 ? ecs_evaluate(l->c, &l->s) : r;
 }

@@ -50,6 +50,7 @@ struct ecs_sources {
 	const char *cert_dir;
 	char *fetcher;		    /* path of CREDENTIALS_FETCHER_HOST, "" for none at all; NULL: not named */
 	bool external;		    /* as ecs-init sees it */
+	bool no_gpu;		    /* the instance's file names GPUs, and a live host has none */
 };
 
 /* What the agent's container gets for a name, if anything. */

@@ -41,7 +41,7 @@ bool ecs_environment_find(const struct ecs_sources *s, const char *name, struct 
 		return true;
 	}
 	line = ecs_lines_find(&s->instance, slice_of(name));
-	if (line) {
+	if (line && !(s->no_gpu && strcmp(name, "ECS_ENABLE_GPU_SUPPORT") == 0)) {
 		*ret = (struct ecs_statement){ ECS_FROM_FILE, ECS_INSTANCE_FILE, line->line, line->value, false };
 		return true;
 	}

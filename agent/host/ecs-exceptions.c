@@ -324,11 +324,20 @@ static int external(struct ecs_config *c, const struct ecs_sources *s)
 				s->external ? "false" : "true", s->external ? "true" : "false");
 }
 
-/* For its own start ecs-init knows one spelling. */
+/* For its own start ecs-init knows one spelling, and none in the instance's file without a GPU. */
 static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "ECS_ENABLE_GPU_SUPPORT");
+	struct ecs_layer layer = { .source = ECS_FROM_FILE, .file = ECS_INSTANCE_FILE, .verdict = ECS_IGNORED };
+	const struct ecs_line *line = ecs_lines_find(&s->instance, slice_of(r->name));
 	struct slice v;
+
+	if (s->no_gpu && !ecs_lines_find(&s->user, slice_of(r->name))) {
+		layer.line = line->line;
+		if (ecs_result_judge(r, ECS_IGNORED, "there is no GPU, so ecs-init leaves it out") < 0)
+			return -ENOMEM;
+		return ecs_result_layer(r, &layer, line->value);
+	}
 
 	if (!environment_true(s, r->name) || (environment_value(s, r->name, &v) && slice_eq(v, "true")))
 		return 0;

@@ -341,3 +341,25 @@ def test_the_running_agent_is_compared(spaces, scratch):
     agent.start(BUILT_IN | {"ECS_CLUSTER": "prod", "ECS_AWSVPC_BLOCK_IMDS": "true", "AWS_SECRET_ACCESS_KEY": SECRET,
                             "ECS_NVIDIA_RUNTIME": "caf\ufffd\ufffd\ufffd"})
     assert [v["name"] for v in agent.config()["variables"] if v.get("drift")] == []
+
+
+def test_the_instance_without_the_gpu_of_its_image(spaces, scratch):
+    """The line of the AMI for GPUs reaches the agent only where there is one."""
+    space = spaces.new("host", mounts=True)
+    space.run("sh", "-c", "mount -t tmpfs none /opt && mkdir -p /opt/u /opt/w && mount -t overlay -o "
+              "lowerdir=/etc,upperdir=/opt/u,workdir=/opt/w overlay /etc && mount -t tmpfs none /var/lib && "
+              "mkdir /var/lib/ecs && echo ECS_ENABLE_GPU_SUPPORT=true >/var/lib/ecs/ecs.config && mount -t tmpfs none /dev")
+    agent = Agent(space, scratch, BUILT_IN | {"ECS_CLUSTER": "prod"})
+    agent.file.write_text("ECS_CLUSTER=prod\n")
+    v = by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]
+    assert (v["effective"], v["verdict"], "drift" in v) == ("false", "ignored", False)
+    assert [(x["file"], x["line"], x["verdict"]) for x in v["layers"]] == [("/var/lib/ecs/ecs.config", 1, "ignored")]
+    # The user's file is not asked whether there is one.
+    agent.file.write_text("ECS_CLUSTER=prod\nECS_ENABLE_GPU_SUPPORT=true\n")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"
+    agent.file.write_text("ECS_CLUSTER=prod\n")
+    space.run("touch", "/dev/nvidia0")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"
+    # With a /dev of one's own the driver still tells.
+    space.run("sh", "-c", "rm /dev/nvidia0 && echo '195 nvidia' >/opt/devices && mount --bind /opt/devices /proc/devices")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"
