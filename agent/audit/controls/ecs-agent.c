@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -291,10 +292,12 @@ static bool bind_is_known(const char *source)
 
 static const char *variable(const struct container_facts *c, const char *name)
 {
-	const char *text = facts_json_find(c->config, "Env", name);
-	size_t n = strlen(name);
+	char prefix[64];
+	const char *text;
 
-	return text && text[n] == '=' ? text + n + 1 : NULL;
+	(void)snprintf(prefix, sizeof(prefix), "%s=", name);
+	text = facts_json_find(c->config, "Env", prefix);
+	return text ? text + strlen(prefix) : NULL;
 }
 
 /* As the agent reads its bools: blanks around the word do not count. */
