@@ -243,7 +243,9 @@ static int bound_logs(struct fix_plan *p, const struct ecs_settings *e)
 		const struct ecs_result *v = ecs_config_get(e->config, rows[i].name);
 		uint64_t n;
 
-		if (v->effective && parse_u64(slice_of(v->effective), 0, UINT64_MAX, &n) == 0 && n > rows[i].most)
+		/* What is out of range bounds nothing, or lets no log be written. */
+		if (v->verdict == ECS_OUT_OF_RANGE ||
+		    (v->effective && parse_u64(slice_of(v->effective), 0, UINT64_MAX, &n) == 0 && n > rows[i].most))
 			r = put(p, e, rows[i].name, rows[i].value);
 	}
 	return r;

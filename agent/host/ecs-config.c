@@ -6,15 +6,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "batten/base/file.h"
 #include "batten/host/go-values.h"
 #include "host/ecs-evaluate-internal.h"
 
 #define MAX_OS_RELEASE (64U << 10)
 #define MAX_SUGGESTIONS 64 /* unknown members that are compared with every field */
+#define MAX_DEVICES (64U << 10)
 #define OS_RELEASE "/etc/os-release"
 
 /* Certificates of the hosts that ecs-init's builds are for. */
@@ -55,6 +58,7 @@ static void loader_done(struct loader *l)
 	for (size_t i = 0; i < l->s.n_init; i++)
 		ecs_lines_done(&l->s.init[i]);
 	free(l->s.os_family);
+	free(l->s.fetcher);
 }
 
 static struct ecs_file *add_file(struct ecs_config *c, const char *path, const char *reader)
@@ -199,10 +203,23 @@ static int load_init(struct loader *l)
 	return r;
 }
 
+/* The socket of credentials-fetcher, which ecs-init hands on without its scheme. */
+static int load_fetcher(struct loader *l)
+{
+	struct ecs_statement st;
+
+	if (!ecs_init_environment_find(&l->s, "CREDENTIALS_FETCHER_HOST", &st) || st.value.n < 7 ||
+	    memcmp(st.value.p, "unix://", 7) != 0)
+		return 0;
+	l->s.fetcher = strndup(st.value.p + 7, st.value.n - 7);
+	return l->s.fetcher ? 0 : -ENOMEM;
+}
+
 struct apply {
 	struct loader *l;
 	struct ecs_document *document;
 	enum ecs_source source;
+	const struct go_json *old_name; /* the last ClusterArn */
 };
 
 /* A member that no variable stands for, or no field at all: a result of its own. */
@@ -237,6 +254,22 @@ static int add_member(struct apply *a, const struct ecs_field *field, const stru
 	return e < 0 ? e : ecs_result_layer(r, &layer, m->raw);
 }
 
+/* Two objects as texts; @added takes the members of both. */
+static int merge_map(const char *first, struct ecs_value *added)
+{
+	bool some = strcmp(added->text, "{}") != 0;
+	char *both;
+
+	if (asprintf(&both, "%.*s%s%s", (int)strlen(first) - 1, first, some ? "," : "}", some ? added->text + 1 : "") < 0) {
+		ecs_value_done(added);
+		return -ENOMEM;
+	}
+	free(added->text);
+	added->text = both;
+	added->zero = false;
+	return 0;
+}
+
 static int on_field(void *userdata, const struct ecs_field *field, const struct go_json *m)
 {
 	struct apply *a = userdata;
@@ -244,19 +277,44 @@ static int on_field(void *userdata, const struct ecs_field *field, const struct 
 								    : NULL;
 	struct ecs_document_value *d;
 	struct ecs_value *v;
-	bool alias = field && strcmp(field->name, "ClusterArn") == 0;
+	struct ecs_value said;
+	int e;
 
 	if (!row)
 		return add_member(a, field, m);
 	d = &a->document->values[row - ecs_variables];
-	/* The old name of Cluster counts in the file only, and only without the new one. */
-	if (alias && (a->source != ECS_FROM_JSON || (d->set && !d->value.zero)))
+	if (strcmp(field->name, "ClusterArn") == 0) {
+		a->old_name = m;
 		return 0;
+	}
 	v = strcmp(field->name, "TaskMetadataBurstRate") == 0 ? &d->value2 : &d->value;
-	ecs_value_done(v);
 	d->set = d->set || v == &d->value;
 	d->set2 = d->set2 || v == &d->value2;
-	return ecs_value_from_json(field, m, v);
+	e = ecs_value_from_json(field, m, &said);
+	/* A second object for the same map adds to the first. */
+	if (e == 0 && field->kind == ECS_MAP && m->type == GO_OBJECT && !v->zero)
+		e = merge_map(v->text, &said);
+	if (e < 0)
+		return e;
+	ecs_value_done(v);
+	*v = said;
+	return 0;
+}
+
+/* The old name of Cluster counts in the file only, and only without the new one. */
+static int apply_old_name(struct apply *a)
+{
+	static const struct ecs_field cluster = { "ClusterArn", "ECS_CLUSTER", ECS_TRIMMED };
+	struct ecs_document_value *d;
+
+	if (!a->old_name || a->source != ECS_FROM_JSON)
+		return 0;
+	d = &a->document->values[ecs_variable_find(slice_of(cluster.variable)) - ecs_variables];
+	if (!d->value.zero)
+		return 0;
+	ecs_value_done(&d->value);
+	d->set = true;
+	return ecs_value_from_json(&cluster, a->old_name, &d->value);
 }
 
 /* Applies an object to a document. @ret_bad: a field whose type does not fit. */
@@ -264,7 +322,8 @@ static int apply_object(struct loader *l, const struct go_json *object, enum ecs
 			struct ecs_field *ret_bad)
 {
 	struct ecs_document *d = source == ECS_FROM_JSON ? &l->s.json : &l->s.user_data;
-	struct apply a = { l, d, source };
+	struct apply a = { l, d, source, NULL };
+	int r;
 
 	if (!d->values) {
 		d->values = calloc(n_ecs_variables, sizeof(*d->values));
@@ -274,7 +333,8 @@ static int apply_object(struct loader *l, const struct go_json *object, enum ecs
 			d->values[i].value.zero = d->values[i].value2.zero = true;
 	}
 	d->applies = true;
-	return ecs_json_apply(object, on_field, &a, ret_bad);
+	r = ecs_json_apply(object, on_field, &a, ret_bad);
+	return r < 0 ? r : apply_old_name(&a);
 }
 
 static unsigned int line_of(struct slice text, size_t at)
@@ -447,6 +507,26 @@ static bool holds_secret(const struct ecs_config *c, const char *path)
 	return false;
 }
 
+/*
+ * The AMI for GPUs on an instance without. Devices tell nothing about a root that is not live, and a
+ * /dev of our own shows none of them: the driver's numbers are asked, too.
+ */
+static bool lacks_gpu(const struct loader *l)
+{
+	const struct ecs_line *line = ecs_lines_find(&l->s.instance, slice_of("ECS_ENABLE_GPU_SUPPORT"));
+	_cleanup_(freep) char *devices = NULL;
+	glob_t found = { 0 };
+	size_t n;
+	bool any;
+
+	if (!l->root->live || !line || !slice_eq(line->value, "true"))
+		return false;
+	any = glob("/dev/nvidia*", GLOB_NOSORT, NULL, &found) == 0;
+	globfree(&found);
+	return !any && file_read_proc(AT_FDCWD, "/proc/devices", MAX_DEVICES, &devices, &n) == 0 &&
+	       !memmem(devices, n, "nvidia", 6);
+}
+
 static int load_all(struct loader *l, const struct ecs_config_options *o)
 {
 	struct ecs_statement st;
@@ -467,10 +547,13 @@ static int load_all(struct loader *l, const struct ecs_config_options *o)
 	if (r == 0)
 		r = load_init(l);
 	if (r == 0)
+		r = load_fetcher(l);
+	if (r == 0)
 		r = load_os_family(l);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(cert_dirs) && !l->s.cert_dir; i++)
 		if (root_stat(l->root, cert_dirs[i], true, &dir) == 0)
 			l->s.cert_dir = cert_dirs[i];
+	l->s.no_gpu = lacks_gpu(l);
 	l->s.external = ecs_init_environment_find(&l->s, "ECS_EXTERNAL", &st) && slice_eq(st.value, "true");
 	return r == 0 ? ecs_evaluate(l->c, &l->s) : r;
 }

@@ -48,7 +48,9 @@ struct ecs_sources {
 	struct ecs_document json, user_data;
 	char *os_family;	    /* built-ins that depend on the host */
 	const char *cert_dir;
+	char *fetcher;		    /* path of CREDENTIALS_FETCHER_HOST, "" for none at all; NULL: not named */
 	bool external;		    /* as ecs-init sees it */
+	bool no_gpu;		    /* the instance's file names GPUs, and a live host has none */
 };
 
 /* What the agent's container gets for a name, if anything. */

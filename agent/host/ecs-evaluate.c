@@ -21,13 +21,8 @@ const char *ecs_built_in(const struct ecs_sources *s, const struct ecs_variable 
 		return s->os_family;
 	if (strcmp(row->name, "SSL_CERT_DIR") == 0)
 		return s->cert_dir;
-	if (strcmp(row->name, "CREDENTIALS_FETCHER_HOST_DIR") == 0) {
-		struct ecs_statement host;
-
-		if (ecs_init_environment_find(s, "CREDENTIALS_FETCHER_HOST", &host) && host.value.n > 7 &&
-		    memcmp(host.value.p, "unix://", 7) == 0)
-			return host.value.p + 7; /* the reader for systemd ends values with NUL */
-	}
+	if (strcmp(row->name, "CREDENTIALS_FETCHER_HOST_DIR") == 0 && s->fetcher)
+		return *s->fetcher ? s->fetcher : NULL;
 	return row->built_in;
 }
 
@@ -46,7 +41,7 @@ bool ecs_environment_find(const struct ecs_sources *s, const char *name, struct 
 		return true;
 	}
 	line = ecs_lines_find(&s->instance, slice_of(name));
-	if (line) {
+	if (line && !(s->no_gpu && strcmp(name, "ECS_ENABLE_GPU_SUPPORT") == 0)) {
 		*ret = (struct ecs_statement){ ECS_FROM_FILE, ECS_INSTANCE_FILE, line->line, line->value, false };
 		return true;
 	}

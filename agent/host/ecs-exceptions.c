@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "batten/host/go-values.h"
 #include "host/ecs-evaluate-internal.h"
@@ -63,6 +64,21 @@ static int trunking(struct ecs_config *c, const struct ecs_sources *s)
 		return 0;
 	e = ecs_result_set(r, slice_of("false"), ECS_FROM_DEFAULT);
 	return e < 0 ? e : ecs_result_judge(r, r->verdict, "off because ECS_ENABLE_TASK_ENI is");
+}
+
+/* On a host without IPv4 the default turns around. */
+static int port_bindings(struct ecs_config *c, const struct ecs_sources *s)
+{
+	struct ecs_result *r = ecs_result_of(c, "ECS_EXCLUDE_IPV6_PORTBINDING");
+	int e;
+
+	if (r->source != ECS_FROM_DEFAULT ||
+	    strcmp(ecs_result_of(c, "ECS_INSTANCE_IP_COMPATIBILITY")->effective, "ipv6") != 0)
+		return 0;
+	e = ecs_result_set(r, slice_of("false"), ECS_FROM_DEFAULT);
+	if (e < 0 || r->verdict != ECS_OK)
+		return e;
+	return ecs_result_judge(r, ECS_OK, "off because ECS_INSTANCE_IP_COMPATIBILITY is ipv6");
 }
 
 /* Bounds of the poll interval are looked at only when somebody polls. */
@@ -169,16 +185,60 @@ static int instance_level(struct ecs_config *c, const struct ecs_sources *s)
 				"writes no log file unless ECS_LOGLEVEL_ON_INSTANCE is set");
 }
 
-/* The same refusal for a format. */
+static bool is_level(const struct ecs_variable *row, struct slice v)
+{
+	for (size_t i = 0; row->words[i]; i++)
+		if (strlen(row->words[i]) == v.n && strncasecmp(row->words[i], v.p, v.n) == 0)
+			return true;
+	return false;
+}
+
+/* Each level that is understood makes the logger start anew, before anything else is looked at. */
+static bool logs_already(struct ecs_config *c, const struct ecs_sources *s)
+{
+	const struct ecs_variable *row = ecs_result_of(c, "ECS_LOGLEVEL")->row;
+	struct slice v, driver;
+
+	if (environment_value(s, "ECS_LOGLEVEL_ON_INSTANCE", &v) && is_level(row, v))
+		return true;
+	return environment_value(s, "ECS_LOGLEVEL", &v) && is_level(row, v) &&
+	       (logger_knows(v) || environment_value(s, "ECS_LOG_DRIVER", &driver));
+}
+
+/* The same refusal for a format; a logger that has started goes on as it is. */
 static int log_format(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "ECS_LOG_OUTPUT_FORMAT");
 
 	if (r->verdict != ECS_OUT_OF_RANGE)
 		return 0;
+	if (strcmp(r->effective, "windows") == 0)
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "the messages alone, without time and level");
+	if (logs_already(c, s)) {
+		if (ecs_result_set(r, slice_of("logfmt"), ECS_FROM_DEFAULT) < 0)
+			return -ENOMEM;
+		return ecs_result_judge(r, ECS_INVALID, "the logger does not know it and goes on with all of its defaults");
+	}
 	if (ecs_result_set(ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), slice_of("none"), ECS_FROM_DEFAULT) < 0)
 		return -ENOMEM;
 	return ecs_result_judge(r, ECS_INVALID, "the logger does not know it and writes no log file");
+}
+
+/* Files of no bytes are never begun: not the log, and not that of credential requests. */
+static int log_size(struct ecs_config *c, const struct ecs_sources *s)
+{
+	struct ecs_result *r = ecs_result_of(c, "ECS_LOG_MAX_FILE_SIZE_MB");
+	bool refused = ecs_result_of(c, "ECS_LOG_OUTPUT_FORMAT")->verdict == ECS_INVALID;
+
+	if (r->verdict != ECS_OUT_OF_RANGE)
+		return 0;
+	if (strcmp(ecs_result_of(c, "ECS_LOG_ROLLOVER_TYPE")->effective, "size") != 0)
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size; nothing asks for it");
+	if (refused && logs_already(c, s))
+		return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size: the log of credential requests is not written");
+	if (ecs_result_set(ecs_result_of(c, "ECS_LOGLEVEL_ON_INSTANCE"), slice_of("none"), ECS_FROM_DEFAULT) < 0)
+		return -ENOMEM;
+	return ecs_result_judge(r, ECS_OUT_OF_RANGE, "no size: no log file is written, nor that of credential requests");
 }
 
 static int prometheus(struct ecs_config *c, const struct ecs_sources *s)
@@ -226,15 +286,29 @@ static int service_accounts(struct ecs_config *c, const struct ecs_sources *s)
 	return e < 0 ? e : ecs_result_judge(r, ECS_IGNORED, "%s, so it stays off", why);
 }
 
-/* Outside of EC2 nobody can be asked for the region. */
+static bool document_speaks(const struct ecs_document *d, const char *name)
+{
+	const struct ecs_document_value *v = document_value(d, name);
+
+	return v && v->set && !v->value.zero;
+}
+
+/*
+ * Outside of EC2 nobody can be asked for the region, and elsewhere nobody is once a document has
+ * said something, though blanks are cut away afterwards.
+ */
 static int region(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "AWS_DEFAULT_REGION");
+	bool outside = environment_true(s, "ECS_EXTERNAL");
 	struct slice v;
 
-	if (!environment_true(s, "ECS_EXTERNAL") || environment_value(s, "AWS_DEFAULT_REGION", &v))
+	if (environment_value(s, r->name, &v))
 		return 0;
-	if (ecs_result_judge(r, ECS_FATAL, "needed outside of EC2: the agent does not start") < 0)
+	if (!outside && (r->effective || !(document_speaks(&s->json, r->name) || document_speaks(&s->user_data, r->name))))
+		return 0;
+	if (ecs_result_judge(r, ECS_FATAL, "%s: the agent does not start",
+			     outside ? "needed outside of EC2" : "nothing but blanks") < 0)
 		return -ENOMEM;
 	return ecs_fatal_add(c, "%s: %s", r->name, r->reason);
 }
@@ -250,11 +324,20 @@ static int external(struct ecs_config *c, const struct ecs_sources *s)
 				s->external ? "false" : "true", s->external ? "true" : "false");
 }
 
-/* For its own start ecs-init knows one spelling. */
+/* For its own start ecs-init knows one spelling, and none in the instance's file without a GPU. */
 static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 {
 	struct ecs_result *r = ecs_result_of(c, "ECS_ENABLE_GPU_SUPPORT");
+	struct ecs_layer layer = { .source = ECS_FROM_FILE, .file = ECS_INSTANCE_FILE, .verdict = ECS_IGNORED };
+	const struct ecs_line *line = ecs_lines_find(&s->instance, slice_of(r->name));
 	struct slice v;
+
+	if (s->no_gpu && !ecs_lines_find(&s->user, slice_of(r->name))) {
+		layer.line = line->line;
+		if (ecs_result_judge(r, ECS_IGNORED, "there is no GPU, so ecs-init leaves it out") < 0)
+			return -ENOMEM;
+		return ecs_result_layer(r, &layer, line->value);
+	}
 
 	if (!environment_true(s, r->name) || (environment_value(s, r->name, &v) && slice_eq(v, "true")))
 		return 0;
@@ -264,8 +347,8 @@ static int gpu(struct ecs_config *c, const struct ecs_sources *s)
 int ecs_exceptions(struct ecs_config *c, const struct ecs_sources *s)
 {
 	static int (*const all[])(struct ecs_config *, const struct ecs_sources *) = {
-		checkpoint,	  trunking, polling,  rates, instance_level, log_format, prometheus,
-		service_accounts, region, external, gpu,
+		checkpoint,	  trunking, port_bindings, polling, rates, instance_level, log_format, log_size,
+		prometheus, service_accounts, region, external, gpu,
 	};
 	int e = 0;
 

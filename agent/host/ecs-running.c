@@ -14,6 +14,7 @@
 
 #include "batten/base/fd.h"
 #include "batten/base/file.h"
+#include "batten/host/go-values.h"
 #include "host/ecs-evaluate-internal.h"
 
 #define MAX_ENVIRON (1U << 20)
@@ -40,6 +41,25 @@ struct ecs_expected *ecs_expected_free(struct ecs_expected *e)
 	return NULL;
 }
 
+/* It crosses Docker's API as JSON, and Go writes U+FFFD there for each byte that is no UTF-8. */
+static char *as_handed_over(struct slice value)
+{
+	char *text = malloc(value.n * 3 + 1), *p = text;
+	uint32_t c;
+	size_t n;
+
+	if (!text)
+		return NULL;
+	for (; (n = go_utf8_next(value, &c)) > 0; value.p += n, value.n -= n) {
+		bool bad = n == 1 && c == 0xfffd;
+
+		memcpy(p, bad ? "\xef\xbf\xbd" : value.p, bad ? 3 : n);
+		p += bad ? 3 : n;
+	}
+	*p = '\0';
+	return text;
+}
+
 int ecs_expected_new(const struct ecs_sources *s, struct ecs_expected **ret)
 {
 	struct ecs_expected *e = calloc(1, sizeof(*e) + n_ecs_variables * sizeof(e->v[0]));
@@ -51,7 +71,7 @@ int ecs_expected_new(const struct ecs_sources *s, struct ecs_expected **ret)
 
 		e->v[e->n].row = &ecs_variables[i];
 		if (ecs_environment_find(s, ecs_variables[i].name, &st)) {
-			e->v[e->n].value = strndup(st.value.p, st.value.n);
+			e->v[e->n].value = as_handed_over(st.value);
 			if (!e->v[e->n].value) {
 				ecs_expected_free(e);
 				return -ENOMEM;

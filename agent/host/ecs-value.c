@@ -306,7 +306,7 @@ static int read_count(const struct ecs_variable *row, struct slice s, struct ecs
 	if (go_parse_int(s, &n) < 0)
 		return judge_bad(v, s, "a whole number");
 	v->zero = false;
-	if (n < 0 && ecs_value_judge(v, ECS_OUT_OF_RANGE, "negative, and used like that") < 0)
+	if (n <= 0 && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no bound: no rolled log is ever deleted") < 0)
 		return -ENOMEM;
 	return ecs_value_set_number(v, n);
 }
@@ -320,7 +320,7 @@ static int read_float(const struct ecs_variable *row, struct slice s, struct ecs
 	if (go_parse_float(s, &f) < 0)
 		return judge_bad(v, s, "a number");
 	v->zero = false;
-	if (!(f > 0 && isfinite(f)) && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no size, and used like that") < 0)
+	if (!ecs_log_size_counts(f) && ecs_value_judge(v, ECS_OUT_OF_RANGE, "no size, and used like that") < 0)
 		return -ENOMEM;
 	return ecs_value_set_text(v, s.p, s.n);
 }
@@ -516,8 +516,11 @@ static int read_driver_for_init(const struct ecs_variable *row, struct slice s, 
 
 static int read_endpoint_for_init(const struct ecs_variable *row, struct slice s, struct ecs_value *v)
 {
+	bool docker = strcmp(row->name, "DOCKER_HOST") == 0;
+
 	if (!begins_with(s, "unix://"))
-		return ecs_value_judge(v, ECS_INVALID, "ecs-init takes unix:// URLs only and mounts /var/run");
+		return ecs_value_judge(v, ECS_INVALID, "ecs-init takes unix:// URLs only and %s",
+				       docker ? "mounts /var/run" : "keeps its own socket");
 	v->zero = false;
 	return ecs_value_set_text(v, s.p, s.n);
 }
@@ -535,7 +538,7 @@ int ecs_value_for_init(const struct ecs_variable *row, struct slice text, struct
 		r = read_bool_exact(row, text, &v);
 	else if (row->kind == ECS_LOG_DRIVER)
 		r = read_driver_for_init(row, text, &v);
-	else if (strcmp(row->name, "DOCKER_HOST") == 0)
+	else if (strcmp(row->name, "DOCKER_HOST") == 0 || strcmp(row->name, "CREDENTIALS_FETCHER_HOST") == 0)
 		r = read_endpoint_for_init(row, text, &v);
 	else
 		return ecs_value_from_text(row, text, ret);

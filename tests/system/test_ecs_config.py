@@ -142,6 +142,27 @@ def test_a_key_id_is_masked_anywhere(batten, scratch):
     assert by_name(get(batten, root))["ECS_CLUSTER"]["effective"] == "***"
 
 
+@pytest.mark.parametrize("host,directory", [
+    ("unix:///run/x.sock", "/run/x.sock"), ("unix://", None), ("/run/x.sock", "default"), ("", "default"),
+])
+def test_the_socket_that_init_hands_on(batten, scratch, host, directory):
+    """Without its scheme and without what stands behind it in the file."""
+    root = make(scratch / "r", f"CREDENTIALS_FETCHER_HOST={host}\nECS_LOGLEVEL=warn\nECS_CLUSTER=a\n")
+    default = "/var/credentials-fetcher/socket/credentials_fetcher.sock"
+    v = by_name(get(batten, root))["CREDENTIALS_FETCHER_HOST_DIR"]
+    assert v["effective"] == (default if directory == "default" else directory)
+
+
+@pytest.mark.parametrize("line,bindings", [
+    ("", "false"), ("ECS_EXCLUDE_IPV6_PORTBINDING=yes", "false"), ("ECS_EXCLUDE_IPV6_PORTBINDING=true", "true"),
+])
+def test_a_host_without_ipv4_shows_its_bindings(batten, scratch, line, bindings):
+    root = make(scratch / "r", f"ECS_INSTANCE_IP_COMPATIBILITY=IPv6\n{line}\n")
+    assert by_name(get(batten, root))["ECS_EXCLUDE_IPV6_PORTBINDING"]["effective"] == bindings
+    root = make(scratch / "v4", f"ECS_INSTANCE_IP_COMPATIBILITY=ipv4\n{line}\n")
+    assert by_name(get(batten, root))["ECS_EXCLUDE_IPV6_PORTBINDING"]["effective"] == "true"
+
+
 @pytest.mark.parametrize("path", ["etc/ecs/ecs.config", "var/lib/ecs/ecs.config", "etc/ecs/ecs.config.json"])
 def test_files_that_are_not_what_they_should_be(batten, scratch, path):
     outside = scratch / "outside"
@@ -266,8 +287,11 @@ class Agent:
         directory.mkdir()
         self.file = directory / "ecs.config"
         space.run("sh", "-c", f"mkdir -p /etc/ecs && mount --bind {directory} /etc/ecs")
-        self.process = space.start("env", "-i", *[f"{k}={v}" for k, v in environment.items()],
-                                   "bash", "-c", f"exec -a {name} sleep 100")
+        self.start(environment, name)
+
+    def start(self, environment, name="/agent"):
+        self.process = self.space.start("env", "-i", *[f"{k}={v}" for k, v in environment.items()],
+                                        "bash", "-c", f"exec -a {name} sleep 100")
         lab.wait_for(lambda: pathlib.Path(f"/proc/{self.process.pid}/cmdline").read_bytes().startswith(name.encode()),
                      "the agent")
 
@@ -309,3 +333,33 @@ def test_the_running_agent_is_compared(spaces, scratch):
     assert values["ECS_TASK_PIDS_LIMIT"]["drift"] and values["ECS_TASK_PIDS_LIMIT"]["running"] is None
     assert values["AWS_SECRET_ACCESS_KEY"]["drift"] and values["AWS_SECRET_ACCESS_KEY"]["running"] == "***"
     assert "drift" not in values["ECS_CLUSTER"]
+    # A byte that is no UTF-8 does not get through Docker's API as it is.
+    agent.file.write_bytes(b"ECS_CLUSTER=prod\nECS_AWSVPC_BLOCK_IMDS=true\nAWS_SECRET_ACCESS_KEY=" + SECRET.encode() +
+                           b"\nECS_NVIDIA_RUNTIME=caf\xe9\xe2\x82\n")
+    agent.process.kill()
+    agent.process.wait()
+    agent.start(BUILT_IN | {"ECS_CLUSTER": "prod", "ECS_AWSVPC_BLOCK_IMDS": "true", "AWS_SECRET_ACCESS_KEY": SECRET,
+                            "ECS_NVIDIA_RUNTIME": "caf\ufffd\ufffd\ufffd"})
+    assert [v["name"] for v in agent.config()["variables"] if v.get("drift")] == []
+
+
+def test_the_instance_without_the_gpu_of_its_image(spaces, scratch):
+    """The line of the AMI for GPUs reaches the agent only where there is one."""
+    space = spaces.new("host", mounts=True)
+    space.run("sh", "-c", "mount -t tmpfs none /opt && mkdir -p /opt/u /opt/w && mount -t overlay -o "
+              "lowerdir=/etc,upperdir=/opt/u,workdir=/opt/w overlay /etc && mount -t tmpfs none /var/lib && "
+              "mkdir /var/lib/ecs && echo ECS_ENABLE_GPU_SUPPORT=true >/var/lib/ecs/ecs.config && mount -t tmpfs none /dev")
+    agent = Agent(space, scratch, BUILT_IN | {"ECS_CLUSTER": "prod"})
+    agent.file.write_text("ECS_CLUSTER=prod\n")
+    v = by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]
+    assert (v["effective"], v["verdict"], "drift" in v) == ("false", "ignored", False)
+    assert [(x["file"], x["line"], x["verdict"]) for x in v["layers"]] == [("/var/lib/ecs/ecs.config", 1, "ignored")]
+    # The user's file is not asked whether there is one.
+    agent.file.write_text("ECS_CLUSTER=prod\nECS_ENABLE_GPU_SUPPORT=true\n")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"
+    agent.file.write_text("ECS_CLUSTER=prod\n")
+    space.run("touch", "/dev/nvidia0")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"
+    # With a /dev of one's own the driver still tells.
+    space.run("sh", "-c", "rm /dev/nvidia0 && echo '195 nvidia' >/opt/devices && mount --bind /opt/devices /proc/devices")
+    assert by_name(agent.config())["ECS_ENABLE_GPU_SUPPORT"]["effective"] == "true"

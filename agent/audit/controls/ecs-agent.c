@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/base/fd.h"
+#include "batten/host/ecs-config.h"
+#include "batten/host/go-values.h"
 
 #define INTROSPECTION_PORT 51678
 #define CREDENTIALS "169.254.170.2"
@@ -307,20 +310,30 @@ static bool bind_is_known(const char *source)
 
 static const char *variable(const struct container_facts *c, const char *name)
 {
-	const char *text = facts_json_find(c->config, "Env", name);
-	size_t n = strlen(name);
+	char prefix[64];
+	const char *text;
 
-	return text && text[n] == '=' ? text + n + 1 : NULL;
+	(void)snprintf(prefix, sizeof(prefix), "%s=", name);
+	text = facts_json_find(c->config, "Env", prefix);
+	return text ? text + strlen(prefix) : NULL;
 }
 
+/* As the agent reads its bools: blanks around the word do not count. */
 static bool is_true(const char *value)
 {
-	static const char *const words[] = { "1", "t", "T", "true", "TRUE", "True" };
+	bool b = false;
 
-	for (size_t i = 0; value && i < ARRAY_SIZE(words); i++)
-		if (strcmp(value, words[i]) == 0)
-			return true;
-	return false;
+	return value && go_parse_bool(go_trim_space(slice_of(value)), &b) == 0 && b;
+}
+
+/* A size of no bytes, and files that begin anew by size: the agent never begins one. */
+static bool has_no_log_size(const struct container_facts *agent)
+{
+	const char *size = variable(agent, "ECS_LOG_MAX_FILE_SIZE_MB"), *type = variable(agent, "ECS_LOG_ROLLOVER_TYPE");
+	double megabytes;
+
+	return size && go_parse_float(slice_of(size), &megabytes) == 0 && !ecs_log_size_counts(megabytes) &&
+	       (!type || !*type || strcmp(type, "size") == 0);
 }
 
 /* The agent is known by its mounts, and is of no task. */
@@ -436,6 +449,8 @@ static int check_logs(struct audit *a, const struct control *c, const struct sub
 		evidence_add(&e, "%lld MiB of logs: nothing rotates them", total >> 20);
 	if (agent && is_true(variable(agent, "ECS_AUDIT_LOGFILE_DISABLED")))
 		evidence_add(&e, "requests for credentials are not logged (ECS_AUDIT_LOGFILE_DISABLED)");
+	if (agent && has_no_log_size(agent))
+		evidence_add(&e, "neither requests for credentials nor anything else is logged (ECS_LOG_MAX_FILE_SIZE_MB)");
 	tail = read_tail(a, LOG_DIRECTORY "/ecs-agent.log");
 	if (tail && strstr(tail, "Invalid format for"))
 		evidence_add(&e, "the agent says that it ignored a setting (\"Invalid format for\")");

@@ -309,18 +309,18 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 	return 0;
 }
 
-static bool cleanup_is_off(const struct container_facts *agent)
+/* NAME=VALUE with one of the agent's words for true, and blanks around it if there are. */
+static bool is_switched_on(const char *assignment)
 {
-	static const char name[] = "ECS_DISABLE_IMAGE_CLEANUP=";
-	const char *text = agent ? facts_json_find(agent->config, "Env", name) : NULL;
-	bool off;
+	bool b = false;
 
-	return text && go_parse_bool(slice_of(text + sizeof(name) - 1), &off) == 0 && off;
+	return assignment && go_parse_bool(go_trim_space(slice_of(strchr(assignment, '=') + 1)), &b) == 0 && b;
 }
 
 static int check_pile(struct audit *a, const struct control *c, const struct subject *s)
 {
 	uint64_t most = audit_parameter(a, "unused-images-max", 10);
+	const struct container_facts *agent = facts_agent(a->facts);
 	const struct image_facts *list;
 	struct evidence e = { 0 };
 	size_t n = facts_images(a->facts, &list), n_unused = 0;
@@ -331,7 +331,7 @@ static int check_pile(struct audit *a, const struct control *c, const struct sub
 		audit_not_applicable(a, s, "there is no image");
 		return 0;
 	}
-	if (cleanup_is_off(facts_agent(a->facts)))
+	if (agent && is_switched_on(facts_json_find(agent->config, "Env", "ECS_DISABLE_IMAGE_CLEANUP=")))
 		evidence_add(&e, "the agent's image cleanup is off");
 	if (n_unused > most)
 		evidence_add(&e, "%zu of %zu images are used by no container", n_unused, n);

@@ -205,6 +205,12 @@ const struct ecs_result *ecs_config_get(const struct ecs_config *c, const char *
 /* Is a bool variable's effective value true? */
 bool ecs_config_is_true(const struct ecs_config *c, const char *name);
 
+/* Does the agent begin log files of that size? It goes on with whole bytes in 64 bits. */
+static inline bool ecs_log_size_counts(double megabytes)
+{
+	return megabytes * 1e6 >= 1 && megabytes * 1e6 < 0x1p63;
+}
+
 /*
  * ecs_config_compare - hold the files against an environment that is in use
  * @environ_block: NUL-separated NAME=VALUE, as in /proc/PID/environ
