@@ -507,6 +507,14 @@ static bool holds_secret(const struct ecs_config *c, const char *path)
 	return false;
 }
 
+static bool has_gpu_driver(void)
+{
+	_cleanup_(freep) char *devices = NULL;
+	size_t n;
+
+	return file_read_proc(AT_FDCWD, "/proc/devices", MAX_DEVICES, &devices, &n) < 0 || memmem(devices, n, "nvidia", 6);
+}
+
 /*
  * The AMI for GPUs on an instance without. Devices tell nothing about a root that is not live, and a
  * /dev of our own shows none of them: the driver's numbers are asked, too.
@@ -514,17 +522,14 @@ static bool holds_secret(const struct ecs_config *c, const char *path)
 static bool lacks_gpu(const struct loader *l)
 {
 	const struct ecs_line *line = ecs_lines_find(&l->s.instance, slice_of("ECS_ENABLE_GPU_SUPPORT"));
-	_cleanup_(freep) char *devices = NULL;
 	glob_t found = { 0 };
-	size_t n;
 	bool any;
 
 	if (!l->root->live || !line || !slice_eq(line->value, "true"))
 		return false;
 	any = glob("/dev/nvidia*", GLOB_NOSORT, NULL, &found) == 0;
 	globfree(&found);
-	return !any && file_read_proc(AT_FDCWD, "/proc/devices", MAX_DEVICES, &devices, &n) == 0 &&
-	       !memmem(devices, n, "nvidia", 6);
+	return !any && !has_gpu_driver();
 }
 
 static int load_all(struct loader *l, const struct ecs_config_options *o)
