@@ -35,10 +35,43 @@ static int mend_ecs_file(struct fix_plan *p, const struct mender *m, const struc
 	return narrow(p, f->subject.name, most);
 }
 
+/* "userns-remap" keeps what it stores in a directory "UID.GID" of Docker's own: is @gid such a GID? */
+static bool is_remapped(struct facts *f, const char *top, gid_t gid)
+{
+	const char *const *names;
+	int n = gid != 0 ? facts_list(f, top, &names) : 0;
+
+	for (int i = 0; i < n; i++) {
+		unsigned int uid, of;
+		int end = 0;
+
+		if (sscanf(names[i], "%u.%u%n", &uid, &of, &end) == 2 && names[i][end] == '\0' && of == gid)
+			return true;
+	}
+	return false;
+}
+
+/* As dockerd makes it: root in the containers passes by its group, and without it they would not run any more. */
+static int mend_docker_root(struct fix_plan *p, const char *path, mode_t most)
+{
+	struct snapshot *s;
+	int r = plan_node(p, path, &s);
+
+	if (r < 0)
+		return r;
+	if (!is_remapped(p->audit->facts, path, s->gid))
+		return narrow(p, path, most);
+	s->mode = (s->mode & 0710) | 0010;
+	s->uid = 0;
+	return 1;
+}
+
 static int mend_docker_file(struct fix_plan *p, const struct mender *m, const struct finding *f)
 {
 	mode_t most = docker_file_mode(p->audit, f->subject.name);
 
+	if (strcmp(f->subject.name, "/var/lib/docker") == 0)
+		return mend_docker_root(p, f->subject.name, most);
 	return most ? narrow(p, f->subject.name, most) : -ENOENT;
 }
 

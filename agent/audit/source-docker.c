@@ -152,6 +152,7 @@ static int add_daemon(struct round *r, json_t *document)
 		{ "list", "/containers/json", REQUIRED },
 		{ "images", "/images/json", REQUIRED },
 		{ "bridge", "/networks/bridge", OPTIONAL }, /* may have been switched off */
+		{ "networks", "/networks", OPTIONAL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

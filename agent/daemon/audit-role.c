@@ -59,6 +59,7 @@ static const struct {
 	{ ASK_DOCKER, "/_ping", NULL },		  { ASK_DOCKER, "/info", NULL },
 	{ ASK_DOCKER, "/version", NULL },	  { ASK_DOCKER, "/containers/json", NULL },
 	{ ASK_DOCKER, "/images/json", NULL },	  { ASK_DOCKER, "/networks/bridge", NULL },
+	{ ASK_DOCKER, "/networks", NULL },
 	{ ASK_DOCKER, "/containers/", "/json" },  { ASK_DOCKER, "/images/", "/json" },
 	{ ASK_DOCKER, "/images/", "/history" },	  { ASK_DOCKER, "/exec/", "/json" },
 	{ ASK_AGENT, "/v1/metadata", NULL },	  { ASK_AGENT, "/v1/tasks", NULL },

@@ -17,6 +17,7 @@
  *   "profile"    an audit profile
  *   "now"        seconds since the epoch
  *   "expect"     texts that must stand in the evidence of findings with the case's status
+ *   "severity"   that one of them must have
  */
 #include "unit.h"
 

@@ -23,8 +23,16 @@ static void print_findings(const struct audit *a)
 			    a->findings[i].evidence);
 }
 
+static bool any_as_grave(const struct audit *a, enum status wanted, const char *severity)
+{
+	for (size_t i = 0; i < a->n_findings; i++)
+		if (a->findings[i].status == wanted && strcmp(severity_name(a->findings[i].severity), severity) == 0)
+			return true;
+	return false;
+}
+
 /* The case's own status must occur; beside "pass" no failure may, beside "not_applicable" nothing. */
-static const char *judge(const struct audit *a, enum status wanted, json_t *expect)
+static const char *judge(const struct audit *a, enum status wanted, json_t *expect, const char *severity)
 {
 	const json_t *v;
 	size_t k;
@@ -37,6 +45,8 @@ static const char *judge(const struct audit *a, enum status wanted, json_t *expe
 		return "something applied";
 	if (wanted == STATUS_PASS && a->n_status[STATUS_FAIL] + a->n_status[STATUS_DRIFT] + a->n_status[STATUS_UNKNOWN])
 		return "something failed";
+	if (severity && !any_as_grave(a, wanted, severity))
+		return "no finding of the wanted severity";
 	json_array_foreach(expect, k, v)
 	{
 		bool found = false;
@@ -76,7 +86,8 @@ static bool run_case(const struct control *c, json_t *fixture, json_t *test, enu
 	o.profile = profile;
 	assert_int_equal(facts_open(&facts, &(struct facts_options){ .root = root, .stand_in = world }, &d), 0);
 	assert_int_equal(audit_run(&a, facts, &o), 0);
-	wrong = judge(&a, wanted, json_object_get(world, "expect"));
+	wrong = judge(&a, wanted, json_object_get(world, "expect"),
+		      json_string_value(json_object_get(world, "severity")));
 	if (facts_touched(facts) & ~control_sources(c))
 		wrong = "looks at a source that its row does not name";
 	if (wrong) {

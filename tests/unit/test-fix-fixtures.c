@@ -8,6 +8,8 @@
  *   "later"   the control fails still, for what was there before: the proof is pending
  *   "final"   there is no way back, and undoing it is refused
  *
+ * "mended" {path: "0710 0:0"} names modes and owners that files must have then.
+ *
  * Docker, the agent, the guard and services are stand-ins that do what the real ones would do with the
  * files as they are: dockerd takes its settings from daemon.json, the agent its environment from
  * ecs.config.
@@ -439,6 +441,28 @@ static bool left_says(json_t *result, const char *words)
 	return false;
 }
 
+static const char *not_as_wanted(struct world *w, json_t *mended)
+{
+	static char text[512];
+	const char *path;
+	struct stat st;
+	json_t *v;
+
+	json_object_foreach(mended, path, v)
+	{
+		char full[256], is[64];
+
+		(void)snprintf(full, sizeof(full), "%s%s", w->root, path);
+		assert_int_equal(lstat(full, &st), 0);
+		(void)snprintf(is, sizeof(is), "%04o %u:%u", st.st_mode & 07777, st.st_uid, st.st_gid);
+		if (strcmp(is, json_string_value(v)) == 0)
+			continue;
+		(void)snprintf(text, sizeof(text), "%s is %s, wanted %s", path, is, json_string_value(v));
+		return text;
+	}
+	return NULL;
+}
+
 static const char *undo_all(struct fix *f, json_t *result, bool final)
 {
 	static char text[1024];
@@ -496,6 +520,9 @@ static const char *try_case(struct world *w, const struct control *c, struct fix
 	}
 	if (!bad && later)
 		return "nothing is left for later";
+	bad = not_as_wanted(w, json_object_get(test, "mended"));
+	if (bad)
+		return bad;
 	assert_int_equal(fix_run(f, q, &second, &d), 0);
 	json_array_foreach(json_object_get(second, "fixes"), i, v)
 		if (json_array_size(json_object_get(v, "files")) > 0)

@@ -169,8 +169,20 @@ bool seccomp_profile_allows_all(const char *text, size_t n)
 	return true;
 }
 
-/* "seccomp={...}": the text of the profile that it was started with. */
-static bool profile_allows_all(const struct container_facts *c)
+const char *seccomp_default_allows_all(struct audit *a)
+{
+	const char *option = facts_json_find(facts_docker(a->facts, "info"), "SecurityOptions", "name=seccomp");
+	const char *profile = option ? strstr(option, "profile=") : NULL, *text;
+	size_t n;
+
+	if (profile && profile[8] == '/' && facts_read(a->facts, profile + 8, &text, &n) == 0 &&
+	    seccomp_profile_allows_all(text, n))
+		return profile + 8;
+	return NULL;
+}
+
+/* "seccomp={...}": the text of the profile that it was started with. NULL: the daemon's, unless it is privileged. */
+static const char *own_profile(const struct container_facts *c)
 {
 	const json_t *v;
 	size_t i;
@@ -178,15 +190,15 @@ static bool profile_allows_all(const struct container_facts *c)
 	json_array_foreach(json_object_get(c->host_config, "SecurityOpt"), i, v) {
 		const char *text = json_string_value(v);
 
-		if (text && (strncmp(text, "seccomp=", 8) == 0 || strncmp(text, "seccomp:", 8) == 0) &&
-		    seccomp_profile_allows_all(text + 8, strlen(text + 8)))
-			return true;
+		if (text && (strncmp(text, "seccomp=", 8) == 0 || strncmp(text, "seccomp:", 8) == 0))
+			return text + 8;
 	}
-	return false;
+	return NULL;
 }
 
 int check_seccomp(struct audit *a, const struct control *c, const struct subject *s)
 {
+	const char *own = own_profile(s->container), *inherited;
 	struct evidence e = { 0 };
 
 	if (!container_has_process(a, s))
@@ -201,8 +213,11 @@ int check_seccomp(struct audit *a, const struct control *c, const struct subject
 		if (p->seccomp != 2)
 			evidence_add(&e, "process %d (%s) runs with Seccomp: %d", p->pid, p->name, p->seccomp);
 	}
-	if (profile_allows_all(s->container))
+	inherited = own || s->container->privileged ? NULL : seccomp_default_allows_all(a);
+	if (own && seccomp_profile_allows_all(own, strlen(own)))
 		evidence_add(&e, "the profile that it was started with allows every system call");
+	if (inherited)
+		evidence_add(&e, "it has no profile of its own, and the daemon's, %s, allows every system call", inherited);
 	if (e.n_parts + e.n_left_out > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else

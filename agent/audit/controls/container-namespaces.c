@@ -257,6 +257,7 @@ static const struct sensitive_path {
 	{ "/sys/kernel", BELOW },
 	{ "/sys/fs/bpf", BELOW },
 	{ "/sys/fs/cgroup", BELOW },
+	{ "/run/dbus", BELOW },
 	{ "/run/systemd", BELOW },
 	{ "/run/batten", BELOW },
 	{ "/run/containerd", BELOW },
@@ -350,6 +351,20 @@ static const char *shows(struct audit *a, const struct subject *s, const struct 
 	return NULL;
 }
 
+/*
+ * The socket in @path through which root in a container starts units on the host: a socket is connected to on a
+ * read-only mount as well. "/" alone has none: /run is a mount of its own. NULL: there is none.
+ */
+static const char *socket_of_manager(const char *path)
+{
+	static const char *const sockets[] = { "/run/dbus/system_bus_socket", "/run/systemd/private" };
+
+	for (size_t i = 0; strcmp(path, "/") != 0 && i < ARRAY_SIZE(sockets); i++)
+		if (path_within(sockets[i], path))
+			return sockets[i];
+	return NULL;
+}
+
 /* Beside "mounted": what a task definition or a command line gave it of /dev. */
 static bool add_devices(struct evidence *e, const struct container_facts *c)
 {
@@ -389,16 +404,21 @@ int check_host_paths(struct audit *a, const struct control *c, const struct subj
 	for (int i = 0; i < n; i++) {
 		const struct mount *m = &list[i];
 		bool writable = !mount_option(m->options, "ro");
-		const char *shown;
+		const char *shown, *socket;
 
 		if (!m->host_path || is_furniture(s->container, m))
 			continue;
 		shown = shows(a, s, m, writable);
 		if (!shown && is_ordinary(a, s, m->host_path))
 			continue;
-		if (shown && !came_with(m, told, n_told, writable)) {
-			evidence_add(&e, "%s is mounted at %s, %s", shown, m->point, writable ? "writable" : "read-only");
-			if (writable)
+		socket = shown ? socket_of_manager(shown) : NULL;
+		if (shown && !came_with(m, told, n_told, writable || socket)) {
+			evidence_add(&e, "%s is mounted at %s, %s%s%s%s", shown, m->point, writable ? "writable" : "read-only",
+				     socket ? ": whoever connects to " : "",
+				     !socket			   ? "" :
+				     strcmp(socket, shown) == 0 ? "it" : socket,
+				     socket ? " gives orders to systemd" : "");
+			if (writable || socket)
 				severity = SEV_HIGH;
 			if (n_told < MAX_TOLD)
 				told[n_told++] = m;

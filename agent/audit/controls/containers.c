@@ -156,6 +156,7 @@ static const struct control controls[] = {
 		.remedy = "remove seccomp=unconfined, privileged, or the daemon-wide profile that loads nothing",
 		.severity = SEV_HIGH,
 		.needs = NEEDS_DOCKER | NEEDS_PROC,
+		.also = NEEDS_FILES,
 		.cis_docker = "5.22",
 		.nist = "4.4.3",
 		.check = check_seccomp,

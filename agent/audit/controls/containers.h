@@ -17,6 +17,9 @@ CONTAINER_CHECK(check_not_root);
 CONTAINER_CHECK(check_seccomp);
 /* Does the profile's text, JSON as Docker takes it, refuse nothing? */
 bool seccomp_profile_allows_all(const char *text, size_t n);
+
+/* The file that the daemon gives to every container when it allows everything; NULL when it does not. */
+const char *seccomp_default_allows_all(struct audit *a);
 CONTAINER_CHECK(check_lsm);
 CONTAINER_CHECK(check_no_new_privs);
 

@@ -31,15 +31,32 @@ int check_bridge_traffic(struct audit *a, const struct control *c, const struct 
 	return 0;
 }
 
+/* "bridge": "none" takes the default one away, and no other. Return: is there a network to filter for? */
+static bool any_bridge(const json_t *networks)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(networks, i, v) {
+		if (strcmp(facts_json_string(v, "Driver", ""), "bridge") == 0)
+			return true;
+	}
+	return false;
+}
+
 int check_packet_filter(struct audit *a, const struct control *c, const struct subject *s)
 {
+	const json_t *networks = facts_docker(a->facts, "networks");
 	const struct daemon_settings *d;
 	int r = daemon_settings(a->facts, &d);
 
 	if (r < 0)
 		return r;
-	if (!facts_docker(a->facts, "bridge")) {
-		audit_not_applicable(a, s, "Docker has no bridge to filter for");
+	if (!facts_docker(a->facts, "bridge") && !any_bridge(networks)) {
+		if (networks)
+			audit_not_applicable(a, s, "Docker has no bridge to filter for");
+		else
+			audit_unknown(a, s, "Docker has no default bridge, and does not list its networks");
 		return 0;
 	}
 	if (!daemon_switch(d, "iptables", true))

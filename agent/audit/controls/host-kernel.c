@@ -161,7 +161,7 @@ int check_unprivileged_bpf(struct audit *a, const struct control *c, const struc
 	return 0;
 }
 
-/* A core dump that is piped to a program or written by root's rules may carry a task's secrets. */
+/* A core dump may carry a task's secrets: a program or a directory of the host's is to take it, or nobody at all. */
 static void check_core_pattern(struct audit *a)
 {
 	struct subject s = audit_subject(a, SUBJECT_SETTING, "kernel.core_pattern");
@@ -169,7 +169,7 @@ static void check_core_pattern(struct audit *a)
 
 	if (!text)
 		audit_not_applicable(a, &s, "this kernel has no kernel.core_pattern");
-	else if (text[0] == '|' || text[0] == '/' || strcmp(text, "core") == 0 || strcmp(text, "") == 0)
+	else if (text[0] == '|' || text[0] == '/' || strcmp(text, "") == 0)
 		audit_pass(a, &s, "kernel.core_pattern is \"%s\"", text);
 	else
 		audit_fail_as(a, &s, SEV_LOW, "kernel.core_pattern is \"%s\": dumps land in whatever directory "

@@ -286,16 +286,18 @@ static const char *registry_of(struct audit *a, const char *reference)
 
 static int check_origin(struct audit *a, const struct control *c, const struct subject *s)
 {
-	const char *digest = facts_json_find(s->image_facts->summary, "RepoDigests", "");
-	const char *registry = registry_of(a, digest ? digest : s->name);
+	/* Only a registry gives a digest; a name can be given to anything. Docker below 24 says "<none>@<none>". */
+	const char *found = facts_json_find(s->image_facts->summary, "RepoDigests", "");
+	const char *digest = found && strncmp(found, "<none>", 6) != 0 ? found : NULL;
+	const char *registry = digest ? registry_of(a, digest) : NULL;
 	int64_t created = facts_json_int(s->image_facts->summary, "Created", 0);
 	/* Who builds so that the result is the same each time sets the clock to 0, or to nothing at all. */
 	int64_t days = created > 0 ? (a->options.now - created) / DAY : 0;
 	int64_t most = (int64_t)audit_parameter(a, "image-max-age-days", 90);
 	struct evidence e = { 0 };
 
-	if (audit_has_list(a, "registries") && !audit_listed(a, "registries", registry))
-		evidence_add(&e, "it comes from %s", digest ? registry : "nowhere: it was built or loaded here");
+	if (audit_has_list(a, "registries") && !(registry && audit_listed(a, "registries", registry)))
+		evidence_add(&e, "it comes from %s", registry ? registry : "nowhere: it was built or loaded here");
 	if (days > most)
 		evidence_add(&e, "it is %lld days old", (long long)days);
 	if (strlen(s->name) > 7 && strcmp(s->name + strlen(s->name) - 7, ":latest") == 0)
@@ -303,9 +305,9 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 	if (e.n_parts > 0)
 		audit_fail(a, s, "%s", evidence_text(&e));
 	else if (created > 0)
-		audit_pass(a, s, "%lld days old%s%s", (long long)days, digest ? ", from " : "", digest ? registry : "");
+		audit_pass(a, s, "%lld days old%s%s", (long long)days, registry ? ", from " : "", registry ? registry : "");
 	else
-		audit_pass(a, s, "it does not say when it was built%s%s", digest ? ", from " : "", digest ? registry : "");
+		audit_pass(a, s, "it does not say when it was built%s%s", registry ? ", from " : "", registry ? registry : "");
 	return 0;
 }
 

@@ -204,7 +204,7 @@ size_t facts_images(struct facts *f, const struct image_facts **ret);
 /* The ECS agent's container, NULL when it is none (not running, or a plain process). */
 const struct container_facts *facts_agent(struct facts *f);
 
-/* "info", "version", "bridge" (GET /networks/bridge), "execs"; NULL when Docker did not say. */
+/* "info", "version", "bridge" (GET /networks/bridge), "networks", "execs"; NULL when Docker did not say. */
 const json_t *facts_docker(struct facts *f, const char *what);
 
 /* Is the clock kept right? 1 yes, 0 no, -1 when that cannot be told. */
