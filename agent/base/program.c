@@ -144,7 +144,7 @@ int program_run(const char *const *argv, int keep, unsigned int timeout_ms, stru
 	if (r >= 0)
 		r = start(&pid, argv, keep, to, (char *const *)environment);
 	bytes_done(&text);
-	to = fd_close(to);
+	(void)fd_close(fd_take(&to));
 	if (r >= 0)
 		r = listen_to(pid, from, timeout_ms, out, &status);
 	if (r < 0)
