@@ -517,6 +517,10 @@ static void audit_records_are_read(void **state)
 		"[  12.5] audit: type=1326 audit(1700000001.000:43): pid=7 exe=\"/usr/bin/x\" sig=31 arch=40000003 syscall=102 "
 		"compat=1 ip=0x7f code=0x0\n"
 		"type=SECCOMP msg=audit(1700000002.000:44): exe=\"/x\" sig=0 arch=x86_64 syscall=clone3 code=0x50026\n"
+		/* As auditd adds to it, and as ausearch -i tells it. */
+		"type=SECCOMP msg=audit(1700000002.000:45): exe=\"/x\" sig=0 arch=c000003e syscall=321 code=0x50001\035ARCH=x86_64 "
+		"SYSCALL=bpf\n"
+		"type=SECCOMP msg=audit(1700000002.000:46): exe=/x sig=SIG0 arch=x86_64 syscall=acct code=errno\n"
 		"type=CWD msg=audit(1700000002.000:44): cwd=\"/\"\n";
 	struct observation *o = NULL;
 	struct diag d = { 0 };
@@ -527,6 +531,9 @@ static void audit_records_are_read(void **state)
 	assert_int_equal(observation_find(o, ABI_X86, "socketcall")->phases, PHASE_START);
 	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->phases, 0);
 	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->denied, DENIED_ENOSYS);
+	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->phases, 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->denied, DENIED_EPERM);
+	assert_int_equal(observation_find(o, ABI_X86_64, "acct")->phases, 0);
 	observation_free(o);
 	o = NULL;
 	assert_int_equal(import_audit("type=SECCOMP arch=c000003e\n", 27, "audit", &o, &d), -EINVAL);
