@@ -509,6 +509,54 @@ static void strace_is_read_in_all_its_forms(void **state)
 	observation_free(o);
 }
 
+static unsigned int phases_of(const struct observation *o, enum abi a, const char *name)
+{
+	const struct observed_call *c = observation_find(o, a, name);
+
+	return c ? c->phases : 0;
+}
+
+static void strace_of_32_bit_code_is_told_apart(void **state)
+{
+	/* Alone a task has no id before its lines; into a file its mode is not written. */
+	static const char *const traces[] = {
+		"execve(\"./x\", [\"./x\"], 0x7ffff62c3450 /* 37 vars */) = 0\n"
+		"[ Process PID=6320 runs in 32 bit mode. ]\n"
+		"getuid()                                = 0\n"
+		"waitpid(-1, NULL, 0)                    = 6321\n",
+		"6349  execve(\"./x\", [\"./x\"], 0x7ffc419cf128 /* 37 vars */) = 0\n"
+		"6350  waitpid(-1,  <unfinished ...>\n"
+		"6350  <... waitpid resumed>NULL, 0)     = 6350\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(traces); i++) {
+		struct observation *o = imported(traces[i]);
+
+		assert_int_equal(phases_of(o, ABI_X86_64, "execve"), PHASE_START);
+		assert_int_equal(phases_of(o, ABI_X86_64, "waitpid"), 0);
+		assert_int_equal(phases_of(o, ABI_X86, "waitpid"), PHASE_START);
+		assert_int_equal(phases_of(o, ABI_X86, "getuid"), i == 0 ? PHASE_START : 0);
+		observation_free(o);
+	}
+}
+
+static void strace_is_read_whatever_else_stands_there(void **state)
+{
+	struct observation *o = imported(
+		"[pid  6918<sh>] dup(3) = 4\n"
+		"6946<a name>  getuid() = 0\n"
+		"syscall_0x27(0, 0, 0, 0, 0x1, 0x1) = 7\n"
+		"write(1, \"x = -1 ENOSYS\", 13) = 13\n"
+		"clone(child_stack=NULL, flags=0x10000011) = 5\n");
+
+	assert_int_equal(phases_of(o, ABI_X86_64, "dup"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "getuid"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "getpid"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "write"), PHASE_START);
+	assert_true(observation_find(o, ABI_X86_64, "clone")->args_more);
+	observation_free(o);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -613,6 +661,8 @@ int main(void)
 		cmocka_unit_test(arm64_profiles_are_made_anywhere),
 		cmocka_unit_test(an_empty_observation_makes_no_profile),
 		cmocka_unit_test(strace_is_read_in_all_its_forms),
+		cmocka_unit_test(strace_of_32_bit_code_is_told_apart),
+		cmocka_unit_test(strace_is_read_whatever_else_stands_there),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
