@@ -343,6 +343,25 @@ static bool is_multiplexed(const char *name)
 	return false;
 }
 
+/*
+ * Was a call needed that 32-bit code may have made through this one? Denied by name it would be denied for
+ * all that it carries, whatever the rules say that libseccomp derives.
+ */
+static bool carries(const struct generator *g, const char *name)
+{
+	bool ipc = strcmp(name, "ipc") == 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(multiplexed) && (ipc || strcmp(name, "socketcall") == 0); i++) {
+		const char *part = multiplexed[i];
+		const struct observed_call *c = observation_find(g->o, ABI_X86, part);
+		bool by_ipc = strncmp(part, "msg", 3) == 0 || strncmp(part, "sem", 3) == 0 || strncmp(part, "shm", 3) == 0;
+
+		if (c && c->phases & g->phases && by_ipc == ipc)
+			return true;
+	}
+	return false;
+}
+
 /* Does software try this call and expect ENOSYS where it is missing? */
 static bool is_probed(enum abi machine, const char *name)
 {
@@ -381,7 +400,7 @@ static int add_denials(struct generator *g)
 				(void)abi_call_name(a, n, name);
 				if (name[0] == '#' || profile_allows(g->p, name, true) || is_denied(g->p, name))
 					continue;
-				if (g->p->abis[ABI_X86] && is_multiplexed(name))
+				if (g->p->abis[ABI_X86] && (is_multiplexed(name) || carries(g, name)))
 					continue;
 				if (is_probed(g->machine, name) != (pass == 0))
 					continue;

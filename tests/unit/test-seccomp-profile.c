@@ -557,6 +557,36 @@ static void strace_is_read_whatever_else_stands_there(void **state)
 	observation_free(o);
 }
 
+/* What 32-bit code may have made through socketcall and ipc passes, and is not said to be denied. */
+static void calls_that_others_carry_pass(void **state)
+{
+	struct observation *o = imported(
+		"execve(\"./x\", [\"./x\"], 0x7ffff62c3450 /* 37 vars */) = 0\n"
+		"[ Process PID=6320 runs in 32 bit mode. ]\n"
+		"6320  socket(AF_INET, SOCK_STREAM, 0) = 3\n"
+		"6320  accept(3, NULL, NULL) = 4\n"
+		"6320  semop(0, NULL, 0) = 0\n");
+	struct profile *p = generated(o, false), *none;
+	struct verify_result v;
+	struct diag d = { 0 };
+
+	assert_int_equal(profile_verify(p, o, &v, &d), 0);
+	if (v.n_denials > 0)
+		fail_msg("%s: %s", v.denials[0].name, v.denials[0].why);
+	verify_result_done(&v);
+	profile_free(p);
+	none = parse("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"architectures\": [\"SCMP_ARCH_X86\"], \"syscalls\": [{\"names\": "
+		     "[\"execve\", \"exit\", \"exit_group\", \"rt_sigreturn\", \"restart_syscall\", \"clone3\", \"accept\"], "
+		     "\"action\": \"SCMP_ACT_ALLOW\"}]}");
+	assert_int_equal(profile_verify(none, o, &v, &d), 0);
+	assert_int_equal(v.n_denials, 2);
+	assert_string_equal(v.denials[0].name, "semop");
+	assert_string_equal(v.denials[1].name, "socket");
+	verify_result_done(&v);
+	profile_free(none);
+	observation_free(o);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -663,6 +693,7 @@ int main(void)
 		cmocka_unit_test(strace_is_read_in_all_its_forms),
 		cmocka_unit_test(strace_of_32_bit_code_is_told_apart),
 		cmocka_unit_test(strace_is_read_whatever_else_stands_there),
+		cmocka_unit_test(calls_that_others_carry_pass),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
