@@ -587,6 +587,83 @@ static void calls_that_others_carry_pass(void **state)
 	observation_free(o);
 }
 
+static uint32_t answer_under(const struct profile *p, const char *call, uint64_t a0)
+{
+	struct filter f = { 0 };
+	struct diag d = { 0 };
+	uint32_t answer;
+
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, &d), 0);
+	answer = ask(&f, call, a0, 0);
+	filter_done(&f);
+	return answer;
+}
+
+/* A profile made of another one, or with it for a base, allows no arguments that it does not. */
+static void arguments_of_another_profile_stay(void **state)
+{
+	static const char text[] =
+		"{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": ["
+		"{\"names\": [\"read\", \"execve\"], \"action\": \"SCMP_ACT_ALLOW\"},"
+		"{\"names\": [\"clone\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 2114060288, "
+		"\"valueTwo\": 0, \"op\": \"SCMP_CMP_MASKED_EQ\"}]},"
+		"{\"names\": [\"socket\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 38, "
+		"\"op\": \"SCMP_CMP_LT\"}]},"
+		"{\"names\": [\"personality\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 8, "
+		"\"op\": \"SCMP_CMP_EQ\"}]},"
+		"{\"names\": [\"personality\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 131072, "
+		"\"op\": \"SCMP_CMP_EQ\"}]}]}";
+	struct observation *seen = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n"
+					    "clone(child_stack=NULL, flags=CLONE_VM|SIGCHLD) = 5\n"
+					    "socket(AF_INET, SOCK_STREAM, 0) = 3\n"), *o = NULL;
+	struct profile *base = parse(text);
+	struct diag d = { 0 };
+
+	assert_int_equal(import_docker(text, strlen(text), "text", &o, &d), 0);
+	for (int i = 0; i < 3; i++) {
+		struct generate_options options = { .runtime = { .name = "any" }, .base = i > 0 ? base : NULL, .args = i > 1 };
+		struct profile *p = NULL;
+
+		assert_int_equal(profile_generate(i > 0 ? seen : o, &options, &p, &d), 0);
+		assert_int_equal(answer_under(p, "clone", 0x11), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "clone", 0x10000011), SECCOMP_RET_ERRNO | EPERM);
+		assert_int_equal(answer_under(p, "personality", 8), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "personality", 131072), SECCOMP_RET_ALLOW);
+		assert_false(filter_answer_passes(answer_under(p, "personality", 0x40000)));
+		assert_int_equal(answer_under(p, "socket", 2), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "socket", 38), SECCOMP_RET_ERRNO | EPERM);
+		profile_free(p);
+	}
+	profile_free(base);
+	observation_free(o);
+	observation_free(seen);
+}
+
+/* As libseccomp and runtimes have it; what a profile allows is said of its rules, too. */
+static void rules_count_in_their_order(void **state)
+{
+	struct profile *p = parse(
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"socket\"], \"action\": \"SCMP_ACT_ERRNO\", "
+		"\"args\": [{\"index\": 0, \"value\": 40, \"op\": \"SCMP_CMP_EQ\"}]}, "
+		"{\"names\": [\"mount\"], \"action\": \"SCMP_ACT_ERRNO\"}]}");
+
+	assert_true(profile_allows(p, "socket", true));
+	assert_false(profile_allows(p, "socket", false));
+	assert_false(profile_allows(p, "mount", true));
+	assert_true(profile_allows(p, "read", false));
+	profile_free(p);
+	p = parse("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": [{\"names\": [\"ptrace\"], \"action\": \"SCMP_ACT_KILL\"}, "
+		  "{\"names\": [\"mount\"], \"action\": \"SCMP_ACT_ERRNO\"}, "
+		  "{\"names\": [\"ptrace\", \"mount\"], \"action\": \"SCMP_ACT_ALLOW\"}, "
+		  "{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\", \"excludes\": {\"minKernel\": \"4.8\"}}]}");
+	assert_false(profile_allows(p, "ptrace", true));
+	assert_int_equal(answer_under(p, "ptrace", 0), SECCOMP_RET_KILL_THREAD);
+	assert_true(profile_allows(p, "mount", false));
+	assert_int_equal(answer_under(p, "mount", 0), SECCOMP_RET_ALLOW);
+	assert_false(profile_allows(p, "read", true));
+	profile_free(p);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -694,6 +771,8 @@ int main(void)
 		cmocka_unit_test(strace_of_32_bit_code_is_told_apart),
 		cmocka_unit_test(strace_is_read_whatever_else_stands_there),
 		cmocka_unit_test(calls_that_others_carry_pass),
+		cmocka_unit_test(arguments_of_another_profile_stay),
+		cmocka_unit_test(rules_count_in_their_order),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
