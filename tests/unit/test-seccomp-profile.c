@@ -664,6 +664,20 @@ static void rules_count_in_their_order(void **state)
 	profile_free(p);
 }
 
+/* Go gives the soft limit of open files back before the exec; the answer nobody looks at. */
+static void runc_gives_its_limit_back(void **state)
+{
+	struct observation *o = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n");
+	struct generate_options options = { .runtime = { .name = "runc", .version = "1.3.6", .nnp = true } };
+	struct profile *p = NULL;
+	struct diag d = { 0 };
+
+	assert_int_equal(profile_generate(o, &options, &p, &d), 0);
+	assert_true(profile_allows(p, "prlimit64", false));
+	profile_free(p);
+	observation_free(o);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -773,6 +787,7 @@ int main(void)
 		cmocka_unit_test(calls_that_others_carry_pass),
 		cmocka_unit_test(arguments_of_another_profile_stay),
 		cmocka_unit_test(rules_count_in_their_order),
+		cmocka_unit_test(runc_gives_its_limit_back),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
