@@ -678,6 +678,25 @@ static void runc_gives_its_limit_back(void **state)
 	observation_free(o);
 }
 
+/* An engine creates a container first and starts it later: crun waits with select(). */
+static void crun_waits_for_its_start(void **state)
+{
+	static const char *const versions[] = { "1.8.1", "1.21", "1.28" };
+	struct observation *o = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n");
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		struct generate_options options = { .runtime = { .name = "crun", .version = versions[i] } };
+		struct profile *p = NULL;
+		struct diag d = { 0 };
+
+		assert_int_equal(profile_generate(o, &options, &p, &d), 0);
+		assert_true(profile_allows(p, "pselect6", false) && profile_allows(p, "select", false));
+		assert_true(profile_allows(p, "read", false));
+		profile_free(p);
+	}
+	observation_free(o);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -788,6 +807,7 @@ int main(void)
 		cmocka_unit_test(arguments_of_another_profile_stay),
 		cmocka_unit_test(rules_count_in_their_order),
 		cmocka_unit_test(runc_gives_its_limit_back),
+		cmocka_unit_test(crun_waits_for_its_start),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
