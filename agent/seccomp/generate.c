@@ -15,6 +15,7 @@
 
 #include "batten/seccomp/base.h"
 #include "batten/seccomp/filter.h"
+#include "seccomp/profile-internal.h"
 
 /*
  * From statx (Linux 4.11) on, libraries try a call and take the older road when it is missing. What
@@ -55,6 +56,23 @@ static unsigned int needed(const struct generator *g, const char *name)
 	return phases;
 }
 
+/* The values that the base allows the call for. Return: whether it allows it for no others */
+static bool add_values_of_base(const struct generator *g, const char *name, struct observed_call *all)
+{
+	const struct profile *base = g->options->base;
+
+	for (size_t i = 0; base && i < base->n_rules; i++) {
+		const struct profile_rule *r = &base->rules[i];
+		struct arg_value value;
+
+		if (r->action != ACTION_ALLOW || !profile_rule_names(r, name))
+			continue;
+		if (!profile_rule_value(r, arg_rule_find(g->machine, name), &value) || observed_call_add_value(all, value) < 0)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Argument values of a call over all interfaces, or NULL when a rule on them would not hold: one
  * interface has it without, or has too many.
@@ -68,9 +86,9 @@ static struct observed_call *values_of(const struct generator *g, const char *na
 		return NULL;
 	if (!arg_rule_find(g->machine, name))
 		return NULL;
-	if (g->options->base && profile_allows(g->options->base, name, true))
+	if (g->options->base && profile_allows(g->options->base, name, false))
 		return NULL;
-	if (observation_add(scratch, g->machine, name, &all) < 0)
+	if (observation_add(scratch, g->machine, name, &all) < 0 || !add_values_of_base(g, name, all))
 		return NULL;
 	for (enum abi a = 0; a < _ABI_MAX; a++) {
 		const struct observed_call *c = observation_find(g->o, a, name);
@@ -179,6 +197,25 @@ static bool family_seen(const struct generator *g, uint32_t family)
 	return false;
 }
 
+/* Does the base allow sockets of that family, as far as that is easily told? */
+static bool base_has_family(const struct generator *g, uint32_t family)
+{
+	const struct profile *base = g->options->base;
+
+	for (size_t i = 0; base && i < base->n_rules; i++) {
+		const struct profile_rule *r = &base->rules[i];
+		const struct profile_arg *a = &r->args[0];
+		bool simple = r->n_args == 1 && a->index == 0;
+
+		if (r->action != ACTION_ALLOW || !profile_rule_names(r, "socket") ||
+		    (simple && a->op == OP_EQ && family != a->value) || (simple && a->op == OP_LT && family >= a->value) ||
+		    (simple && a->op == OP_GT && family <= a->value))
+			continue;
+		return true;
+	}
+	return false;
+}
+
 /*
  * socket without rules on what was seen: every family but the two that Docker's default denies, in
  * ranges that share their upper bits. Return: 1 when it was added so, 0 when all families are needed.
@@ -196,8 +233,7 @@ static int add_families(struct generator *g)
 	};
 	int e = 0;
 
-	if (family_seen(g, AF_ALG) || family_seen(g, AF_VSOCK) ||
-	    (g->options->base && profile_allows(g->options->base, "socket", true)))
+	if (family_seen(g, AF_ALG) || family_seen(g, AF_VSOCK) || base_has_family(g, AF_ALG) || base_has_family(g, AF_VSOCK))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(rows) && e == 0; i++) {
 		const struct arg_rule one = { .index = { 0 }, .mask = { rows[i].mask } };
@@ -315,6 +351,7 @@ static int add_capable_call(void *userdata, const char *capability, const char *
 static int add_base(struct generator *g)
 {
 	const struct profile *base = g->options->base;
+	struct profile own = *g->p; /* as far as its rules go now */
 	int e = 0;
 
 	for (size_t i = 0; base && i < base->n_rules && e == 0; i++) {
@@ -328,8 +365,11 @@ static int add_base(struct generator *g)
 			return e;
 		memcpy(r->args, from->args, sizeof(r->args));
 		r->n_args = from->n_args;
+		own.rules = g->p->rules;
+		/* A call with rules of its own has the base's arguments among them. */
 		for (size_t k = 0; k < from->n_names && e == 0; k++)
-			if (!profile_allows(g->p, from->names[k], false))
+			if (!profile_allows(g->p, from->names[k], false) &&
+			    (from->n_args == 0 || !profile_allows(&own, from->names[k], true)))
 				e = profile_rule_add_name(r, from->names[k]);
 	}
 	return e;
@@ -340,6 +380,25 @@ static bool is_multiplexed(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(multiplexed); i++)
 		if (strcmp(multiplexed[i], name) == 0)
 			return true;
+	return false;
+}
+
+/*
+ * Was a call needed that 32-bit code may have made through this one? Denied by name it would be denied for
+ * all that it carries, whatever the rules say that libseccomp derives.
+ */
+static bool carries(const struct generator *g, const char *name)
+{
+	bool ipc = strcmp(name, "ipc") == 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(multiplexed) && (ipc || strcmp(name, "socketcall") == 0); i++) {
+		const char *part = multiplexed[i];
+		const struct observed_call *c = observation_find(g->o, ABI_X86, part);
+		bool by_ipc = strncmp(part, "msg", 3) == 0 || strncmp(part, "sem", 3) == 0 || strncmp(part, "shm", 3) == 0;
+
+		if (c && c->phases & g->phases && by_ipc == ipc)
+			return true;
+	}
 	return false;
 }
 
@@ -381,7 +440,7 @@ static int add_denials(struct generator *g)
 				(void)abi_call_name(a, n, name);
 				if (name[0] == '#' || profile_allows(g->p, name, true) || is_denied(g->p, name))
 					continue;
-				if (g->p->abis[ABI_X86] && is_multiplexed(name))
+				if (g->p->abis[ABI_X86] && (is_multiplexed(name) || carries(g, name)))
 					continue;
 				if (is_probed(g->machine, name) != (pass == 0))
 					continue;

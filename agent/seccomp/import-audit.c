@@ -13,6 +13,7 @@
 #define X32_BIT 0x40000000u
 #define ACTION_BITS 0xffff0000u
 #define ACTION_ERRNO_CODE 0x00050000u
+#define SEPARATOR '\035' /* before what auditd adds to a record (log_format = ENRICHED) */
 
 /* The value of " key=" in a line; quotes taken off. */
 static bool value_of(struct slice line, const char *key, char ret[static MAX_VALUE])
@@ -22,13 +23,13 @@ static bool value_of(struct slice line, const char *key, char ret[static MAX_VAL
 	for (size_t i = 0; i + n_key < line.n; i++) {
 		const char *p = line.p + i;
 
-		if (memcmp(p, key, n_key) != 0 || p[n_key] != '=' || (i > 0 && p[-1] != ' '))
+		if (memcmp(p, key, n_key) != 0 || p[n_key] != '=' || (i > 0 && p[-1] != ' ' && p[-1] != SEPARATOR))
 			continue;
 		p += n_key + 1;
 		n = 0;
 		if (p < line.p + line.n && *p == '"')
 			p++;
-		while (p + n < line.p + line.n && p[n] != ' ' && p[n] != '"' && n + 1 < MAX_VALUE)
+		while (p + n < line.p + line.n && p[n] != ' ' && p[n] != '"' && p[n] != SEPARATOR && n + 1 < MAX_VALUE)
 			n++;
 		memcpy(ret, p, n);
 		ret[n] = '\0';
@@ -93,8 +94,10 @@ static int take_record(struct observation *o, struct slice line, enum abi a, con
 	}
 	if (!abi_name_valid(call))
 		return 0;
-	denied = value_of(line, "code", code_text) && parse_hex(code_text, &code) &&
-		 (code & ACTION_BITS) == ACTION_ERRNO_CODE;
+	/* Interpreted, the code is a word, and which error it was is not told. */
+	denied = value_of(line, "code", code_text) &&
+		 (strcmp(code_text, "errno") == 0 ||
+		  (parse_hex(code_text, &code) && (code & ACTION_BITS) == ACTION_ERRNO_CODE));
 	r = observation_add(o, a, call, &c);
 	if (r < 0)
 		return r;

@@ -18,6 +18,8 @@ struct strace {
 	enum abi table_abi;		 /* that a table of -c is about */
 	uint64_t tasks_32[MAX_TASKS_32]; /* ids of the tasks that run 32-bit code */
 	unsigned int n_tasks_32;
+	uint64_t alone;			 /* id of the task whose lines name none; 0: not told */
+	bool last_named;		 /* the line of the last call named its task */
 	bool in_table;
 	size_t n_calls;
 };
@@ -59,6 +61,15 @@ static size_t digits(struct slice s)
 	return n;
 }
 
+/* "<sh>", the command of a task behind its id */
+static void skip_command(struct slice *s, const char *end)
+{
+	const char *close = s->n > 0 && *s->p == '<' ? find(*s, end) : NULL;
+
+	if (close)
+		skip(s, (size_t)(close - s->p) + 1);
+}
+
 /* Takes task, time and address off the front. @ret_task: 0 when there is none. */
 static void skip_front(struct slice *s, uint64_t *ret_task)
 {
@@ -73,13 +84,17 @@ static void skip_front(struct slice *s, uint64_t *ret_task)
 		if (parse_u64((struct slice){ s->p, n }, 0, UINT32_MAX, ret_task) < 0)
 			*ret_task = 0;
 		skip(s, n);
+		skip_command(s, ">]");
 		if (s->n > 0 && *s->p == ']')
 			skip(s, 1);
 	} else {
 		n = digits(*s);
 		/* A bare number and a blank is a task; with a dot or a colon it is a time. */
-		if (n > 0 && n < s->n && s->p[n] == ' ' && parse_u64((struct slice){ s->p, n }, 0, UINT32_MAX, ret_task) == 0)
+		if (n > 0 && n < s->n && (s->p[n] == ' ' || s->p[n] == '<') &&
+		    parse_u64((struct slice){ s->p, n }, 0, UINT32_MAX, ret_task) == 0) {
 			skip(s, n);
+			skip_command(s, "> ");
+		}
 	}
 	skip_blanks(s);
 	for (n = 0; n < s->n && ((s->p[n] >= '0' && s->p[n] <= '9') || s->p[n] == ':' || s->p[n] == '.');)
@@ -95,12 +110,27 @@ static void skip_front(struct slice *s, uint64_t *ret_task)
 	}
 }
 
+static enum abi abi_32(const struct strace *st)
+{
+	return st->machine == ABI_X86_64 ? ABI_X86 : ABI_ARM;
+}
+
 static enum abi abi_of_task(const struct strace *st, uint64_t task)
 {
+	if (task == 0)
+		task = st->alone;
 	for (unsigned int i = 0; i < st->n_tasks_32; i++)
 		if (st->tasks_32[i] == task)
-			return st->machine == ABI_X86_64 ? ABI_X86 : ABI_ARM;
+			return abi_32(st);
 	return st->machine;
+}
+
+/* strace does not say into a file what mode a task is in: a name that only 32-bit code has does. */
+static enum abi abi_of_call(const struct strace *st, uint64_t task, const char *name)
+{
+	enum abi a = abi_of_task(st, task);
+
+	return a == st->machine && abi_call_number(a, name) < 0 && abi_call_number(abi_32(st), name) >= 0 ? abi_32(st) : a;
 }
 
 /* "[ Process PID=12 runs in 32 bit mode. ]" */
@@ -116,6 +146,8 @@ static bool take_mode(struct strace *st, struct slice s)
 	number.n = digits(number);
 	if (parse_u64(number, 0, UINT32_MAX, &task) < 0)
 		return true;
+	if (!st->last_named)
+		st->alone = task;
 	for (unsigned int i = 0; i < st->n_tasks_32; i++)
 		if (st->tasks_32[i] == task)
 			st->tasks_32[i--] = st->tasks_32[--st->n_tasks_32];
@@ -192,9 +224,29 @@ static bool values_of(const char *name, struct slice args, struct arg_value *ret
 	if (strcmp(name, "clone") == 0) {
 		close = memchr(flags.p, ')', flags.n);
 		flags.n = close ? (size_t)(close - flags.p) : flags.n;
-		return find(flags, "flags=") && !find(flags, "CLONE_NEW");
+		return find(flags, "flags=") && !find(flags, "flags=0x") && !find(flags, "CLONE_NEW");
 	}
 	return false;
+}
+
+/* What stands in the texts among the arguments says nothing: the result comes last. */
+static bool was_missing(struct slice args)
+{
+	const char *result;
+
+	while ((result = find(args, " = ")))
+		skip(&args, (size_t)(result - args.p) + 3);
+	return starts(args, "-1 ENOSYS");
+}
+
+/* "syscall_0x1cd": a call that this strace has no name for */
+static void name_by_number(enum abi a, char name[static ABI_NAME_SIZE])
+{
+	unsigned int number;
+	char end;
+
+	if (sscanf(name, "syscall_0x%x%c", &number, &end) == 1 && number < ABI_NUMBERS)
+		(void)abi_call_name(a, (int)number, name);
 }
 
 /* One whole call. @args: behind the opening bracket; @resumed: the first half is gone */
@@ -206,10 +258,10 @@ static int take_call(struct strace *st, enum abi a, const char *name, struct sli
 	bool known;
 	int r;
 
-	if (abi_call_number(a, name) < 0 && !abi_call_known(name))
+	if (name[0] != '#' && abi_call_number(a, name) < 0 && !abi_call_known(name))
 		return 0; /* a function of a library, in the output of ltrace, say */
 	st->n_calls++;
-	if (find(args, "= -1 ENOSYS")) {
+	if (was_missing(args)) {
 		r = observation_add(st->o, a, name, &c);
 		if (r == 0)
 			c->denied |= DENIED_ENOSYS;
@@ -250,7 +302,9 @@ static int take_line(struct strace *st, struct slice s, struct observation *pend
 	skip(&s, n + 1);
 	if (resumed && !find(s, "resumed"))
 		return 0;
-	a = abi_of_task(st, task);
+	st->last_named = task != 0;
+	name_by_number(abi_of_task(st, task), name);
+	a = abi_of_call(st, task, name);
 	if (!resumed && find(s, "<unfinished ...>")) {
 		r = observation_add(pending, a, name, &c);
 		if (r == 0)
@@ -281,6 +335,7 @@ static int take_table_line(struct strace *st, struct slice s)
 		return 0;
 	}
 	st->n_calls++;
+	name_by_number(st->table_abi, name);
 	return import_needed(st->o, st->table_abi, name, calls, NULL);
 }
 
@@ -297,7 +352,7 @@ int import_strace(const char *text, size_t n, const char *name, struct observati
 	st.o = o;
 	while (r == 0 && import_line(&rest, &line)) {
 		if (find(line, "usage summary for 32 bit"))
-			st.table_abi = st.machine == ABI_X86_64 ? ABI_X86 : ABI_ARM;
+			st.table_abi = abi_32(&st);
 		if (find(line, "% time") && find(line, "syscall"))
 			st.in_table = true;
 		else if (st.in_table)

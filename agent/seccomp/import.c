@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "batten/seccomp/profile.h"
+#include "seccomp/profile-internal.h"
 
 /* FNV-1a: a name for a text, nothing that must withstand anybody. */
 #define FNV_START 0xcbf29ce484222325u
@@ -64,6 +64,22 @@ int import_needed(struct observation *o, enum abi a, const char *name, uint64_t 
 	return 0;
 }
 
+/* What a rule allows, with the arguments that it does so for where an observation could tell them. */
+static int import_rule(struct observation *o, enum abi machine, const char *call, const struct profile_rule *rule)
+{
+	const struct arg_rule *args = arg_rule_find(machine, call);
+	struct observed_call *c;
+	struct arg_value value;
+	int r = import_needed(o, machine, call, 0, &c);
+
+	if (r < 0 || !args)
+		return r;
+	if (profile_rule_value(rule, args, &value))
+		return observed_call_add_value(c, value);
+	observed_call_forget_values(c);
+	return 0;
+}
+
 int import_docker(const char *text, size_t n, const char *name, struct observation **ret, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *o = NULL;
@@ -82,7 +98,7 @@ int import_docker(const char *text, size_t n, const char *name, struct observati
 
 			if (p->rules[i].action != ACTION_ALLOW || abi_call_number(context.machine, call) < 0)
 				continue;
-			r = import_needed(o, context.machine, call, 0, NULL);
+			r = import_rule(o, context.machine, call, &p->rules[i]);
 			allowed++;
 		}
 	}

@@ -89,6 +89,7 @@ bool profile_rule_applies(const json_t *rule, const struct profile_context *cont
 	const json_t *in = json_object_get(rule, "includes"), *out = json_object_get(rule, "excludes"), *v;
 	const json_t *machines = json_object_get(in, "arches");
 	const char *kernel = json_string_value(json_object_get(in, "minKernel"));
+	const char *too_late = json_string_value(json_object_get(out, "minKernel"));
 	size_t i;
 
 	json_array_foreach(json_object_get(in, "caps"), i, v)
@@ -100,6 +101,8 @@ bool profile_rule_applies(const json_t *rule, const struct profile_context *cont
 	if (json_array_size(machines) > 0 && !names_machine(machines, context->machine))
 		return false;
 	if (names_machine(json_object_get(out, "arches"), context->machine))
+		return false;
+	if (too_late && kernel_reaches(context, too_late))
 		return false;
 	return !kernel || kernel_reaches(context, kernel);
 }

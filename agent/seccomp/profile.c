@@ -136,22 +136,63 @@ static bool passes(enum profile_action a)
 	return a == ACTION_ALLOW || a == ACTION_LOG;
 }
 
+bool profile_rule_names(const struct profile_rule *r, const char *name)
+{
+	for (size_t k = 0; k < r->n_names; k++)
+		if (strcmp(r->names[k], name) == 0)
+			return true;
+	return false;
+}
+
+/* Runtimes leave out what says no more than the default. */
+static bool is_default(const struct profile *p, const struct profile_rule *r)
+{
+	bool has_error = r->action == ACTION_ERRNO || r->action == ACTION_TRACE;
+
+	return r->action == p->default_action && (!has_error || r->error == p->default_error);
+}
+
 bool profile_allows(const struct profile *p, const char *name, bool any_args)
 {
-	bool named = false;
+	bool some = passes(p->default_action), all = some;
 
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct profile_rule *r = &p->rules[i];
 
-		for (size_t k = 0; !r->with && k < r->n_names; k++) {
-			if (strcmp(r->names[k], name) != 0)
-				continue;
-			if (passes(r->action) && (any_args || r->n_args == 0))
-				return true;
-			named = true;
-		}
+		if (r->with || is_default(p, r) || !profile_rule_names(r, name))
+			continue;
+		/* For libseccomp it takes the place of those before it, and those behind it do nothing. */
+		if (r->n_args == 0)
+			return passes(r->action);
+		some |= passes(r->action);
+		all &= passes(r->action);
 	}
-	return !named && passes(p->default_action);
+	return any_args ? some : all;
+}
+
+bool profile_rule_value(const struct profile_rule *r, const struct arg_rule *args, struct arg_value *ret)
+{
+	struct arg_value value = { { 0 } };
+
+	if (r->n_args != args->n)
+		return false;
+	for (unsigned int k = 0; k < args->n; k++) {
+		const struct profile_arg *a = NULL;
+		uint64_t mask, wanted;
+
+		for (unsigned int i = 0; i < r->n_args; i++)
+			if (r->args[i].index == args->index[k])
+				a = &r->args[i];
+		if (!a || (a->op != OP_EQ && a->op != OP_MASKED_EQ))
+			return false;
+		mask = a->op == OP_EQ ? UINT64_MAX : a->value;
+		wanted = a->op == OP_EQ ? a->value : a->value_two;
+		if ((uint32_t)mask != args->mask[k] || wanted & ~(uint64_t)args->mask[k])
+			return false;
+		value.v[k] = (uint32_t)wanted;
+	}
+	*ret = value;
+	return true;
 }
 
 static json_t *rule_json(const struct profile_rule *r)

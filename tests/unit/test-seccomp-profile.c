@@ -509,6 +509,195 @@ static void strace_is_read_in_all_its_forms(void **state)
 	observation_free(o);
 }
 
+static unsigned int phases_of(const struct observation *o, enum abi a, const char *name)
+{
+	const struct observed_call *c = observation_find(o, a, name);
+
+	return c ? c->phases : 0;
+}
+
+static void strace_of_32_bit_code_is_told_apart(void **state)
+{
+	/* Alone a task has no id before its lines; into a file its mode is not written. */
+	static const char *const traces[] = {
+		"execve(\"./x\", [\"./x\"], 0x7ffff62c3450 /* 37 vars */) = 0\n"
+		"[ Process PID=6320 runs in 32 bit mode. ]\n"
+		"getuid()                                = 0\n"
+		"waitpid(-1, NULL, 0)                    = 6321\n",
+		"6349  execve(\"./x\", [\"./x\"], 0x7ffc419cf128 /* 37 vars */) = 0\n"
+		"6350  waitpid(-1,  <unfinished ...>\n"
+		"6350  <... waitpid resumed>NULL, 0)     = 6350\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(traces); i++) {
+		struct observation *o = imported(traces[i]);
+
+		assert_int_equal(phases_of(o, ABI_X86_64, "execve"), PHASE_START);
+		assert_int_equal(phases_of(o, ABI_X86_64, "waitpid"), 0);
+		assert_int_equal(phases_of(o, ABI_X86, "waitpid"), PHASE_START);
+		assert_int_equal(phases_of(o, ABI_X86, "getuid"), i == 0 ? PHASE_START : 0);
+		observation_free(o);
+	}
+}
+
+static void strace_is_read_whatever_else_stands_there(void **state)
+{
+	struct observation *o = imported(
+		"[pid  6918<sh>] dup(3) = 4\n"
+		"6946<a name>  getuid() = 0\n"
+		"syscall_0x27(0, 0, 0, 0, 0x1, 0x1) = 7\n"
+		"write(1, \"x = -1 ENOSYS\", 13) = 13\n"
+		"clone(child_stack=NULL, flags=0x10000011) = 5\n");
+
+	assert_int_equal(phases_of(o, ABI_X86_64, "dup"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "getuid"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "getpid"), PHASE_START);
+	assert_int_equal(phases_of(o, ABI_X86_64, "write"), PHASE_START);
+	assert_true(observation_find(o, ABI_X86_64, "clone")->args_more);
+	observation_free(o);
+}
+
+/* What 32-bit code may have made through socketcall and ipc passes, and is not said to be denied. */
+static void calls_that_others_carry_pass(void **state)
+{
+	struct observation *o = imported(
+		"execve(\"./x\", [\"./x\"], 0x7ffff62c3450 /* 37 vars */) = 0\n"
+		"[ Process PID=6320 runs in 32 bit mode. ]\n"
+		"6320  socket(AF_INET, SOCK_STREAM, 0) = 3\n"
+		"6320  accept(3, NULL, NULL) = 4\n"
+		"6320  semop(0, NULL, 0) = 0\n");
+	struct profile *p = generated(o, false), *none;
+	struct verify_result v;
+	struct diag d = { 0 };
+
+	assert_int_equal(profile_verify(p, o, &v, &d), 0);
+	if (v.n_denials > 0)
+		fail_msg("%s: %s", v.denials[0].name, v.denials[0].why);
+	verify_result_done(&v);
+	profile_free(p);
+	none = parse("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"architectures\": [\"SCMP_ARCH_X86\"], \"syscalls\": [{\"names\": "
+		     "[\"execve\", \"exit\", \"exit_group\", \"rt_sigreturn\", \"restart_syscall\", \"clone3\", \"accept\"], "
+		     "\"action\": \"SCMP_ACT_ALLOW\"}]}");
+	assert_int_equal(profile_verify(none, o, &v, &d), 0);
+	assert_int_equal(v.n_denials, 2);
+	assert_string_equal(v.denials[0].name, "semop");
+	assert_string_equal(v.denials[1].name, "socket");
+	verify_result_done(&v);
+	profile_free(none);
+	observation_free(o);
+}
+
+static uint32_t answer_under(const struct profile *p, const char *call, uint64_t a0)
+{
+	struct filter f = { 0 };
+	struct diag d = { 0 };
+	uint32_t answer;
+
+	assert_int_equal(filter_compile(p, FILTER_PATIENCE, &f, NULL, &d), 0);
+	answer = ask(&f, call, a0, 0);
+	filter_done(&f);
+	return answer;
+}
+
+/* A profile made of another one, or with it for a base, allows no arguments that it does not. */
+static void arguments_of_another_profile_stay(void **state)
+{
+	static const char text[] =
+		"{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": ["
+		"{\"names\": [\"read\", \"execve\"], \"action\": \"SCMP_ACT_ALLOW\"},"
+		"{\"names\": [\"clone\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 2114060288, "
+		"\"valueTwo\": 0, \"op\": \"SCMP_CMP_MASKED_EQ\"}]},"
+		"{\"names\": [\"socket\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 38, "
+		"\"op\": \"SCMP_CMP_LT\"}]},"
+		"{\"names\": [\"personality\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 8, "
+		"\"op\": \"SCMP_CMP_EQ\"}]},"
+		"{\"names\": [\"personality\"], \"action\": \"SCMP_ACT_ALLOW\", \"args\": [{\"index\": 0, \"value\": 131072, "
+		"\"op\": \"SCMP_CMP_EQ\"}]}]}";
+	struct observation *seen = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n"
+					    "clone(child_stack=NULL, flags=CLONE_VM|SIGCHLD) = 5\n"
+					    "socket(AF_INET, SOCK_STREAM, 0) = 3\n"), *o = NULL;
+	struct profile *base = parse(text);
+	struct diag d = { 0 };
+
+	assert_int_equal(import_docker(text, strlen(text), "text", &o, &d), 0);
+	for (int i = 0; i < 3; i++) {
+		struct generate_options options = { .runtime = { .name = "any" }, .base = i > 0 ? base : NULL, .args = i > 1 };
+		struct profile *p = NULL;
+
+		assert_int_equal(profile_generate(i > 0 ? seen : o, &options, &p, &d), 0);
+		assert_int_equal(answer_under(p, "clone", 0x11), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "clone", 0x10000011), SECCOMP_RET_ERRNO | EPERM);
+		assert_int_equal(answer_under(p, "personality", 8), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "personality", 131072), SECCOMP_RET_ALLOW);
+		assert_false(filter_answer_passes(answer_under(p, "personality", 0x40000)));
+		assert_int_equal(answer_under(p, "socket", 2), SECCOMP_RET_ALLOW);
+		assert_int_equal(answer_under(p, "socket", 38), SECCOMP_RET_ERRNO | EPERM);
+		profile_free(p);
+	}
+	profile_free(base);
+	observation_free(o);
+	observation_free(seen);
+}
+
+/* As libseccomp and runtimes have it; what a profile allows is said of its rules, too. */
+static void rules_count_in_their_order(void **state)
+{
+	struct profile *p = parse(
+		"{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"socket\"], \"action\": \"SCMP_ACT_ERRNO\", "
+		"\"args\": [{\"index\": 0, \"value\": 40, \"op\": \"SCMP_CMP_EQ\"}]}, "
+		"{\"names\": [\"mount\"], \"action\": \"SCMP_ACT_ERRNO\"}]}");
+
+	assert_true(profile_allows(p, "socket", true));
+	assert_false(profile_allows(p, "socket", false));
+	assert_false(profile_allows(p, "mount", true));
+	assert_true(profile_allows(p, "read", false));
+	profile_free(p);
+	p = parse("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": [{\"names\": [\"ptrace\"], \"action\": \"SCMP_ACT_KILL\"}, "
+		  "{\"names\": [\"mount\"], \"action\": \"SCMP_ACT_ERRNO\"}, "
+		  "{\"names\": [\"ptrace\", \"mount\"], \"action\": \"SCMP_ACT_ALLOW\"}, "
+		  "{\"names\": [\"read\"], \"action\": \"SCMP_ACT_ALLOW\", \"excludes\": {\"minKernel\": \"4.8\"}}]}");
+	assert_false(profile_allows(p, "ptrace", true));
+	assert_int_equal(answer_under(p, "ptrace", 0), SECCOMP_RET_KILL_THREAD);
+	assert_true(profile_allows(p, "mount", false));
+	assert_int_equal(answer_under(p, "mount", 0), SECCOMP_RET_ALLOW);
+	assert_false(profile_allows(p, "read", true));
+	profile_free(p);
+}
+
+/* Go gives the soft limit of open files back before the exec; the answer nobody looks at. */
+static void runc_gives_its_limit_back(void **state)
+{
+	struct observation *o = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n");
+	struct generate_options options = { .runtime = { .name = "runc", .version = "1.3.6", .nnp = true } };
+	struct profile *p = NULL;
+	struct diag d = { 0 };
+
+	assert_int_equal(profile_generate(o, &options, &p, &d), 0);
+	assert_true(profile_allows(p, "prlimit64", false));
+	profile_free(p);
+	observation_free(o);
+}
+
+/* An engine creates a container first and starts it later: crun waits with select(). "crun exec" looks at /proc. */
+static void crun_waits_for_its_start(void **state)
+{
+	static const char *const versions[] = { "1.8.1", "1.21", "1.28" };
+	struct observation *o = imported("execve(\"/x\", [\"x\"], 0x7f /* 9 vars */) = 0\n");
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		struct generate_options options = { .runtime = { .name = "crun", .version = versions[i] } };
+		struct profile *p = NULL;
+		struct diag d = { 0 };
+
+		assert_int_equal(profile_generate(o, &options, &p, &d), 0);
+		assert_true(profile_allows(p, "pselect6", false) && profile_allows(p, "select", false));
+		assert_true(profile_allows(p, "read", false) && profile_allows(p, "openat", false));
+		assert_true(profile_allows(p, "setgroups", false) && profile_allows(p, "fchown", false));
+		profile_free(p);
+	}
+	observation_free(o);
+}
+
 static void audit_records_are_read(void **state)
 {
 	static const char text[] =
@@ -517,6 +706,10 @@ static void audit_records_are_read(void **state)
 		"[  12.5] audit: type=1326 audit(1700000001.000:43): pid=7 exe=\"/usr/bin/x\" sig=31 arch=40000003 syscall=102 "
 		"compat=1 ip=0x7f code=0x0\n"
 		"type=SECCOMP msg=audit(1700000002.000:44): exe=\"/x\" sig=0 arch=x86_64 syscall=clone3 code=0x50026\n"
+		/* As auditd adds to it, and as ausearch -i tells it. */
+		"type=SECCOMP msg=audit(1700000002.000:45): exe=\"/x\" sig=0 arch=c000003e syscall=321 code=0x50001\035ARCH=x86_64 "
+		"SYSCALL=bpf\n"
+		"type=SECCOMP msg=audit(1700000002.000:46): exe=/x sig=SIG0 arch=x86_64 syscall=acct code=errno\n"
 		"type=CWD msg=audit(1700000002.000:44): cwd=\"/\"\n";
 	struct observation *o = NULL;
 	struct diag d = { 0 };
@@ -527,6 +720,9 @@ static void audit_records_are_read(void **state)
 	assert_int_equal(observation_find(o, ABI_X86, "socketcall")->phases, PHASE_START);
 	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->phases, 0);
 	assert_int_equal(observation_find(o, ABI_X86_64, "clone3")->denied, DENIED_ENOSYS);
+	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->phases, 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->denied, DENIED_EPERM);
+	assert_int_equal(observation_find(o, ABI_X86_64, "acct")->phases, 0);
 	observation_free(o);
 	o = NULL;
 	assert_int_equal(import_audit("type=SECCOMP arch=c000003e\n", 27, "audit", &o, &d), -EINVAL);
@@ -606,6 +802,13 @@ int main(void)
 		cmocka_unit_test(arm64_profiles_are_made_anywhere),
 		cmocka_unit_test(an_empty_observation_makes_no_profile),
 		cmocka_unit_test(strace_is_read_in_all_its_forms),
+		cmocka_unit_test(strace_of_32_bit_code_is_told_apart),
+		cmocka_unit_test(strace_is_read_whatever_else_stands_there),
+		cmocka_unit_test(calls_that_others_carry_pass),
+		cmocka_unit_test(arguments_of_another_profile_stay),
+		cmocka_unit_test(rules_count_in_their_order),
+		cmocka_unit_test(runc_gives_its_limit_back),
+		cmocka_unit_test(crun_waits_for_its_start),
 		cmocka_unit_test(audit_records_are_read),
 		cmocka_unit_test(bad_profiles_are_refused),
 	};
