@@ -108,7 +108,7 @@ struct cgroup_bpf *cgroup_skel_open(void)
 	_cleanup_(skel_freep) struct cgroup_bpf *s = calloc(1, sizeof(*s));
 
 	if (!s || cgroup_bpf__create_skeleton(s) < 0 ||
-	    bpf_open(s->skeleton, cgroup_object, (size_t)(cgroup_object_end - cgroup_object)) < 0)
+	    bpf_open(s->skeleton, cgroup_object, EMBED_SIZE(cgroup_object)) < 0)
 		return NULL;
 	return take_ptr(s);
 }

@@ -139,7 +139,7 @@ static bool is_root(const char *path, const char *root)
 {
 	_cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat here, above;
-	uint64_t a, b;
+	uint64_t a = 0, b = 0;
 
 	if (root[0])
 		return cgroup_id(path, &a, NULL) >= 0 && cgroup_id(root, &b, NULL) >= 0 && a == b;

@@ -306,7 +306,7 @@ static int load(struct observer *o, const struct observer_options *options, bool
 	int r = s ? observer_bpf__create_skeleton(s) : -ENOMEM;
 
 	if (r >= 0)
-		r = bpf_open(s->skeleton, observer_object, (size_t)(observer_object_end - observer_object));
+		r = bpf_open(s->skeleton, observer_object, EMBED_SIZE(observer_object));
 	if (r < 0) {
 		observer_bpf__destroy(s);
 		return bpf_fail(d, r, "open the syscall observer");
