@@ -78,7 +78,7 @@ static int start(pid_t *ret, const char *const *argv, int keep, int out, char *c
 	return -r;
 }
 
-/* Takes what is there. Return: 1; 0 at the end; a negative errno. */
+/* Takes what is there, and goes on without memory: who is not listened to would wait for us. Return: 0 at the end, else 1 */
 static int take(int fd, struct bytes *out)
 {
 	char piece[4096];
@@ -88,13 +88,13 @@ static int take(int fd, struct bytes *out)
 		n = read(fd, piece, sizeof(piece));
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0)
-		return n == 0 ? 0 : errno == EAGAIN ? 1 : -errno;
+		return 0;
 	if (out->n + (size_t)n > PROGRAM_MAX_OUTPUT) {
 		memmove(out->data, out->data + n, out->n - (size_t)n);
 		out->n -= (size_t)n;
 	}
 	bytes_append(out, piece, (size_t)n);
-	return out->error < 0 ? out->error : 1;
+	return 1;
 }
 
 /* What it says until it has ended. Return: what waitpid() says of it in @ret_status, and 0 or a negative errno. */
@@ -107,8 +107,7 @@ static int listen_to(pid_t pid, int fd, unsigned int timeout_ms, struct bytes *o
 	for (;;) {
 		pid_t ended;
 
-		(void)poll(&p, 1, TICK_MS);
-		if (p.revents && take(fd, out) <= 0)
+		if (poll(&p, 1, TICK_MS) > 0 && take(fd, out) == 0)
 			p.fd = -1;
 		ended = waitpid(pid, ret_status, WNOHANG);
 		if (ended < 0 && errno != EINTR)
@@ -122,7 +121,7 @@ static int listen_to(pid_t pid, int fd, unsigned int timeout_ms, struct bytes *o
 	}
 	/* Its last words. */
 	while (p.fd >= 0 && poll(&p, 1, 0) > 0)
-		if (take(fd, out) <= 0)
+		if (take(fd, out) == 0)
 			p.fd = -1;
 	return r;
 }
