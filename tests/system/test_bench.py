@@ -15,8 +15,8 @@ BENCHES = lab.HERE.parent / "bench"
 
 # What each has to have measured: batten, and whom it stands beside.
 ROWS = {
-    "guard": ["no rules", "batten", "iptables -i docker+", "iptables, a rule per bridge", "of the host, 3 bridges", "batten imds block",
-              "nft -f, the same table", "iptables-restore, one rule"],
+    "guard": ["no rules", "connections are tracked", "batten", "iptables -i docker+", "iptables, a rule per bridge",
+              "of the host, 3 bridges", "batten imds block", "nft -f, the same table", "iptables-restore, one rule"],
     "ready": ["a daemon that does nothing", "batten, the guard alone", "batten with its audit"],
     "audit": ["batten audit", "a loop of docker inspect"],
     "probe": ["batten imds probe", "a loop of nsenter and curl"],
