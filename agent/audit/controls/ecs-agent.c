@@ -319,8 +319,9 @@ static const char *variable(const struct container_facts *c, const char *name)
 }
 
 /* As the agent reads its bools: blanks around the word do not count. */
-static bool is_true(const char *value)
+bool ecs_agent_is_told(const struct container_facts *agent, const char *name)
 {
+	const char *value = variable(agent, name);
 	bool b = false;
 
 	return value && go_parse_bool(go_trim_space(slice_of(value)), &b) == 0 && b;
@@ -381,7 +382,7 @@ static int check_agent_container(struct audit *a, const struct control *c, const
 	if (facts_json_find(agent->host_config, "SecurityOpt", "apparmor=unconfined") ||
 	    facts_json_find(agent->host_config, "SecurityOpt", "seccomp=unconfined"))
 		evidence_add(&e, "confinement switched off");
-	if (is_true(variable(agent, "ECS_ENABLE_RUNTIME_STATS")))
+	if (ecs_agent_is_told(agent, "ECS_ENABLE_RUNTIME_STATS"))
 		evidence_add(&e, "profiling endpoints are on (ECS_ENABLE_RUNTIME_STATS)");
 	json_array_foreach(json_object_get(agent->inspect, "Mounts"), i, v) {
 		const char *source = facts_json_string(v, "Source", "");
@@ -447,7 +448,7 @@ static int check_logs(struct audit *a, const struct control *c, const struct sub
 		evidence_add(&e, "the agent wrote nothing for %lld hours", (long long)(a->options.now - newest) / 3600);
 	if (total > MAX_LOG_BYTES)
 		evidence_add(&e, "%lld MiB of logs: nothing rotates them", total >> 20);
-	if (agent && is_true(variable(agent, "ECS_AUDIT_LOGFILE_DISABLED")))
+	if (agent && ecs_agent_is_told(agent, "ECS_AUDIT_LOGFILE_DISABLED"))
 		evidence_add(&e, "requests for credentials are not logged (ECS_AUDIT_LOGFILE_DISABLED)");
 	if (agent && has_no_log_size(agent))
 		evidence_add(&e, "neither requests for credentials nor anything else is logged (ECS_LOG_MAX_FILE_SIZE_MB)");

@@ -9,12 +9,12 @@
 
 #include "audit/controls/containers.h"
 #include "audit/controls/controls.h"
+#include "audit/controls/ecs-agent.h"
 #include "audit/image-scan.h"
 #include "audit/secrets.h"
 #include "batten/audit/audit.h"
 #include "batten/audit/facts.h"
 #include "batten/base/parse.h"
-#include "batten/host/go-values.h"
 
 #define DAY (24 * 60 * 60)
 
@@ -311,14 +311,6 @@ static int check_origin(struct audit *a, const struct control *c, const struct s
 	return 0;
 }
 
-/* NAME=VALUE with one of the agent's words for true, and blanks around it if there are. */
-static bool is_switched_on(const char *assignment)
-{
-	bool b = false;
-
-	return assignment && go_parse_bool(go_trim_space(slice_of(strchr(assignment, '=') + 1)), &b) == 0 && b;
-}
-
 static int check_pile(struct audit *a, const struct control *c, const struct subject *s)
 {
 	uint64_t most = audit_parameter(a, "unused-images-max", 10);
@@ -333,7 +325,7 @@ static int check_pile(struct audit *a, const struct control *c, const struct sub
 		audit_not_applicable(a, s, "there is no image");
 		return 0;
 	}
-	if (agent && is_switched_on(facts_json_find(agent->config, "Env", "ECS_DISABLE_IMAGE_CLEANUP=")))
+	if (agent && ecs_agent_is_told(agent, "ECS_DISABLE_IMAGE_CLEANUP"))
 		evidence_add(&e, "the agent's image cleanup is off");
 	if (n_unused > most)
 		evidence_add(&e, "%zu of %zu images are used by no container", n_unused, n);
