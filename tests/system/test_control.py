@@ -165,16 +165,21 @@ def test_many_processes_that_hang_make_way(g):
 
 
 def test_descriptors_come_back(g):
-    def descriptors():
-        return len(list(pathlib.Path(f"/proc/{g.process.pid}/fd").iterdir()))
+    def sockets():
+        """The daemon's own come and go too, a few of them, but not with each connection."""
+        directory = f"/proc/{g.process.pid}/fd"
+        names = []
+        for fd in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                names.append(os.readlink(f"{directory}/{fd}"))
+        return sum(name.startswith("socket:") for name in names)
     assert works(g)
-    lab.wait_for(lambda: descriptors(), "the daemon", timeout=60)
-    before = descriptors()
+    before = sockets()
     for _ in range(50):
         with connect(g) as s:
             s.sendall(b"nonsense\n")
     assert works(g)
-    lab.wait_for(lambda: descriptors() <= before, "every connection to be closed", timeout=60)
+    lab.wait_for(lambda: sockets() < before + 5, "every connection to be closed", timeout=60)
 
 
 def test_who_cannot_be_accepted_is_not_asked_for_all_the_time(g):
