@@ -44,8 +44,8 @@ static const char *runtime_dir(const struct invocation *inv)
 	return dir ? dir : DEFAULT_RUNTIME_DIR;
 }
 
-/* The guard as this command's configuration and options describe it. */
-static int open_guard(const struct invocation *inv, struct imds_guard **ret, struct diag *d)
+/* The guard as this command's configuration and options describe it; @presume: see imds_guard_new(). */
+static int open_guard(const struct invocation *inv, bool presume, struct imds_guard **ret, struct diag *d)
 {
 	_cleanup_(imds_guard_freep) struct imds_guard *g = NULL;
 	struct imds_features assume = { 0 };
@@ -56,7 +56,7 @@ static int open_guard(const struct invocation *inv, struct imds_guard **ret, str
 	if (r >= 0)
 		r = assumed_features(inv, &assume, d);
 	if (r >= 0)
-		r = imds_guard_new(&g, &assume, -1, d);
+		r = imds_guard_new(&g, &assume, presume, -1, d);
 	s.imds.table_owner = TABLE_OWNER_COMMAND;
 	if (r >= 0)
 		r = imds_guard_configure(g, &s.imds, NULL, false);
@@ -100,7 +100,7 @@ int guard_switch(const struct invocation *inv, bool on, bool *ret_by_daemon, enu
 	*ret_by_daemon = r > 0;
 	if (r != 0)
 		return r < 0 ? r : *ret_status == EXIT_DONE ? 0 : -EREMOTEIO;
-	r = open_guard(inv, &g, d);
+	r = open_guard(inv, on, &g, d);
 	if (r >= 0 && on && !imds_guard_plan(g)->enabled)
 		r = diag_fail(d, -EINVAL, "[imds]", "enabled = no in the configuration");
 	if (r >= 0)
@@ -279,7 +279,7 @@ int guard_status_here(const struct invocation *inv, json_t **ret, struct diag *d
 	struct imds_status s;
 	int r;
 
-	r = open_guard(inv, &g, d);
+	r = open_guard(inv, false, &g, d);
 	if (r >= 0)
 		r = imds_guard_status(g, &s, d);
 	if (r < 0)

@@ -206,7 +206,7 @@ int guard_service_new(struct guard_service **ret, sd_event *event, const struct 
 	(void)snprintf(s->unblocked_path, sizeof(s->unblocked_path), "%s/imds.unblocked", runtime_dir);
 	(void)snprintf(s->pins_path, sizeof(s->pins_path), "%s/bpf-dir", runtime_dir);
 	s->unblocked = access(s->unblocked_path, F_OK) == 0;
-	r = imds_guard_new(&s->guard, assume, kept, d);
+	r = imds_guard_new(&s->guard, assume, false, kept, d);
 	if (r < 0)
 		return r;
 	r = imds_watch_new(&s->watch, imds_guard_portid(s->guard), d);

@@ -230,6 +230,13 @@ static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 	return r;
 }
 
+static int presume_tables(struct imds_features *f)
+{
+	for (size_t i = 0; i < _FEATURE_MAX; i++)
+		f->have[i] = rows[i].build && !f->forced_off[i];
+	return 0;
+}
+
 /* Not asked is not answered with no: a daemon would go without the layer for as long as it lives. */
 static bool starved(int r)
 {
@@ -290,7 +297,10 @@ int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct n
 	int r;
 
 	f->on_host = on_host();
-	r = probe_tables(f, nft);
+	if (nft)
+		r = probe_tables(f, nft);
+	else
+		r = presume_tables(f);
 	if (r == -EPERM)
 		return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
 	if (r < 0)

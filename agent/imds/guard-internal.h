@@ -13,6 +13,7 @@ struct imds_guard {
 	struct imds_config config; /* what the plan was made of */
 	struct imds_openings open; /* too; owned */
 	bool can_keep;
+	bool presumed; /* nftables was not asked for its features yet */
 	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
 	struct nft_counter counters[NFT_MAX_COUNTERS];
 	size_t n_counters;

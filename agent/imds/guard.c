@@ -13,7 +13,8 @@
 
 #include "batten/base/fd.h"
 
-int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, int kept, struct diag *d)
+int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, bool presume, int kept,
+		   struct diag *d)
 {
 	_cleanup_(imds_guard_freep) struct imds_guard *g = calloc(1, sizeof(*g));
 	_cleanup_(fd_closep) int own = kept;
@@ -33,9 +34,10 @@ int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, 
 	} else {
 		(void)fd_take(&own);
 	}
-	r = imds_features_probe(&g->features, g->nft, g->route, d);
+	r = imds_features_probe(&g->features, presume ? NULL : g->nft, g->route, d);
 	if (r < 0)
 		return r;
+	g->presumed = presume;
 	g->cgroup_ebpf = g->features.have[FEATURE_CGROUP_EBPF];
 	*ret = take_ptr(g);
 	return 0;
@@ -211,15 +213,30 @@ static bool foreign(const struct imds_guard *g, uint32_t portid)
 	return portid != 0 && portid != nl_portid(g->nft);
 }
 
+/* As it should be, and ours: nobody can mend a table that another process owns. */
+static bool table_stands(const struct imds_guard *g, const struct nft_table *t, const struct nft_state *s)
+{
+	return nft_state_ok(t, s) && (t->absent || !(t->flags & NFT_TABLE_F_OWNER) || s->owner_portid == nl_portid(g->nft));
+}
+
+static bool tables_stand(const struct imds_guard *g, const struct imds_look *l)
+{
+	return table_stands(g, g->plan->table, &l->table) &&
+	       (!g->plan->bridge || table_stands(g, g->plan->bridge, &l->bridge));
+}
+
 static int apply_tables(struct imds_guard *g, const struct imds_look *l, struct diag *d)
 {
 	const struct nft_table *tables[] = { g->plan->table, g->plan->bridge };
+	size_t n = g->plan->bridge ? 2 : 1;
 	struct diag why = { 0 };
 	int r;
 
 	restore_counters(g, g->plan->table);
 	restore_counters(g, g->plan->bridge);
-	r = nft_replace(g->nft, tables, g->plan->bridge ? 2 : 1, &why);
+	r = l->table.present || l->bridge.present ? -EEXIST : nft_create(g->nft, tables, n, &why);
+	if (r == -EEXIST) /* who asked may have been wrong, or too slow */
+		r = nft_replace(g->nft, tables, n, &why);
 	if (r == -EPERM && (foreign(g, l->table.owner_portid) || foreign(g, l->bridge.owner_portid)))
 		return owned_by_another(foreign(g, l->table.owner_portid) ? l->table.owner_portid :
 									     l->bridge.owner_portid, d);
@@ -302,12 +319,25 @@ static int apply_all_rules(struct imds_guard *g, unsigned int steps, struct diag
 
 /* ---- what callers ask for --------------------------------------------------------------------- */
 
+/* The same configuration again, after more was found out about the kernel. */
+static int plan_again(struct imds_guard *g)
+{
+	const struct imds_config c = g->config;
+	struct imds_openings open = g->open;
+	int r;
+
+	g->open = (struct imds_openings){ 0 };
+	r = imds_guard_configure(g, &c, &open, g->can_keep);
+	imds_openings_done(&open);
+	return r;
+}
+
 /*
  * Where a packet meets one layer open and the next one closed it had better be the table that is closed: that resets
  * the connection, while a routing rule's ICMP is limited in its rate, and a client that gets none waits a second.
  * So rules open before the table does, and close after it.
  */
-int imds_guard_apply(struct imds_guard *g, struct diag *d)
+static int apply(struct imds_guard *g, struct diag *d)
 {
 	struct imds_look look;
 	int r, rules;
@@ -317,12 +347,7 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 				 "nothing can keep IMDS closed here: no nftables, and no routing rules");
 	/* First, for where the programs cannot be had the table has to do more. */
 	if (imds_guard_cgroup_apply(g)) {
-		const struct imds_config c = g->config;
-		struct imds_openings open = g->open;
-
-		g->open = (struct imds_openings){ 0 };
-		r = imds_guard_configure(g, &c, &open, g->can_keep);
-		imds_openings_done(&open);
+		r = plan_again(g);
 		if (r < 0)
 			return r;
 	}
@@ -330,10 +355,32 @@ int imds_guard_apply(struct imds_guard *g, struct diag *d)
 	if (r < 0)
 		return r;
 	rules = apply_all_rules(g, g->plan->enabled ? RULES_ADD : RULES_REMOVE, d);
-	r = g->plan->table ? apply_tables(g, &look, d) : remove_tables(g, d);
+	if (!g->plan->table)
+		r = remove_tables(g, d);
+	else if (!tables_stand(g, &look))
+		r = apply_tables(g, &look, d);
 	if (r >= 0 && rules >= 0)
 		rules = apply_all_rules(g, RULES_ADD | RULES_REMOVE, d);
 	return r < 0 ? r : MIN(rules, 0);
+}
+
+int imds_guard_apply(struct imds_guard *g, struct diag *d)
+{
+	struct diag why = { 0 };
+	int r = apply(g, &why);
+
+	if (r < 0 && g->presumed) {
+		why = (struct diag){ 0 };
+		r = imds_features_probe(&g->features, g->nft, g->route, &why);
+		g->presumed = r < 0;
+		if (r >= 0)
+			r = plan_again(g);
+		if (r >= 0)
+			r = apply(g, &why);
+	}
+	if (r < 0 && d)
+		*d = why;
+	return r;
 }
 
 int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag *d)
@@ -346,7 +393,7 @@ int imds_guard_heal(struct imds_guard *g, char *what, size_t n_what, struct diag
 	if (r < 0)
 		return r;
 	what[0] = '\0';
-	if (p->table && (!nft_state_ok(p->table, &look.table) || (p->bridge && !nft_state_ok(p->bridge, &look.bridge)))) {
+	if (p->table && !tables_stand(g, &look)) {
 		r = apply_tables(g, &look, d);
 		if (r < 0)
 			return r;

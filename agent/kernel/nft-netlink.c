@@ -387,14 +387,16 @@ static void put_mark(struct batch *b, bool closing)
 	b->bytes.n += NLMSG_ALIGN(nlh->nlmsg_len);
 }
 
-static void put_table(struct batch *b, int family, const char *name, uint16_t type, const struct nft_table *full)
+/* @flags: of the message, NLM_F_… */
+static void put_table(struct batch *b, int family, const char *name, uint16_t type, uint16_t flags,
+		      const struct nft_table *full)
 {
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct comment_data comment = { 0 };
 	struct nlmsghdr *nlh;
 	bool ok;
 
-	nlh = begin(b, family, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+	nlh = begin(b, family, type, flags);
 	ok = t && nlh && nftnl_table_set_str(t, NFTNL_TABLE_NAME, name) == 0;
 	if (ok) {
 		/* Flags are left out of the first naming: they could not be changed there. */
@@ -556,16 +558,12 @@ static void put_rules(struct batch *b, const struct nft_table *t, const struct n
 /* Named, so that deleting cannot fail, and deleted. */
 static void put_no_table(struct batch *b, int family, const char *name)
 {
-	put_table(b, family, name, NFT_MSG_NEWTABLE, NULL);
-	put_table(b, family, name, NFT_MSG_DELTABLE, NULL);
+	put_table(b, family, name, NFT_MSG_NEWTABLE, NLM_F_CREATE, NULL);
+	put_table(b, family, name, NFT_MSG_DELTABLE, 0, NULL);
 }
 
-static void put_all(struct batch *b, const struct nft_table *t)
+static void put_contents(struct batch *b, const struct nft_table *t)
 {
-	put_no_table(b, t->family, t->name);
-	if (t->absent)
-		return;
-	put_table(b, t->family, t->name, NFT_MSG_NEWTABLE, t);
 	for (size_t i = 0; i < t->n_counters; i++)
 		put_counter(b, t, &t->counters[i]);
 	for (size_t i = 0; i < t->n_sets; i++)
@@ -575,6 +573,15 @@ static void put_all(struct batch *b, const struct nft_table *t)
 	/* A rule may jump to any chain, so that all chains stand first. */
 	for (size_t i = 0; i < t->n_chains; i++)
 		put_rules(b, t, &t->chains[i]);
+}
+
+static void put_all(struct batch *b, const struct nft_table *t)
+{
+	put_no_table(b, t->family, t->name);
+	if (t->absent)
+		return;
+	put_table(b, t->family, t->name, NFT_MSG_NEWTABLE, NLM_F_CREATE, t);
+	put_contents(b, t);
 }
 
 static void first_refusal(uint32_t number, int error, void *data)
@@ -598,6 +605,24 @@ static int send_batch(struct batch *b, int family, const char *table, struct dia
 		return diag_errno(d, r, where, "the kernel refused message %u of the nftables batch", failed);
 	}
 	return 0;
+}
+
+int nft_create(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)
+{
+	struct batch b = { .nl = nl };
+	int r;
+
+	put_mark(&b, false);
+	for (size_t i = 0; i < n; i++) {
+		if (tables[i]->absent)
+			continue;
+		put_table(&b, tables[i]->family, tables[i]->name, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, tables[i]);
+		put_contents(&b, tables[i]);
+	}
+	put_mark(&b, true);
+	r = send_batch(&b, tables[0]->family, tables[0]->name, d);
+	bytes_done(&b.bytes);
+	return r;
 }
 
 int nft_replace(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)

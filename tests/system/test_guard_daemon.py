@@ -179,7 +179,7 @@ def test_what_a_killed_probe_left_is_removed(host, make_guard):
         }; }
         table inet batten_probe_4711_3 { flags dormant; }
         table inet batten_problem { }""")
-    make_guard().block()
+    make_guard().start()
     tables = host.host.run("nft", "list", "tables").stdout
     assert "batten_probe" not in tables and "table inet batten_problem" in tables
 

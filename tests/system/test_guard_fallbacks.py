@@ -181,3 +181,50 @@ def test_a_start_that_fails_leaves_the_table(host, make_guard):
     g.manager.forget()
     assert guard.table(host.host)
     guard.assert_refused(host, host.containers["user"])
+
+
+# ---- a command that takes the features for granted ------------------------------------------------
+
+def test_block_asks_the_kernel_when_it_refuses(host, make_guard, scratch):
+    """The batch with the table is refused once: what the kernel can do is then found out, and the rest stands."""
+    g, log, refused = make_guard(), scratch / "log", 0
+    for n in range(1, 40):
+        host.host.run("nft", "flush", "ruleset")
+        p = host.host.run("strace", "-qq", "-o", log, "-s", "8192", "-e", "trace=sendto", "-e", f"inject=sendto:error=EOPNOTSUPP:when={n}",
+                          lab.BATTEN, "imds", "block", "--config", g.file, "--runtime-dir", g.runtime, check=False)
+        injected = [line for line in log.read_text().splitlines() if "(INJECTED)" in line]
+        if not injected:
+            break
+        if "NFNL_MSG_BATCH_BEGIN" in injected[0] and "NFT_MSG_NEWTABLE" in injected[0]:
+            refused += 1
+            assert p.returncode == 0, p
+            assert {row["state"] for row in g.status()["layers"] if row["layer"] in ("prerouting", "forward")} == {"active"}
+            guard.assert_refused(host, host.containers["user"])
+    assert refused == 1 and not injected
+
+
+def test_block_again_changes_nothing(host, make_guard):
+    g = make_guard()
+
+    def handle():
+        rows = (row.get("table", {}) for row in host.host.json("nft", "-j", "list", "tables")["nftables"])
+        return [row["handle"] for row in rows if row.get("name") == "batten"]
+    g.block()
+    before = handle()
+    g.block()
+    assert handle() == before and len(before) == 1
+    host.host.run("nft", "add", "rule", "inet", "batten", "forward", "accept")
+    g.block()
+    assert handle() != before
+    guard.assert_refused(host, host.containers["user"])
+
+
+def test_who_finds_a_table_of_another_owner_says_so(host, make_guard, scratch):
+    """Also where that table is just like one's own would be: nobody but its owner could mend it."""
+    g = make_guard().start()
+    other = scratch / "other"
+    for code, *command in ((3, "imds", "block"), (1, "daemon")):
+        p = g.space.run(lab.BATTEN, *command, "--config", g.file, "--runtime-dir", other, check=False, timeout=60)
+        assert p.returncode == code and "table batten: is owned by another process (netlink port" in p.stderr, p
+    assert g.status()["table"]["owner"] is True
+    guard.assert_refused(host, host.containers["user"])

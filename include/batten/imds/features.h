@@ -62,6 +62,7 @@ void imds_features_all(struct imds_features *f);
 
 /*
  * imds_features_probe - ask the kernel
+ * @nft: NULL: nftables is not asked but presumed to have everything
  * Return: 0 or a negative errno: -EPERM without CAP_NET_ADMIN
  */
 int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,

@@ -21,11 +21,13 @@ struct imds_guard;
 /*
  * imds_guard_new - open what is needed, ask the kernel for its features
  * @assume: features forced off; may be NULL
+ * @presume: nftables is asked only when it refuses what would be applied with all its features: half
+ *          the time, for who applies once and wants no status
  * @kept:   a netlink socket that may own the table already (from the service manager's store), or
  *          -1; the guard's from here on, also on failure
  * Return: 0 or a negative errno: -EPERM without CAP_NET_ADMIN
  */
-int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, int kept,
+int imds_guard_new(struct imds_guard **ret, const struct imds_features *assume, bool presume, int kept,
 		   struct diag *d) _must_check_;
 struct imds_guard *imds_guard_free(struct imds_guard *g);
 DEFINE_CLEANUP(struct imds_guard *, imds_guard_free)

@@ -162,6 +162,15 @@ int nft_replace(struct nl_socket *nl, const struct nft_table *const *tables, siz
 		struct diag *d) _must_check_;
 
 /*
+ * nft_create - the same where there is none of them yet
+ * A replacement leaves the kernel something to forget, even of a table that was not there, and who
+ * closes @nl waits until it has: 5 to 15 ms.
+ * Return: as nft_replace(); -EEXIST when there is one: nothing is changed
+ */
+int nft_create(struct nl_socket *nl, const struct nft_table *const *tables, size_t n,
+	       struct diag *d) _must_check_;
+
+/*
  * nft_try - what the kernel says to each of these tables, of different names
  * They are made dormant, put in the kernel in one batch, and removed. A batch without an end would
  * leave no trace, but the kernel checks in which hook an expression may stand only when it commits
