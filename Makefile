@@ -142,7 +142,7 @@ $(B)/tests/fuzz/fuzz-%: $(B)/tests/fuzz/fuzz-%.o $(if $(FUZZ),,$(B)/tests/fuzz/r
 
 # Every fault of tests/system/test_faults*.py instead of a sample: for an evening.
 faults: deps
-	@FAULTS=all $(MAKE) --no-print-directory check-system T='tests/system/test_faults.py tests/system/test_faults_daemon.py'
+	@FAULTS=all $(MAKE) --no-print-directory check-system T='tests/system/test_faults.py tests/system/test_faults_daemon.py tests/system/test_fix_agent.py'
 
 fuzz-built: $(REPLAY)
 

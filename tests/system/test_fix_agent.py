@@ -9,11 +9,13 @@ import sys
 
 import pytest
 
+import faults
 import lab
 from service_manager import Systemd
 from test_audit_agent import AGENT
 
 OLD, TOO_OLD, NEW = "1.85.0", "1.96.0", "1.105.1"
+STEPS = ("write", "fsync", "rename", "renameat", "clone", "clone3", "vfork", "sendto", "sendmsg", "unlinkat", "flock")
 VERSION_FILE = "/var/cache/ecs/version"
 
 SPEC = """Name: ecs-init
@@ -249,3 +251,27 @@ def test_after_a_crash_of_both_nothing_was_done(make_host):
     [entry] = json.loads(p.stdout)["fixes"]
     assert entry["state"] == "interrupted" and "as it was before" in entry["proof"]["reason"] and "as it was before" in p.stderr
     assert h.package() == OLD
+
+
+@pytest.mark.no_sanitizer  # LeakSanitizer does not work under strace
+def test_killed_before_a_call(make_host):
+    """Whatever dnf did of what it was told, the next start knows; and from there it is mended."""
+    h = make_host()
+    words = h.words("--control", "AGT-02", "--update-agent", "--restart-agent")
+    counts = faults.calls(words, run=lambda w, **o: h.space.run(*w, **o), log=h.scratch / "trace", env=h.systemd.environment)
+    assert h.package() == NEW
+    seen = set()
+    for fault in faults.deaths(counts, STEPS):
+        if h.package() == NEW:
+            h.dnf("downgrade", "ecs-init")
+            h.start_agent("start")
+        shutil.rmtree(h.scratch / "state")
+        p = h.space.run(*fault.words(), *words, env=h.systemd.environment, check=False, timeout=300)
+        assert p.returncode in (137, -9), (fault, p)
+        history, package = h.history(), h.package()
+        states = [entry["state"] for entry in history]
+        assert states in ([[], ["interrupted"]] if package == OLD else [["applied"]]), (fault, package, history)
+        seen.add((package, *states))
+        h.fix("--update-agent", "--restart-agent")
+        assert h.package() == NEW == h.runs(), fault
+    assert seen == {(OLD,), (OLD, "interrupted"), (NEW, "applied")}
