@@ -108,6 +108,7 @@ const struct command cmd_seccomp_import = {
 	.name = "seccomp import",
 	.args = "FILE",
 	.help = "make an observation of strace output, audit records or a profile",
+	.details = "Audit records are auditd's log, the kernel's, or what journalctl prints of either.",
 	.options = import_options,
 	.min_args = 1,
 	.max_args = 1,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Audit records. A call that was logged or killed was wanted; one that was answered with an errno
- * was only tried, as far as anybody can tell, and is kept as denied.
+ * was only tried, as far as anybody can tell, and is kept as denied. Read are auditd's log, the kernel's, and
+ * what journalctl prints of either.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -117,11 +118,39 @@ static int take_record(struct observation *o, struct slice line, enum abi a, con
 	return 1;
 }
 
+/* As the journal shows a record's type: "... audit[123]: SECCOMP auid=...", or without what stands before it. */
+static bool journal_type(struct slice line, const char *word)
+{
+	const char *p = memmem(line.p, line.n, word, strlen(word)), *end = line.p + line.n, *by;
+
+	if (!p || p + strlen(word) == end || p[strlen(word)] != ' ')
+		return false;
+	if (p == line.p)
+		return true;
+	if (p - line.p < 2 || p[-1] != ' ' || p[-2] != ':')
+		return false;
+	for (by = p - 2; by > line.p && by[-1] != ' '; by--)
+		;
+	return p - 2 - by >= 5 && memcmp(by, "audit", 5) == 0 && (by[5] == '[' || by[5] == ':');
+}
+
+static bool tells_of_a_call(struct slice line)
+{
+	static const char *const names[] = { "SECCOMP", "SYSCALL" }, *const numbers[] = { "1326", "1300" };
+	char type[MAX_VALUE];
+	bool has_type = value_of(line, "type", type);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (has_type ? strcmp(type, names[i]) == 0 || strcmp(type, numbers[i]) == 0 : journal_type(line, names[i]))
+			return true;
+	return false;
+}
+
 int import_audit(const char *text, size_t n, const char *name, struct observation **ret, struct diag *d)
 {
 	_cleanup_(observation_freep) struct observation *o = NULL;
 	struct slice rest = { text, n }, line;
-	char type[MAX_VALUE], arch[MAX_VALUE], call[MAX_VALUE];
+	char arch[MAX_VALUE], call[MAX_VALUE];
 	unsigned int n_line = 0;
 	size_t n_records = 0;
 	int r = 0;
@@ -131,8 +160,7 @@ int import_audit(const char *text, size_t n, const char *name, struct observatio
 		enum abi a;
 
 		n_line++;
-		if (!value_of(line, "type", type) || (strcmp(type, "SECCOMP") != 0 && strcmp(type, "1326") != 0 &&
-						      strcmp(type, "SYSCALL") != 0 && strcmp(type, "1300") != 0))
+		if (!tells_of_a_call(line))
 			continue;
 		if (!value_of(line, "arch", arch) || !value_of(line, "syscall", call))
 			return diag_line(d, -EINVAL, name, n_line, "the record has no arch or no syscall");

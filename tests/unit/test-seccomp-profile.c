@@ -710,7 +710,12 @@ static void audit_records_are_read(void **state)
 		"type=SECCOMP msg=audit(1700000002.000:45): exe=\"/x\" sig=0 arch=c000003e syscall=321 code=0x50001\035ARCH=x86_64 "
 		"SYSCALL=bpf\n"
 		"type=SECCOMP msg=audit(1700000002.000:46): exe=/x sig=SIG0 arch=x86_64 syscall=acct code=errno\n"
-		"type=CWD msg=audit(1700000002.000:44): cwd=\"/\"\n";
+		"type=CWD msg=audit(1700000002.000:44): cwd=\"/\"\n"
+		/* journalctl, with and without what stands before a message; the last is no record, but somebody's words. */
+		"Nov 14 22:13:22 host audit[7]: SECCOMP auid=0 exe=\"/usr/bin/y\" arch=c000003e syscall=161 code=0x7ffc0000\n"
+		"SYSCALL arch=c000003e syscall=162 success=yes exit=0 exe=\"/usr/bin/y\"\n"
+		"Nov 14 22:13:22 host kernel: audit: type=1326 audit(1700000002.000:47): arch=c000003e syscall=163 code=0x50001\n"
+		"Nov 14 22:13:22 host app[7]: SECCOMP arch=c000003e syscall=164 code=0x7ffc0000\n";
 	struct observation *o = NULL;
 	struct diag d = { 0 };
 
@@ -723,6 +728,10 @@ static void audit_records_are_read(void **state)
 	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->phases, 0);
 	assert_int_equal(observation_find(o, ABI_X86_64, "bpf")->denied, DENIED_EPERM);
 	assert_int_equal(observation_find(o, ABI_X86_64, "acct")->phases, 0);
+	assert_int_equal(observation_find(o, ABI_X86_64, "chroot")->phases, PHASE_START);
+	assert_string_equal(observation_find(o, ABI_X86_64, "chroot")->by, "y");
+	assert_int_equal(observation_find(o, ABI_X86_64, "sync")->phases, PHASE_START);
+	assert_null(observation_find(o, ABI_X86_64, "settimeofday"));
 	observation_free(o);
 	o = NULL;
 	assert_int_equal(import_audit("type=SECCOMP arch=c000003e\n", 27, "audit", &o, &d), -EINVAL);
