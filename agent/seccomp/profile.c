@@ -152,15 +152,21 @@ static bool is_default(const struct profile *p, const struct profile_rule *r)
 	return r->action == p->default_action && (!has_error || r->error == p->default_error);
 }
 
+/* The next rule from @i on that has a say about the call; p->n_rules when there is none. */
+static size_t next_rule(const struct profile *p, size_t i, const char *name)
+{
+	while (i < p->n_rules && (p->rules[i].with || is_default(p, &p->rules[i]) || !profile_rule_names(&p->rules[i], name)))
+		i++;
+	return i;
+}
+
 bool profile_allows(const struct profile *p, const char *name, bool any_args)
 {
 	bool some = passes(p->default_action), all = some;
 
-	for (size_t i = 0; i < p->n_rules; i++) {
+	for (size_t i = next_rule(p, 0, name); i < p->n_rules; i = next_rule(p, i + 1, name)) {
 		const struct profile_rule *r = &p->rules[i];
 
-		if (r->with || is_default(p, r) || !profile_rule_names(r, name))
-			continue;
 		/* For libseccomp it takes the place of those before it, and those behind it do nothing. */
 		if (r->n_args == 0)
 			return passes(r->action);
@@ -168,6 +174,46 @@ bool profile_allows(const struct profile *p, const char *name, bool any_args)
 		all &= passes(r->action);
 	}
 	return any_args ? some : all;
+}
+
+static bool same_condition(const struct profile_arg *a, const struct profile_arg *b)
+{
+	return a->index == b->index && a->op == b->op && a->value == b->value &&
+	       (a->op != OP_MASKED_EQ || a->value_two == b->value_two);
+}
+
+static bool same_rule(const struct profile_rule *a, const struct profile_rule *b)
+{
+	if (passes(a->action) != passes(b->action) || a->n_args != b->n_args)
+		return false;
+	for (unsigned int i = 0; i < a->n_args; i++) {
+		unsigned int k = 0;
+
+		while (k < b->n_args && !same_condition(&a->args[i], &b->args[k]))
+			k++;
+		if (k == b->n_args)
+			return false;
+	}
+	return true;
+}
+
+/* Is each rule of @p about the call one of @other, too? */
+static bool is_said_by(const struct profile *p, const struct profile *other, const char *name)
+{
+	for (size_t i = next_rule(p, 0, name); i < p->n_rules; i = next_rule(p, i + 1, name)) {
+		size_t k = next_rule(other, 0, name);
+
+		while (k < other->n_rules && !same_rule(&p->rules[i], &other->rules[k]))
+			k = next_rule(other, k + 1, name);
+		if (k == other->n_rules)
+			return false;
+	}
+	return true;
+}
+
+bool profile_same_arguments(const struct profile *p, const struct profile *other, const char *name)
+{
+	return is_said_by(p, other, name) && is_said_by(other, p, name);
 }
 
 bool profile_rule_value(const struct profile_rule *r, const struct arg_rule *args, struct arg_value *ret)

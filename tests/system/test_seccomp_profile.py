@@ -83,6 +83,34 @@ def test_a_profile_from_elsewhere_is_checked_too(scratch):
     assert all(key in said for key in j), j
 
 
+def test_diff_tells_arguments_and_interfaces(scratch):
+    def rule(*names, **more):
+        return {"names": names, "action": "SCMP_ACT_ALLOW", **more}
+
+    def write(name, architectures, *rules):
+        (scratch / name).write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": rules}))
+        return scratch / name
+
+    def only(*pairs):
+        return {"args": [{"index": i, "value": v, "op": "SCMP_CMP_EQ"} for i, v in pairs]}
+    both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    p = write("p", both, rule("read", "socketcall"), rule("personality", **only((0, 8))), rule("clone", **only((0, 1), (1, 2))),
+              rule("socket", **only((0, 1))), rule("mount"))
+    other = write("other", [*both, "SCMP_ARCH_X32"], rule("read", "write"), rule("personality", **only((0, 0))), rule("socket"),
+                  rule("clone", **only((1, 2), (0, 1))), rule("mount", **only((0, 1))))
+    d = json.loads(batten("diff", p, other, "--json").stdout)
+    told = {key: d[key] for key in ("added", "narrowed", "widened", "arguments", "removed")}
+    assert told == {"added": [], "narrowed": ["socket"], "widened": ["mount"], "arguments": ["personality"], "removed": ["write"]}
+    assert d["architectures"] == {"added": [], "removed": ["SCMP_ARCH_X32"]}
+    assert d["other_interfaces"]["x86"]["added"] == ["socketcall"] and not any(d["other_interfaces"]["x32"].values())
+    rows = [" ".join(line.split()[:3]) for line in batten("diff", p, other).stdout.splitlines()]
+    assert "added socketcall (x86)" in rows and "removed every call" in rows
+    assert batten("diff", p, p).stdout.count("\n") == 1
+    manual = (TOP / "agent" / "man" / "batten.8").read_text()
+    said = manual[manual.index(d["schema"]):].split(".TP")[0]
+    assert all(key in said for key in d), d
+
+
 def test_diff_explain_show_and_list(profile, observation, scratch):
     d = json.loads(batten("diff", profile, "--json").stdout)
     assert "mkdir" in d["removed"] and "ptrace" in d["removed"] and not d["added"]

@@ -91,6 +91,9 @@ int profile_rule_add_name(struct profile_rule *r, const char *name) _must_check_
 /* For a container without capabilities that rules ask for: is the call let through, whatever its arguments (@any_args: under some)? */
 bool profile_allows(const struct profile *p, const char *name, bool any_args);
 
+/* Of two that let the call through with some arguments: with the same, as far as their rules are the same? */
+bool profile_same_arguments(const struct profile *p, const struct profile *other, const char *name);
+
 /*
  * profile_parse - a Docker or OCI profile; an OCI config.json is taken for its linux.seccomp
  * Return: 0; -EBADMSG, -EINVAL, -E2BIG with words for what is wrong where
