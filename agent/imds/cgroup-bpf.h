@@ -20,6 +20,7 @@
 #define CGROUP_MAX_AGENTS 64
 #define CGROUP_PREFIX_SIZE 32
 #define CGROUP_ID_DIGITS 64	  /* of a container's id, in the name of its group */
+#define CGROUP_BUILD_DIGITS 25	  /* of the id, in base 36, of what BuildKit runs for a build */
 #define CGROUP_LEASE_NS 30000000000ull /* a newborn that nobody speaks of stays refused for so long */
 
 enum cgroup_verdict {
@@ -54,7 +55,7 @@ struct cgroup_settings {
 	char slices[CGROUP_MAX_SLICES][CGROUP_NAME_SIZE];
 };
 
-/* Whose containers are known by the names of their groups: [PREFIX]ID[.scope]. */
+/* Whose containers are known by the names of their groups: [PREFIX]ID[.scope], a build's PREFIX ID.scope or buildkit/ID. */
 struct cgroup_runtimes {
 	__u32 n;
 	__u32 pad;
@@ -68,7 +69,7 @@ struct cgroup_runtimes {
 /* Told when a container's group is made; known from an attempt by its size. */
 struct cgroup_birth {
 	__u64 cgroup;
-	char id[CGROUP_ID_DIGITS];
+	char id[CGROUP_ID_DIGITS]; /* a build's ends with NULs */
 };
 
 struct cgroup_event {

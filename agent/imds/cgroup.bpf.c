@@ -335,18 +335,31 @@ int BPF_PROG(imds_group_made, struct cgroup *group)
 	return 0;
 }
 
-static __always_inline int all_digits(const char id[CGROUP_ID_DIGITS])
+/* @last: 'f' or 'z', the last letter that is a digit */
+static __always_inline int all_digits(const char *id, int n, char last)
 {
-	for (int i = 0; i < CGROUP_ID_DIGITS; i++)
-		if ((id[i] < '0' || id[i] > '9') && (id[i] < 'a' || id[i] > 'f'))
+	for (int i = 0; i < n; i++)
+		if ((id[i] < '0' || id[i] > '9') && (id[i] < 'a' || id[i] > last))
 			return 0;
 	return 1;
 }
 
-/* Is it the group of a container? Copies the container's id. */
-static __always_inline int container_name(const char *name, char id[CGROUP_ID_DIGITS])
+static __always_inline int named(const struct cgroup *group, const char *wanted, int size)
 {
-	const char scope[] = ".scope";
+	char name[16] = { 0 };
+	int same = 1;
+
+	if (bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(group, kn, name)) != size)
+		return 0;
+	for (int i = 0; i < size; i++)
+		same = same && name[i] == wanted[i];
+	return same;
+}
+
+/* Is it the group of a container, or of a build's step, which nobody tells of? Copies the id. */
+static __always_inline int container_name(struct cgroup *group, char id[CGROUP_ID_DIGITS])
+{
+	const char scope[] = ".scope", *name = BPF_CORE_READ(group, kn, name);
 	struct cgroup_runtimes *r;
 	__u64 text[16] = { 0 }; /* compared in words: a branch for each byte is much to verify */
 	char tail[sizeof(scope)] = { 0 };
@@ -355,21 +368,33 @@ static __always_inline int container_name(const char *name, char id[CGROUP_ID_DI
 
 	r = bpf_map_lookup_elem(&runtimes, &zero);
 	n = bpf_probe_read_kernel_str(text, sizeof(text), name) - 1;
-	if (!r || n < CGROUP_ID_DIGITS)
+	if (!r || n < CGROUP_BUILD_DIGITS)
 		return 0;
+	if (n == CGROUP_BUILD_DIGITS)
+		return named(BPF_CORE_READ(group, self.parent, cgroup), "buildkit", sizeof("buildkit")) &&
+		       bpf_probe_read_kernel(id, CGROUP_BUILD_DIGITS, name) == 0 && all_digits(id, CGROUP_BUILD_DIGITS, 'z');
 	for (__u32 i = 0; i < CGROUP_MAX_RUNTIMES; i++) {
-		__u64 n_prefix = r->prefixes[i].n & (CGROUP_PREFIX_SIZE - 1), differ = i >= r->n;
+		__u64 n_prefix = r->prefixes[i].n & (CGROUP_PREFIX_SIZE - 1), differ = i >= r->n, n_id;
 		int same;
 
 		for (int k = 0; k < CGROUP_PREFIX_SIZE / 8; k++)
 			differ |= (text[k] ^ r->prefixes[i].text[k]) & r->prefixes[i].mask[k];
-		if (differ || (n != n_prefix + CGROUP_ID_DIGITS && n != n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1))
+		if (differ)
 			continue;
-		if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id))
+		if (n == n_prefix + CGROUP_ID_DIGITS || n == n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1) {
+			n_id = CGROUP_ID_DIGITS;
+			if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id, CGROUP_ID_DIGITS, 'f'))
+				continue;
+			if (n == n_prefix + CGROUP_ID_DIGITS)
+				return 1;
+		} else if (n_prefix > 0 && n == n_prefix + CGROUP_BUILD_DIGITS + sizeof(scope) - 1) {
+			n_id = CGROUP_BUILD_DIGITS;
+			if (bpf_probe_read_kernel(id, CGROUP_BUILD_DIGITS, name + n_prefix) < 0 || !all_digits(id, CGROUP_BUILD_DIGITS, 'z'))
+				continue;
+		} else {
 			continue;
-		if (n == n_prefix + CGROUP_ID_DIGITS)
-			return 1;
-		if (bpf_probe_read_kernel(tail, sizeof(tail), name + n_prefix + CGROUP_ID_DIGITS) < 0)
+		}
+		if (bpf_probe_read_kernel(tail, sizeof(tail), name + n_prefix + n_id) < 0)
 			continue;
 		same = 1;
 		for (__u32 k = 0; k < sizeof(scope); k++)
@@ -407,7 +432,7 @@ int BPF_PROG(imds_container_made, struct cgroup *group)
 	__u32 zero = 0;
 
 	s = bpf_map_lookup_elem(&settings, &zero);
-	if (!s || !in_version2(group) || !container_name(BPF_CORE_READ(group, kn, name), birth.id) ||
+	if (!s || !in_version2(group) || !container_name(group, birth.id) ||
 	    !stands_alone(group, s->root) || bpf_map_lookup_elem(&agents, birth.id))
 		return 0;
 	bpf_map_update_elem(&newborns, &cgroup, &lease, BPF_ANY);

@@ -16,6 +16,7 @@ import groups
 import lab
 import programs
 import task_host
+from docker_host import DockerHost
 from test_imds_docker import UNIFIED, Real
 
 # Tries before anything else, then for so many seconds, so that a gap of a moment is hit; with a second
@@ -107,6 +108,32 @@ def test_the_agent_is_known_before_it_runs(real):
     assert [t["first"] for t in seen].count(0) >= len(seen) - 1, seen
 
 
+def test_a_build_in_the_host_s_network_is_refused(scratch, spaces):
+    """What BuildKit runs is told by no event; its group's name is all that there is to know it by."""
+    client = programs.build(scratch, "first", FIRST, "-static")
+    (scratch / "context").mkdir()
+    (scratch / "context" / "Dockerfile").write_text("FROM first\nARG unlike\nRUN /bin/first 2\n")
+    with DockerHost(["--cgroup-parent", f"/{Real.parent}"]) as docker:
+        docker.make_image("first", extra=lambda root: shutil.copy2(client, root / "bin" / "first"))
+        real = Real(docker, scratch, spaces)
+
+        def build(n):
+            # Debian's client, which needs no plugin for BuildKit.
+            p = docker.space.run("/usr/bin/docker", "-H", f"unix://{docker.socket}", "build", "--network", "host", "--progress", "plain",
+                                 "--build-arg", f"unlike={n}", scratch / "context", env={**os.environ, "DOCKER_BUILDKIT": "1"})
+            return json.loads(re.search(r"\{.*\}", p.stdout + p.stderr)[0])
+        try:
+            lab.wait_for(lambda: follows(real), "the daemon to follow Docker")
+            seen = [build(n) for n in range(3)]
+            assert all(t["first"] == EPERM and t["open"] == 0 and t["tries"] > 10 for t in seen), seen
+            real.config.write_text(real.config.read_text() + "runtimes =\n")
+            real.daemon.send_signal(signal.SIGHUP)
+            lab.wait_for(lambda: "runtimes is empty" in real.batten("imds", "status").stdout, "the switch")
+            assert build("open")["first"] == 0
+        finally:
+            real.close([])
+
+
 # ---- case by case ------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -135,6 +162,21 @@ NAMES = {
     "user.slice/user-1000.slice/session-3.scope": "OK",
 }
 
+# The same for what BuildKit runs, whose ids are shorter and of more letters.
+BUILDS = {
+    "system.slice/docker-{}.scope": "EPERM",
+    "docker/buildkit/{}": "EPERM",
+    "buildkit/{}": "EPERM",
+    "docker/{}": "OK",
+    "docker/buildkits/{}": "OK",
+    "system.slice/{}.scope": "OK",
+    "system.slice/docker-{}": "OK",
+    "system.slice/docker-{}0.scope": "OK",
+    "system.slice/libpod-{}.scope": "OK",
+    "docker/buildkit/{}0": "OK",
+    "docker/buildkit/_{}": "OK",
+}
+
 
 def make_all(h, names):
     return {name: tcp4(h, h.tree.make(name.format(f"{i + 10:064x}"))) for i, name in enumerate(names)}
@@ -146,6 +188,7 @@ def test_whose_names_are_known(h):
     assert make_all(h, NAMES) == NAMES
     digits = h.tree.make(f"system.slice/docker-{'X' * 64}.scope")
     assert tcp4(h, digits) == "OK"
+    assert {name: tcp4(h, h.tree.make(name.format(f"z{i:024d}"))) for i, name in enumerate(BUILDS)} == BUILDS
 
 
 def test_the_list_is_a_setting(h):

@@ -17,9 +17,10 @@ ASK = ["sh", "-c", "printf 'GET /latest/meta-data/instance-id HTTP/1.1\\r\\nConn
 class Real:
     """dockerd's containers below a cgroup of ours, the daemon, and a stand-in of the service."""
 
+    parent = f"batten-docker-{os.getpid()}"
+
     def __init__(self, docker, scratch, spaces):
         self.docker, self.host, self.scratch = docker, docker.space, scratch
-        self.parent = f"batten-docker-{os.getpid()}"
         lab.need((UNIFIED / "cgroup.procs").exists(), "cgroup2 is not where a hybrid host has it")
         (UNIFIED / self.parent).mkdir(exist_ok=True)
         self.uplink = ecs_host.Uplink(spaces, self.host)
@@ -50,8 +51,9 @@ class Real:
         self.daemon.wait()
         self.host.run("ip", "link", "del", "eth0")
         self.host.run("umount", self.scratch / "bpf")
-        for group in pathlib.Path("/sys/fs/cgroup").glob(f"*/{self.parent}"):
-            lab.wait_for(lambda: not remove(group), f"{group} to be empty")
+        for pattern in (f"*/{self.parent}/buildkit", f"*/{self.parent}"):
+            for group in pathlib.Path("/sys/fs/cgroup").glob(pattern):
+                lab.wait_for(lambda: not remove(group), f"{group} to be empty")
 
 
 def remove(group):
