@@ -230,11 +230,10 @@ static int probe_tables(struct imds_features *f, struct nl_socket *nft)
 	return r;
 }
 
-static int presume_tables(struct imds_features *f)
+static void presume_tables(struct imds_features *f)
 {
 	for (size_t i = 0; i < _FEATURE_MAX; i++)
 		f->have[i] = rows[i].build && !f->forced_off[i];
-	return 0;
 }
 
 /* Not asked is not answered with no: a daemon would go without the layer for as long as it lives. */
@@ -294,13 +293,13 @@ static int probe_cgroup_ebpf(bool *ret)
 int imds_features_probe(struct imds_features *f, struct nl_socket *nft, struct nl_socket *route,
 			struct diag *d)
 {
-	int r;
+	int r = 0;
 
 	f->on_host = on_host();
-	if (nft)
-		r = probe_tables(f, nft);
+	if (!nft)
+		presume_tables(f);
 	else
-		r = presume_tables(f);
+		r = probe_tables(f, nft);
 	if (r == -EPERM)
 		return diag_fail(d, r, NULL, "CAP_NET_ADMIN is needed; run as root");
 	if (r < 0)

@@ -14,8 +14,11 @@ struct imds_guard {
 	struct imds_openings open; /* too; owned */
 	bool can_keep;
 	bool presumed; /* nftables was not asked for its features yet */
-	/* The newest counters seen, by name: they outlive a table that somebody deletes. */
-	struct nft_counter counters[NFT_MAX_COUNTERS];
+	/* What was blocked in all: the sum outlives a table that somebody deletes, and a counter that he resets. */
+	struct guard_counter {
+		struct nft_counter all;
+		uint64_t packets, bytes; /* the kernel's, when it was read last */
+	} counters[NFT_MAX_COUNTERS];
 	size_t n_counters;
 	struct cgroup_hold *hold; /* of what is pinned; owned, NULL where nothing is */
 	bool cgroup_ebpf;	 /* the kernel can; whether this host can is looked at each time */
@@ -33,7 +36,7 @@ struct imds_look {
 	struct nft_state table, bridge;
 };
 
-/* Reads the tables; remembers the counters. */
+/* Reads the tables; the counters in @ret are sums, which never go back. */
 int imds_guard_look(struct imds_guard *g, struct imds_look *ret, struct diag *d) _must_check_;
 
 /* ---- the cgroup layer (guard-cgroup.c) ------------------------------------------------------- */

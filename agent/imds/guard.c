@@ -99,15 +99,22 @@ const struct imds_plan *imds_guard_plan(const struct imds_guard *g)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static struct nft_counter *remembered(struct imds_guard *g, const char *name)
+static struct guard_counter *remembered(struct imds_guard *g, const char *name)
 {
 	for (size_t i = 0; i < g->n_counters; i++)
-		if (strcmp(g->counters[i].name, name) == 0)
+		if (strcmp(g->counters[i].all.name, name) == 0)
 			return &g->counters[i];
 	if (g->n_counters == ARRAY_SIZE(g->counters))
 		return NULL;
-	(void)snprintf(g->counters[g->n_counters].name, NFT_NAME_SIZE, "%s", name);
+	(void)snprintf(g->counters[g->n_counters].all.name, NFT_NAME_SIZE, "%s", name);
 	return &g->counters[g->n_counters++];
+}
+
+/* A counter that went back was reset; what it says now came on top. */
+static void add_growth(uint64_t *sum, uint64_t *seen, uint64_t now)
+{
+	*sum += now >= *seen ? now - *seen : now;
+	*seen = now;
 }
 
 static int look_at(struct imds_guard *g, const struct nft_table *t, struct nft_state *ret, struct diag *d)
@@ -121,13 +128,14 @@ static int look_at(struct imds_guard *g, const struct nft_table *t, struct nft_s
 	if (r < 0)
 		return r;
 	for (size_t i = 0; ret->present && i < t->n_counters; i++) {
-		struct nft_counter *c = remembered(g, t->counters[i].name);
+		struct guard_counter *c = remembered(g, t->counters[i].name);
 
-		/* A counter that went back was reset by somebody; blocked packets stay blocked. */
-		if (c && ret->packets[i] >= c->packets) {
-			c->packets = ret->packets[i];
-			c->bytes = ret->bytes[i];
-		}
+		if (!c)
+			continue;
+		add_growth(&c->all.packets, &c->packets, ret->packets[i]);
+		add_growth(&c->all.bytes, &c->bytes, ret->bytes[i]);
+		ret->packets[i] = c->all.packets;
+		ret->bytes[i] = c->all.bytes;
 	}
 	return 0;
 }
@@ -148,7 +156,7 @@ int imds_guard_packets(struct imds_guard *g, uint64_t *ret, struct diag *d)
 		return r;
 	*ret = 0;
 	for (size_t i = 0; i < g->n_counters; i++)
-		*ret += g->counters[i].packets;
+		*ret += g->counters[i].all.packets;
 	return 0;
 }
 
@@ -201,10 +209,23 @@ static int look_or_doubt(struct imds_guard *g, struct imds_look *ret, struct dia
 static void restore_counters(struct imds_guard *g, struct nft_table *t)
 {
 	for (size_t i = 0; t && i < t->n_counters; i++) {
-		const struct nft_counter *c = remembered(g, t->counters[i].name);
+		const struct guard_counter *c = remembered(g, t->counters[i].name);
 
-		t->counters[i].packets = c ? c->packets : 0;
-		t->counters[i].bytes = c ? c->bytes : 0;
+		t->counters[i].packets = c ? c->all.packets : 0;
+		t->counters[i].bytes = c ? c->all.bytes : 0;
+	}
+}
+
+/* The kernel's counters begin with the sums. */
+static void counters_restored(struct imds_guard *g, const struct nft_table *t)
+{
+	for (size_t i = 0; t && i < t->n_counters; i++) {
+		struct guard_counter *c = remembered(g, t->counters[i].name);
+
+		if (!c)
+			continue;
+		c->packets = t->counters[i].packets;
+		c->bytes = t->counters[i].bytes;
 	}
 }
 
@@ -242,6 +263,8 @@ static int apply_tables(struct imds_guard *g, const struct imds_look *l, struct 
 									     l->bridge.owner_portid, d);
 	if (r < 0)
 		return diag_fail(d, r, why.where, "%s", why.what);
+	counters_restored(g, g->plan->table);
+	counters_restored(g, g->plan->bridge);
 	return 0;
 }
 

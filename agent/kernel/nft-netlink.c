@@ -562,8 +562,14 @@ static void put_no_table(struct batch *b, int family, const char *name)
 	put_table(b, family, name, NFT_MSG_DELTABLE, 0, NULL);
 }
 
-static void put_contents(struct batch *b, const struct nft_table *t)
+/* @fresh: where there is none yet; the kernel refuses it otherwise */
+static void put_all(struct batch *b, const struct nft_table *t, bool fresh)
 {
+	if (!fresh)
+		put_no_table(b, t->family, t->name);
+	if (t->absent)
+		return;
+	put_table(b, t->family, t->name, NFT_MSG_NEWTABLE, fresh ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE, t);
 	for (size_t i = 0; i < t->n_counters; i++)
 		put_counter(b, t, &t->counters[i]);
 	for (size_t i = 0; i < t->n_sets; i++)
@@ -573,15 +579,6 @@ static void put_contents(struct batch *b, const struct nft_table *t)
 	/* A rule may jump to any chain, so that all chains stand first. */
 	for (size_t i = 0; i < t->n_chains; i++)
 		put_rules(b, t, &t->chains[i]);
-}
-
-static void put_all(struct batch *b, const struct nft_table *t)
-{
-	put_no_table(b, t->family, t->name);
-	if (t->absent)
-		return;
-	put_table(b, t->family, t->name, NFT_MSG_NEWTABLE, NLM_F_CREATE, t);
-	put_contents(b, t);
 }
 
 static void first_refusal(uint32_t number, int error, void *data)
@@ -607,18 +604,14 @@ static int send_batch(struct batch *b, int family, const char *table, struct dia
 	return 0;
 }
 
-int nft_create(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)
+static int put_tables(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, bool fresh, struct diag *d)
 {
 	struct batch b = { .nl = nl };
 	int r;
 
 	put_mark(&b, false);
-	for (size_t i = 0; i < n; i++) {
-		if (tables[i]->absent)
-			continue;
-		put_table(&b, tables[i]->family, tables[i]->name, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, tables[i]);
-		put_contents(&b, tables[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_all(&b, tables[i], fresh);
 	put_mark(&b, true);
 	r = send_batch(&b, tables[0]->family, tables[0]->name, d);
 	bytes_done(&b.bytes);
@@ -627,16 +620,12 @@ int nft_create(struct nl_socket *nl, const struct nft_table *const *tables, size
 
 int nft_replace(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)
 {
-	struct batch b = { .nl = nl };
-	int r;
+	return put_tables(nl, tables, n, false, d);
+}
 
-	put_mark(&b, false);
-	for (size_t i = 0; i < n; i++)
-		put_all(&b, tables[i]);
-	put_mark(&b, true);
-	r = send_batch(&b, tables[0]->family, tables[0]->name, d);
-	bytes_done(&b.bytes);
-	return r;
+int nft_create(struct nl_socket *nl, const struct nft_table *const *tables, size_t n, struct diag *d)
+{
+	return put_tables(nl, tables, n, true, d);
 }
 
 int nft_remove(struct nl_socket *nl, int family, const char *name, struct diag *d)
@@ -687,7 +676,7 @@ static void put_trial(struct batch *b, struct trial *t)
 		if (!t->sent[i])
 			continue;
 		t->first[i] = b->next_number;
-		put_all(b, t->tables[i]);
+		put_all(b, t->tables[i], false);
 		if (b->error < 0 && b->error != -ENOMEM) {
 			/* What the library cannot say the kernel is not asked. */
 			t->errors[i] = b->error;

@@ -255,6 +255,27 @@ def test_counters_tell_what_was_stopped(host, make_guard):
         assert packets() == n
 
 
+def test_counters_do_not_go_back(host, make_guard):
+    """Whoever resets them or takes the table away: those who watch a sum would take it for a restart."""
+    g = make_guard(assume=("owner",)).start()
+
+    def packets():
+        return sum(row.get("packets", 0) for row in g.status()["layers"])
+
+    def refused(n):
+        lab.connect(host.containers["odd"], lab.IMDS4)
+        assert packets() == n
+    refused(1)
+    refused(2)
+    host.host.run("nft", "reset", "counters", "table", "inet", "batten")
+    refused(3)
+    host.host.run("nft", "flush", "ruleset")
+    lab.wait_for(lambda: guard.table(host.host), "the table")
+    refused(4)
+    host.host.run("nft", "reset", "counters")
+    refused(5)
+
+
 def test_enabled_no_means_no_guard(host, make_guard):
     off = {"imds": {"enabled": "no"}}
     p = make_guard(off).block(check=False)
