@@ -185,6 +185,7 @@ def test_a_start_that_fails_leaves_the_table(host, make_guard):
 
 # ---- a command that takes the features for granted ------------------------------------------------
 
+@pytest.mark.no_sanitizer  # LeakSanitizer does not work under strace
 def test_block_asks_the_kernel_when_it_refuses(host, make_guard, scratch):
     """The batch with the table is refused once: what the kernel can do is then found out, and the rest stands."""
     g, log, refused = make_guard(), scratch / "log", 0
