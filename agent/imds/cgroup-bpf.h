@@ -55,7 +55,7 @@ struct cgroup_settings {
 	char slices[CGROUP_MAX_SLICES][CGROUP_NAME_SIZE];
 };
 
-/* Whose containers are known by the names of their groups: [PREFIX]ID[.scope], a build's PREFIX ID.scope or buildkit/ID. */
+/* Whose containers are known by the names of their groups: [PREFIX]ID[.scope]. */
 struct cgroup_runtimes {
 	__u32 n;
 	__u32 pad;

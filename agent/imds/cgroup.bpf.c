@@ -356,7 +356,23 @@ static __always_inline int named(const struct cgroup *group, const char *wanted,
 	return same;
 }
 
-/* Is it the group of a container, or of a build's step, which nobody tells of? Copies the id. */
+/*
+ * What BuildKit runs for a build: "buildkit/ID", or with systemd's driver "PARENT:docker:ID", which is no scope, for
+ * runc takes the path that BuildKit writes for a path. Copies the id.
+ */
+static __always_inline int build_name(struct cgroup *group, const char *name, long n, char id[CGROUP_ID_DIGITS])
+{
+	char before = 0;
+
+	if (n < CGROUP_BUILD_DIGITS || bpf_probe_read_kernel(id, CGROUP_BUILD_DIGITS, name + n - CGROUP_BUILD_DIGITS) < 0 ||
+	    !all_digits(id, CGROUP_BUILD_DIGITS, 'z'))
+		return 0;
+	if (n == CGROUP_BUILD_DIGITS)
+		return named(BPF_CORE_READ(group, self.parent, cgroup), "buildkit", sizeof("buildkit"));
+	return bpf_probe_read_kernel(&before, 1, name + n - CGROUP_BUILD_DIGITS - 1) == 0 && before == ':';
+}
+
+/* Is it the group of a container? Copies the container's id. */
 static __always_inline int container_name(struct cgroup *group, char id[CGROUP_ID_DIGITS])
 {
 	const char scope[] = ".scope", *name = BPF_CORE_READ(group, kn, name);
@@ -368,33 +384,23 @@ static __always_inline int container_name(struct cgroup *group, char id[CGROUP_I
 
 	r = bpf_map_lookup_elem(&runtimes, &zero);
 	n = bpf_probe_read_kernel_str(text, sizeof(text), name) - 1;
-	if (!r || n < CGROUP_BUILD_DIGITS)
+	if (build_name(group, name, n, id))
+		return 1;
+	if (!r || n < CGROUP_ID_DIGITS)
 		return 0;
-	if (n == CGROUP_BUILD_DIGITS)
-		return named(BPF_CORE_READ(group, self.parent, cgroup), "buildkit", sizeof("buildkit")) &&
-		       bpf_probe_read_kernel(id, CGROUP_BUILD_DIGITS, name) == 0 && all_digits(id, CGROUP_BUILD_DIGITS, 'z');
 	for (__u32 i = 0; i < CGROUP_MAX_RUNTIMES; i++) {
-		__u64 n_prefix = r->prefixes[i].n & (CGROUP_PREFIX_SIZE - 1), differ = i >= r->n, n_id;
+		__u64 n_prefix = r->prefixes[i].n & (CGROUP_PREFIX_SIZE - 1), differ = i >= r->n;
 		int same;
 
 		for (int k = 0; k < CGROUP_PREFIX_SIZE / 8; k++)
 			differ |= (text[k] ^ r->prefixes[i].text[k]) & r->prefixes[i].mask[k];
-		if (differ)
+		if (differ || (n != n_prefix + CGROUP_ID_DIGITS && n != n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1))
 			continue;
-		if (n == n_prefix + CGROUP_ID_DIGITS || n == n_prefix + CGROUP_ID_DIGITS + sizeof(scope) - 1) {
-			n_id = CGROUP_ID_DIGITS;
-			if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id, CGROUP_ID_DIGITS, 'f'))
-				continue;
-			if (n == n_prefix + CGROUP_ID_DIGITS)
-				return 1;
-		} else if (n_prefix > 0 && n == n_prefix + CGROUP_BUILD_DIGITS + sizeof(scope) - 1) {
-			n_id = CGROUP_BUILD_DIGITS;
-			if (bpf_probe_read_kernel(id, CGROUP_BUILD_DIGITS, name + n_prefix) < 0 || !all_digits(id, CGROUP_BUILD_DIGITS, 'z'))
-				continue;
-		} else {
+		if (bpf_probe_read_kernel(id, CGROUP_ID_DIGITS, name + n_prefix) < 0 || !all_digits(id, CGROUP_ID_DIGITS, 'f'))
 			continue;
-		}
-		if (bpf_probe_read_kernel(tail, sizeof(tail), name + n_prefix + n_id) < 0)
+		if (n == n_prefix + CGROUP_ID_DIGITS)
+			return 1;
+		if (bpf_probe_read_kernel(tail, sizeof(tail), name + n_prefix + CGROUP_ID_DIGITS) < 0)
 			continue;
 		same = 1;
 		for (__u32 k = 0; k < sizeof(scope); k++)

@@ -164,17 +164,17 @@ NAMES = {
 
 # The same for what BuildKit runs, whose ids are shorter and of more letters.
 BUILDS = {
-    "system.slice/docker-{}.scope": "EPERM",
-    "docker/buildkit/{}": "EPERM",
-    "buildkit/{}": "EPERM",
+    "docker/buildkit/{}": "EPERM",  # with cgroupfs
+    "parent/buildkit/{}": "EPERM",
+    "system.slice/system.slice:docker:{}": "EPERM",  # with the systemd driver
+    "parent.slice:docker:{}": "EPERM",
     "docker/{}": "OK",
     "docker/buildkits/{}": "OK",
-    "system.slice/{}.scope": "OK",
-    "system.slice/docker-{}": "OK",
-    "system.slice/docker-{}0.scope": "OK",
-    "system.slice/libpod-{}.scope": "OK",
-    "docker/buildkit/{}0": "OK",
     "docker/buildkit/_{}": "OK",
+    "docker/buildkit/{}0": "OK",
+    "system.slice/docker-{}.scope": "OK",
+    "system.slice/docker:{}0": "OK",
+    "system.slice/docker-{}": "OK",
 }
 
 
