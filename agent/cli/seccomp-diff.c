@@ -3,6 +3,7 @@
  * `batten seccomp diff`: what one profile lets through and the other does not. The other is Docker's
  * default unless it is named.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -164,6 +165,7 @@ static int diff(const struct invocation *inv, struct diag *d)
 		r = inv->n_args > 1 ? profile_read(other_name, &context, &other, d) : docker_default_profile(&context, &other);
 	if (r < 0)
 		return r;
+	assert(p && other);
 	c = (struct comparison){ p, other, other_name, context.machine };
 	return strcmp(invocation_format(inv), "json") == 0 ? print_json(&c) : print_text(&c);
 }

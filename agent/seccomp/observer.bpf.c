@@ -474,6 +474,16 @@ static __always_inline void note_arguments(struct pt_regs *regs, struct obs_head
 		is_new;                                                                            \
 	})
 
+/* What a task is from an exec on: the workload's, once its mount namespace is another than that of the group's maker. */
+static __always_inline __u64 class_from_exec(struct obs_head *row, struct task_struct *t, __u64 class)
+{
+	bool other = !row->maker_mntns || mntns_of(t) != row->maker_mntns;
+
+	if (class == OBS_PRE || class == OBS_SAME)
+		return other ? OBS_START : OBS_SAME;
+	return class == OBS_XPRE && other ? OBS_EXEC : class;
+}
+
 static __always_inline void note(bool old, struct task_struct *t, struct pt_regs *regs, struct task_state *st,
 				 struct obs_head *row, __u64 nr, __u64 abi)
 {
@@ -486,9 +496,9 @@ static __always_inline void note(bool old, struct task_struct *t, struct pt_regs
 
 	if (class == OBS_START && bpf_map_lookup_elem(&serving, &st->owner))
 		class = OBS_SERVE;
-	/* The exec that starts the workload is made by the runtime and needed all the same. */
-	if ((class == OBS_PRE || class == OBS_XPRE) && (nr == exec_number[abi] || nr == execveat_number[abi]))
-		class = class == OBS_PRE ? OBS_START : OBS_EXEC;
+	/* The exec that starts the workload is made by the runtime and needed all the same; those that runc begins with are not. */
+	if (nr == exec_number[abi] || nr == execveat_number[abi])
+		class = class_from_exec(row, t, class);
 	r = class * 2 + (TASK(old, t, seccomp.mode) == MODE_FILTER);
 	if (!BOUNDED(r, OBS_ROWS))
 		return;
@@ -648,10 +658,7 @@ static __always_inline int on_exec(bool old, struct task_struct *t)
 	if (!row)
 		return 0;
 	other = !row->maker_mntns || mntns_of(t) != row->maker_mntns;
-	if (st->class == OBS_PRE || st->class == OBS_SAME)
-		st->class = other ? OBS_START : OBS_SAME;
-	else if (st->class == OBS_XPRE && other)
-		st->class = OBS_EXEC;
+	st->class = class_from_exec(row, t, st->class);
 	if (!row->exec_same_ns)
 		row->exec_same_ns = now;
 	if (other && !row->exec_other_ns) {

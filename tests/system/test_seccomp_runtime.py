@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -340,6 +341,24 @@ def test_containers_are_seen_from_their_first_task_without_being_named(bundles, 
     assert not {"mount", "pivot_root", "unshare", "sethostname"} & set(calls), sorted(calls)
     profile = generate(scratch / "o.json", scratch / "p.json", "--runtime", runtime)
     assert bundles.run(runtime, [f"/mnt/{name}"], seccomp=profile).stdout == "4 threads\n"
+
+
+def test_an_exec_before_the_container_s_own_is_the_runtime_s(bundles):
+    """runc begins with executing itself anew, by descriptor, and may have been moved into the container's group by then."""
+    identity = f"{bundles.space.pid:064x}"
+    watcher = bundles.space.start(lab.TOOLS / "seccomp-rows", identity, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert watcher.stdout.readline() == "watching\n"
+    cgroup = pathlib.Path("/sys/fs/cgroup") / identity
+    bundles.space.run("mkdir", cgroup)
+    bundles.space.run(sys.executable, "-c", f"""import os
+with open("{cgroup}/cgroup.procs", "w") as f:
+    f.write(str(os.getpid()))
+os.execve(os.open("/usr/bin/unshare", os.O_RDONLY), ["unshare", "--mount", "busybox", "sync"], os.environ)""")
+    bundles.space.run("rmdir", cgroup, check=False)
+    out, _ = watcher.communicate(timeout=60)
+    assert watcher.returncode == 0
+    calls = {n for n, c in json.loads(out)["abis"]["x86_64"]["syscalls"].items() if "phase" in c}
+    assert {"execve", "sync"} <= calls and not {"execveat", "unshare", "mount"} & calls, calls
 
 
 def test_a_container_that_is_over_is_found_by_its_id(bundles, scratch):
