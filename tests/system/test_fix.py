@@ -6,10 +6,14 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
+import threading
 
 import pytest
 
 import lab
+from ecs_host import STANDIN
+from test_audit_agent import AGENT
 
 CONFIG = (b"\xef\xbb\xbf# ours\r\nECS_CLUSTER=prod\r\n\r\nexport ECS_AWSVPC_BLOCK_IMDS=true\r\n"
           b"# do not touch\r\nECS_LOGLEVEL=warn\r\nECS_DISABLE_PRIVILEGED='true'\r\nECS_IMAGE_PULL_BEHAVIOR=once")
@@ -218,6 +222,45 @@ def test_what_the_kernel_refuses_is_undone(live):
     live.run("mount", "-o", "remount,bind,ro", live.proc)
     done = json.loads(fix_live(live, "--control", "HST-10", "--json", check=4).stdout)["fixes"]
     assert done[0]["state"] == "failed" and "does not take" in done[0]["proof"]["reason"]
+    assert live.value.read_text() == "0\n" and live.run("ls", "-A", "/etc/sysctl.d").stdout == ""
+
+
+@pytest.fixture
+def agent(live):
+    """What stops each of those whom a fix asks whether they answer still: the agent's two ports, and the tasks' road to one."""
+    redirect = ["OUTPUT", "-t", "nat", "-p", "tcp", "-d", "169.254.170.2", "--dport", "80", "-j", "REDIRECT", "--to-ports", "51679"]
+    for command in ("ip link set lo up", "ip link add eth0 type bridge", "ip addr add 10.0.0.2/24 dev eth0", "ip link set eth0 up",
+                    "ip route add default via 10.0.0.1"):
+        live.run(*command.split())
+    live.run("iptables", "-A", *redirect)
+    introspection = live.start(sys.executable, "-c", AGENT, "1.105.1", stderr=subprocess.DEVNULL)
+    credentials = live.start(sys.executable, STANDIN, "credentials", "127.0.0.1", "51679", stdout=subprocess.PIPE)
+    assert credentials.stdout.readline() == "up\n"
+    lab.wait_for(lambda: lab.connect(live, "127.0.0.1", 51678)[0] == "OK", "the agent's stand-in")
+    assert lab.connect(live, "169.254.170.2", 80)[0] == "OK"
+    return {"introspection": introspection.kill, "credentials": credentials.kill, "road": lambda: live.run("iptables", "-D", *redirect),
+            "nobody": lambda: None}
+
+
+@pytest.mark.no_sanitizer  # LeakSanitizer does not work under strace
+@pytest.mark.parametrize("who, told", [("introspection", "the ECS agent's introspection port"), ("credentials", "the credentials endpoint"),
+                                       ("road", "the credentials endpoint"), ("nobody", None)])
+def test_who_answered_before_the_change_has_to_answer_after_it(live, agent, who, told):
+    def stop():
+        lab.wait_for(lambda: live.value.read_text() == "2\n", "the change", timeout=60)
+        agent[who]()
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    # The change takes a while, so that somebody can fall silent before it is proved.
+    p = live.run("strace", "-qq", "-o", "/dev/null", "-P", live.proc, "-e", "trace=write", "-e", "inject=write:delay_exit=2000000",
+                 lab.BATTEN, "fix", "--state-dir", live.state, "--docker", "unix:///no/docker", "--control", "HST-10", "--json",
+                 check=False, timeout=120)
+    stopping.join()
+    [done] = json.loads(p.stdout)["fixes"]
+    if not told:
+        assert (p.returncode, done["state"], live.value.read_text()) == (0, "applied", "2\n"), p
+        return
+    assert (p.returncode, done["state"]) == (4, "failed") and done["proof"]["reason"] == f"{told} does not answer any more", p
     assert live.value.read_text() == "0\n" and live.run("ls", "-A", "/etc/sysctl.d").stdout == ""
 
 
